@@ -1,0 +1,71 @@
+"""Everything this lakehouse holds, found by looking: each module here may hold a `Source`, each in `curated` a `Curated`."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import TypeVar
+
+import assets
+from assets import curated as curated_package
+from lakehouse.curated import Curated
+from lakehouse.errors import DefinitionError
+from lakehouse.quality import QUALITY
+from lakehouse.source import Source
+from lakehouse.warehouse import Table
+
+T = TypeVar("T", Source, Curated)
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    """Every source, by name. Raises DefinitionError when two have one name."""
+    found = [value for module in _modules(assets) for value in vars(module).values() if isinstance(value, Source)]
+    return tuple(_named_once("sources", found))
+
+
+@cache
+def curated() -> tuple[Curated, ...]:
+    """Every curated table, and the engine's quality tables. Raises DefinitionError when two have one name."""
+    modules = _modules(curated_package)
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Curated)]
+    return tuple(_named_once("curated tables", [*found, *QUALITY]))
+
+
+@cache
+def published() -> tuple[Table, ...]:
+    """What PostgreSQL is loaded with: the curated and quality tables, and the sources that ask for it."""
+    tables = [
+        Table(item.table, item.warehouse, item.name, item.contract, item.key, item.description) for item in curated()
+    ]
+    names = {(table.schema, table.name) for table in tables}
+    for source in sources():
+        if not source.publish:
+            continue
+        if ("lake", source.name) in names:
+            raise DefinitionError(f"source {source.name} and a curated table both load lake.{source.name}; name one anew")
+        processed = f"processed/{source.name}"
+        tables.append(Table(processed, "lake", source.name, source.contract, source.key, source.description))
+    return tuple(tables)
+
+
+def source(name: str) -> Source:
+    """The source of this name. Raises DefinitionError naming the sources there are."""
+    by_name = {item.name: item for item in sources()}
+    if name not in by_name:
+        raise DefinitionError(f"there is no source {name!r}; there are {', '.join(sorted(by_name))}")
+    return by_name[name]
+
+
+def _modules(package: ModuleType) -> list[ModuleType]:
+    names = sorted(item.name for item in pkgutil.iter_modules(package.__path__) if not item.ispkg)
+    return [importlib.import_module(f"{package.__name__}.{name}") for name in names if name != "catalog"]
+
+
+def _named_once(what: str, found: Sequence[T]) -> list[T]:
+    by_name: dict[str, T] = {}
+    for item in found:
+        if by_name.setdefault(item.name, item) is not item:
+            raise DefinitionError(f"two {what} are named {item.name}; every name stands for one table")
+    return [by_name[name] for name in sorted(by_name)]

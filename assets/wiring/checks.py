@@ -1,0 +1,73 @@
+"""Checks on what has not arrived. Dagster's freshness policies look at the last run; these look at the data, by the
+lakehouse's one clock: how old is each source's newest delivery day, and which sites have fallen silent."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import polars as pl
+
+from assets.wiring.ingest import keys
+from lakehouse import account, manifest
+from lakehouse.clock import Clock
+from lakehouse.lake import Lake
+from lakehouse.source import Source
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+_NAMES = {
+    "newest_day": "The newest delivery day is not older than the source allows.",
+    "late_sites": "No site has been silent for longer than the source allows.",
+}
+
+
+def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
+    """Both checks for every source, in one step."""
+    specs = [
+        dg.AssetCheckSpec(name, asset=keys(source)["processed"], description=words)
+        for source in sources
+        for name, words in _NAMES.items()
+    ]
+
+    @dg.multi_asset_check(name="arrivals", specs=specs)
+    def _arrivals(
+        lake: LakeResource, landing: dg.ResourceParam[LandingResource]
+    ) -> Iterator[dg.AssetCheckResult]:
+        for source in sources:
+            yield from arrivals(lake.lake, source, landing.clock)
+
+    return _arrivals
+
+
+def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheckResult]:
+    """Whether the source's newest day and each site's last delivery are recent enough.
+
+    A study that has ended (its clock is set) expects nothing more: it shows who delivered last, and does not alarm.
+    """
+    deliveries = account.deliveries(lake, [source.name], manifest.versions(lake))
+    last = deliveries.group_by("_site").agg(pl.col("_delivered").max()).drop_nulls().sort("_site").collect()
+    newest = last["_delivered"].max()
+    oldest_allowed = clock.today - source.late_after
+    silent = last.filter(pl.col("_delivered") < oldest_allowed)["_site"].to_list()
+    ended = clock.as_of is not None
+    age = None if newest is None else (clock.today - newest).days  # type: ignore[operator]
+    facts = {
+        "today": clock.today.isoformat(),
+        "newest_day": str(newest),
+        "days_old": age if age is not None else "no delivery yet",
+        "allowed_days": source.late_after.days,
+        "study_ended": ended,
+    }
+    key = keys(source)["processed"]
+    yield dg.AssetCheckResult(
+        asset_key=key,
+        check_name="newest_day",
+        passed=ended or (age is not None and age <= source.late_after.days),
+        metadata=facts,
+    )
+    yield dg.AssetCheckResult(
+        asset_key=key,
+        check_name="late_sites",
+        passed=ended or not silent,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={**facts, "silent_sites": ", ".join(silent) or "none", "sites": last.height},
+    )

@@ -1,0 +1,84 @@
+"""The curated and quality tables as Dagster assets: all in one step, so that they always show one state of their inputs."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
+from assets.wiring.failures import told_apart
+from lakehouse.curate import GROUP, code_version, curate
+from lakehouse.curated import Curated
+from lakehouse.source import Source
+from resources.lake import LakeResource
+
+
+def key(table: Curated) -> dg.AssetKey:
+    """The table's asset key."""
+    return dg.AssetKey([table.layer, table.name])
+
+
+def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
+    """The assets a table is made from; `account` and `quarantine` stand for those of every source."""
+    layers = {"account": "processed", "quarantine": "quarantine"}
+    found = [
+        dg.AssetKey([layers[name], source.name])
+        for name in table.inputs
+        if name in layers
+        for source in sources
+    ]
+    return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if name not in layers)]))
+
+
+def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: timedelta) -> dg.AssetsDefinition:
+    """One step that makes every curated table, with a check for each that a table declares."""
+    version = code_version(curated)
+    specs = [
+        dg.AssetSpec(
+            key(table),
+            deps=_deps(table, sources),
+            description=table.description,
+            group_name=table.layer,
+            kinds={"deltalake", "polars"},
+            owners=[table.owner],
+            code_version=version,
+            metadata={"dagster/column_schema": contract_schema(table.contract), "dagster/uri": f"lake:{table.table}"},
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness),
+        )
+        for table in curated
+    ]
+    checks = [
+        dg.AssetCheckSpec(name, asset=key(table), description=(check.__doc__ or name).strip().splitlines()[0])
+        for table in curated
+        for name, check in table.checks.items()
+    ]
+
+    @dg.multi_asset(name="curate", specs=specs, check_specs=checks, pool=GROUP)
+    def _curate(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        with told_apart(context):
+            done = {item.table: item for item in curate(lake.lake, curated, sources)}
+        tables = known_tables(tuple(sources), tuple(curated))
+        for table in curated:
+            result = done[table.table]
+            yield dg.MaterializeResult(
+                asset_key=key(table),
+                metadata={
+                    "dagster/row_count": result.rows,
+                    "dagster/column_lineage": curated_lineage(table, tables),
+                    "table_version": result.version,
+                    "code_version": version,
+                    "changed": result.changed,
+                    "rows_by_site": bars("site", result.summary),
+                },
+            )
+            for name, breaches in result.breaches.items():
+                yield dg.AssetCheckResult(
+                    asset_key=key(table),
+                    check_name=name,
+                    passed=breaches == 0,
+                    metadata={"rows_in_breach": breaches},
+                )
+
+    return _curate

@@ -1,0 +1,52 @@
+"""The dbt models as Dagster assets, on top of the loaded tables: same graph, same checks, same lineage."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from lakehouse.warehouse import models_finished, models_started
+from resources.dbt import DbtResource
+from resources.warehouse import WarehouseResource
+
+
+class Translator(DagsterDbtTranslator):
+    """Names and groups dbt's models as the rest of the graph is named: `staging/stg_subjects`, `marts/dim_subject`."""
+
+    def __init__(self, freshness: timedelta) -> None:
+        super().__init__(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True))
+        self._freshness = freshness
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = manifest["nodes"].get(unique_id)
+        if node is None:
+            return spec
+        layer = node["fqn"][1]
+        policy = dg.FreshnessPolicy.time_window(fail_window=self._freshness)
+        return spec.replace_attributes(
+            key=dg.AssetKey([layer, node["name"]]),
+            group_name=layer,
+            owners=spec.owners or ["team:analytics"],
+            freshness_policy=policy,
+        )
+
+
+def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
+    """One step that builds and tests every model. Parses the project when its files changed since the last time."""
+
+    @dbt_assets(manifest=dbt.manifest(), dagster_dbt_translator=Translator(freshness), name="dbt_build", pool="warehouse")
+    def _dbt_build(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[WarehouseResource],
+        dbt: dg.ResourceParam[DbtResource],
+    ) -> Iterator[Any]:
+        with warehouse.url() as url:
+            started = models_started(url)
+            build = dbt.cli(url).cli(["build"], context=context, target_path=dbt.target)
+            yield from build.stream().fetch_row_counts().fetch_column_metadata()
+            models_finished(url, dbt.fingerprint, started)
+
+    return _dbt_build

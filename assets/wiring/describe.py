@@ -1,0 +1,80 @@
+"""What an asset shows of itself: schema, column lineage, counts, and small plots. Aggregates only, never a row's values:
+metadata outlives an erasure."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import dataframely as dy
+import polars as pl
+
+from lakehouse import lineage
+from lakehouse.curated import Curated
+from lakehouse.evaluate import QUARANTINE, processed_schema
+from lakehouse.ingest import schemas
+from lakehouse.records import schema
+from lakehouse.source import Source
+
+_BAR = 24
+
+
+def contract_schema(contract: type[dy.Schema]) -> dg.TableSchema:
+    """A contract as the table schema that the UI shows, with its columns' descriptions and whether they may be null."""
+    types = contract.create_empty().schema
+    return dg.TableSchema([
+        dg.TableColumn(
+            name,
+            type=str(types[name]),
+            description=column.description,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for name, column in contract.columns().items()
+    ])
+
+
+def plain_schema(columns: Mapping[str, pl.DataType]) -> dg.TableSchema:
+    """A table's columns and types, for tables that have no contract."""
+    return dg.TableSchema([dg.TableColumn(name, type=str(kind)) for name, kind in columns.items()])
+
+
+def source_lineage(source: Source) -> dg.TableColumnLineage:
+    """From which raw column each processed column of a source comes."""
+    raw = {name: kind for name, kind in schema(source.header).items() if name not in {"_problem", "_text"}}
+    return _lineage(lineage.columns(source.tidy, {f"raw/{source.name}": raw}))
+
+
+def curated_lineage(table: Curated, tables: Mapping[str, Mapping[str, pl.DataType]]) -> dg.TableColumnLineage:
+    """From which column of which input each column of a curated table comes."""
+    return _lineage(lineage.columns(table.transform, {name: tables[name] for name in table.inputs}))
+
+
+def published_lineage(table: str, contract: type[dy.Schema]) -> dg.TableColumnLineage:
+    """A loaded table's columns come from the columns of the same names in the lake."""
+    return _lineage({name: [(table, name)] for name in contract.column_names()})
+
+
+def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> dict[str, dict[str, pl.DataType]]:
+    """Schema of everything a curated table may be made from, by the name it is asked for."""
+    tables: dict[str, dict[str, pl.DataType]] = {"quarantine": {**QUARANTINE, "source": pl.String()}}
+    for source in sources:
+        tables[f"processed/{source.name}"] = processed_schema(source)
+        tables["account"] = schemas(source)["account"]
+    tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
+    return tables
+
+
+def bars(title: str, counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
+    """Counts as a small plot of text bars, the largest first."""
+    largest = max(counts.values(), default=0)
+    rows = [
+        f"| {name} | {count:,} | `{'█' * max(1, round(_BAR * count / largest))}` |"
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        if count
+    ]
+    return dg.MetadataValue.md("\n".join([f"| {title} | lines | |", "| --- | ---: | --- |", *(rows or ["| none | 0 | |"])]))
+
+
+def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage({
+        column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if "/" in table]
+        for column, deps in origins.items()
+    })

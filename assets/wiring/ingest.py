@@ -1,0 +1,182 @@
+"""A source as Dagster assets: raw, processed and quarantine for each delivery day, made in one step.
+
+One step, because the three move together: a delivery is read once, and every record of it ends up in one of them.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+import polars as pl
+
+from assets.wiring.describe import bars, contract_schema, plain_schema, source_lineage
+from assets.wiring.events import report_days, reported
+from assets.wiring.failures import told_apart
+from assets.wiring.partitions import asked_days
+from lakehouse import account, manifest
+from lakehouse.ingest import ingest, pending, schemas
+from lakehouse.lake import Lake
+from lakehouse.plan import Plan
+from lakehouse.source import Source
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+_LAYERS = {
+    "raw": "Every record of every delivery of {name} as text, as received. {description}",
+    "processed": "{description} Typed, validated, one row per {key}.",
+    "quarantine": "Every rejected record of {name}, with all its reasons, its text, its file and line.",
+}
+_SHOWN = ("files", "records", "accepted", "quarantined", "superseded")
+
+
+def keys(source: Source) -> dict[str, dg.AssetKey]:
+    """The source's asset keys by layer."""
+    return {layer: dg.AssetKey([layer, source.name]) for layer in _LAYERS}
+
+
+def specs(source: Source, freshness: timedelta) -> list[dg.AssetSpec]:
+    """What the UI shows of a source's three assets."""
+    key = keys(source)
+    tables = schemas(source)
+    columns = {layer: plain_schema(tables[layer]) for layer in ("raw", "quarantine")}
+    columns["processed"] = contract_schema(source.contract)
+    return [
+        dg.AssetSpec(
+            key[layer],
+            deps=[] if layer == "raw" else [key["raw"]],
+            description=text.format(name=source.name, description=source.description, key=" and ".join(source.key)),
+            group_name=layer,
+            kinds={"deltalake", "polars"},
+            owners=[source.owner],
+            code_version=source.contract_version,
+            metadata={"dagster/column_schema": columns[layer], "dagster/uri": f"lake:{layer}/{source.name}"},
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness),
+        )
+        for layer, text in _LAYERS.items()
+    ]
+
+
+def build(source: Source, days: dg.DailyPartitionsDefinition, freshness: timedelta, batch_bytes: int) -> dg.AssetsDefinition:
+    """The source's assets and the checks that come with them."""
+    key = keys(source)
+
+    @dg.multi_asset(
+        name=f"ingest_{source.name}",
+        specs=specs(source, freshness),
+        partitions_def=days,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[
+            dg.AssetCheckSpec(
+                "account",
+                asset=key["processed"],
+                blocking=True,
+                description="Every record of every delivery is accepted, quarantined or superseded.",
+            ),
+            dg.AssetCheckSpec(
+                "corrections",
+                asset=key["processed"],
+                description="No file that was sent again to correct an earlier one was refused whole.",
+            ),
+            dg.AssetCheckSpec("empty", asset=key["quarantine"], description="Nothing is waiting in quarantine."),
+        ],
+        # One writer at a time for each source; writers that slip through are told apart by the tables themselves.
+        pool=f"source_{source.name}",
+    )
+    def _ingest(
+        context: dg.AssetExecutionContext,
+        lake: LakeResource,
+        landing: dg.ResourceParam[LandingResource],
+    ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
+        with told_apart(context):
+            work = pending(lake.lake, source, landing.settled(source), asked_days(context))
+            plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
+            versions = manifest.versions(lake.lake)
+            _report(context, lake.lake, source, plans, versions)
+            for layer in _LAYERS:
+                yield reported(key[layer])
+            yield from _checks(lake.lake, source, plans, versions)
+
+    return _ingest
+
+
+def _report(
+    context: dg.AssetExecutionContext, lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]
+) -> None:
+    """Materializations of the days this run touched, and a log line for what has no day."""
+    if not plans:
+        context.log.info(f"{source.name}: nothing new has landed")
+        return
+    deliveries = pl.concat([plan.deliveries for plan in plans])
+    undated = deliveries.filter(pl.col("_delivered").is_null()).height
+    if undated:
+        context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
+    days = _by_day(deliveries)
+    counts = {rule: lines for rule, lines in _rules(plans).items() if rule}
+    totals = deliveries.select(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum()).row(0, named=True)
+    for layer, asset_key in keys(source).items():
+        table = f"{layer}/{source.name}"
+        newest: dict[str, object] = {
+            "table_version": versions[table],
+            "contract_version": source.contract_version,
+            "run_files": totals["files"],
+            "run_records": totals["records"],
+            "files_by_site": bars("site", dict(deliveries.group_by("_site").len().sort("_site").iter_rows())),
+            "dagster/row_count": lake.scan(table, versions[table]).select(pl.len()).collect().item(),
+        }
+        if layer == "processed":
+            newest["dagster/column_lineage"] = source_lineage(source)
+        if layer != "raw":
+            newest["rejected_by_rule"] = bars("rule", counts)
+        report_days(context, asset_key, days, newest, source.contract_version)
+
+
+def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:
+    """What a run did to each delivery day: files, and what became of their records."""
+    days = (
+        deliveries.filter(pl.col("_delivered").is_not_null())
+        .group_by("_delivered")
+        .agg(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum())
+    )
+    return {row["_delivered"]: {name: row[name] for name in _SHOWN} for row in days.iter_rows(named=True)}
+
+
+def _rules(plans: list[Plan]) -> dict[str, int]:
+    rules = pl.concat([plan.rules for plan in plans])
+    return dict(rules.group_by("rule").agg(pl.col("lines").sum()).sort("rule").iter_rows())
+
+
+def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]) -> Iterator[dg.AssetCheckResult]:
+    key = keys(source)
+    touched = pl.concat([plan.deliveries for plan in plans]) if plans else pl.DataFrame(schema=account.SCHEMA)
+    touched = touched.unique(["_file", "_checksum", "_received_at"], keep="last")
+    wrong = account.recount(lake, source.name, versions, touched) if plans else touched
+    yield dg.AssetCheckResult(
+        asset_key=key["processed"],
+        check_name="account",
+        passed=wrong.is_empty(),
+        metadata={"deliveries": touched.height, "unbalanced": wrong.height},
+    )
+    table = f"account/{source.name}"
+    whole = lake.scan(table, versions.get(table), schema=account.SCHEMA)
+    refused = (
+        whole.filter(pl.col("state") == "rejected")
+        .join(whole.filter(pl.col("state") == "in effect"), on="_file", how="semi")
+        .select(pl.len())
+    )
+    waiting = whole.select(pl.col("quarantined").sum(), (pl.col("state") == "rejected").sum())
+    corrections, (lines, files) = refused.collect().item(), waiting.collect().row(0)
+    yield dg.AssetCheckResult(
+        asset_key=key["processed"],
+        check_name="corrections",
+        passed=corrections == 0,
+        description=f"{corrections} corrections were refused; the versions before them stay in effect",
+        metadata={"refused": corrections},
+    )
+    yield dg.AssetCheckResult(
+        asset_key=key["quarantine"],
+        check_name="empty",
+        passed=lines == 0 and files == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{lines} lines and {files} whole files wait; lakehouse quarantine --source {source.name} lists them",
+        metadata={"lines": lines, "files": files},
+    )

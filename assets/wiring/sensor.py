@@ -1,0 +1,70 @@
+"""The sensor that reacts to landed files: one run for whatever is pending, never two for the same work."""
+
+import hashlib
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assets.wiring.ingest import keys
+from lakehouse import ledger, manifest
+from lakehouse.errors import LakehouseError
+from lakehouse.ingest import Work, pending
+from lakehouse.source import Source
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+JOB = "bring_up_to_date"
+_ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval: int) -> dg.SensorDefinition:
+    """Watches the landing folder; on by default."""
+    by_name = {source.name: source for source in sources}
+
+    @dg.sensor(
+        name="landing_files",
+        job_name=JOB,
+        minimum_interval_seconds=interval,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts one run for all new and changed files that have been left alone long enough to be complete.",
+    )
+    def _landing_files(
+        context: dg.SensorEvaluationContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
+    ) -> dg.SensorResult | dg.SkipReason:
+        # A run takes everything pending, so what lands while one is at work waits for it and goes into the next, whole.
+        active = context.instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1)
+        if active:
+            return dg.SkipReason(f"run {active[0].run_id} is at work; what lands meanwhile goes into the next run")
+        try:
+            found = landing.listing(list(sources))
+        except LakehouseError as error:
+            return dg.SkipReason(str(error))
+        works = {name: _settled(lake, landing, by_name[name], files) for name, files in found.claimed.items()}
+        due = {name: work for name, work in works.items() if work.any}
+        if not due:
+            return dg.SkipReason("nothing new has landed")
+        selection = [key for name in due for key in keys(by_name[name]).values()]
+        run_key = _fingerprint(lake, by_name, due)
+        files = sum(len(work.unseen) for work in due.values())
+        tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due)}
+        return dg.SensorResult([dg.RunRequest(run_key, asset_selection=[*selection, *downstream], tags=tags)])
+
+    return _landing_files
+
+
+def _settled(lake: LakeResource, landing: LandingResource, source: Source, files: list) -> Work:  # type: ignore[type-arg]
+    complete = [file for file in files if file.settled(landing.settings.settle_seconds)]
+    return pending(lake.lake, source, complete)
+
+
+def _fingerprint(lake: LakeResource, sources: dict[str, Source], due: dict[str, Work]) -> str:
+    """Names this very work, so that Dagster starts no second run for it: the files, and what is on record already."""
+    digest = hashlib.sha256()
+    states = manifest.states(lake.lake)
+    for name, work in sorted(due.items()):
+        on_record = ledger.read(lake.lake, sources[name])["seq"].max() or 0
+        reached = states[name].seq if name in states else 0
+        digest.update(f"{name} {on_record} {reached}\n".encode())
+        for file in work.unseen:
+            digest.update(f"{file.path}\0{file.size}\0{file.mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""The PostgreSQL tables as Dagster assets: loaded in one step and one transaction."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from assets.wiring.describe import contract_schema, published_lineage
+from assets.wiring.failures import told_apart
+from lakehouse.warehouse import Table
+from resources.lake import LakeResource
+from resources.warehouse import WarehouseResource
+
+
+def key(table: Table) -> dg.AssetKey:
+    """The table's asset key, the one dbt gives its source."""
+    return dg.AssetKey([table.schema, table.name])
+
+
+def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
+    """One step that loads every published table, each with a check that PostgreSQL has as many rows as the lake."""
+    specs = [
+        dg.AssetSpec(
+            key(table),
+            deps=[dg.AssetKey(table.source.split("/"))],
+            description=f"{table.description} Loaded from {table.source}.",
+            group_name=table.schema,
+            kinds={"postgres"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": contract_schema(table.contract), "dagster/table_name": f"{table.schema}.{table.name}"},
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness),
+        )
+        for table in tables
+    ]
+    checks = [
+        dg.AssetCheckSpec("complete", asset=key(table), blocking=True, description="As many rows as in the lake.")
+        for table in tables
+    ]
+
+    @dg.multi_asset(name="load_warehouse", specs=specs, check_specs=checks, pool="warehouse")
+    def _load(
+        context: dg.AssetExecutionContext, lake: LakeResource, warehouse: dg.ResourceParam[WarehouseResource]
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        with told_apart(context):
+            loads = warehouse.publish(lake.lake, tables)
+        done = {load.table.source: load for load in loads}
+        for table in tables:
+            load = done[table.source]
+            delta = lake.lake.open(table.source, load.version)
+            assert delta is not None
+            in_lake = delta.count()
+            yield dg.MaterializeResult(
+                asset_key=key(table),
+                metadata={
+                    "dagster/row_count": load.rows,
+                    "dagster/column_lineage": published_lineage(table.source, table.contract),
+                    "inserted": load.inserted,
+                    "deleted": load.deleted,
+                    "table_version": load.version,
+                },
+            )
+            yield dg.AssetCheckResult(
+                asset_key=key(table),
+                check_name="complete",
+                passed=load.rows == in_lake,
+                metadata={"in_postgres": load.rows, "in_lake": in_lake},
+            )
+
+    return _load

@@ -1,0 +1,77 @@
+"""The account: for every delivery, what became of each of its records.
+
+records = accepted + quarantined + superseded holds for every row, as current state: a later delivery that wins a key
+from an older one re-balances both.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from lakehouse.contract import PROVENANCE
+from lakehouse.lake import DELIVERY, Lake
+
+SCHEMA: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "_file": pl.String(),
+    "_checksum": pl.String(),
+    "_observation": pl.Int64(),
+    "_delivered": pl.Date(),
+    "_site": pl.String(),
+    "_received_at": pl.Datetime("us", "UTC"),
+    "bytes": pl.Int64(),
+    "records": pl.Int64(),
+    "accepted": pl.Int64(),
+    "quarantined": pl.Int64(),
+    "superseded": pl.Int64(),
+    # `in effect`, `replaced` (the path was delivered again) or `rejected` (nothing of it could be used).
+    "state": pl.String(),
+    "reason": pl.String(),
+}
+COUNTS = ("accepted", "quarantined", "superseded")
+
+
+def recount(
+    lake: Lake, name: str, versions: dict[str, int], deliveries: pl.DataFrame, contested: str = "contested"
+) -> pl.DataFrame:
+    """Deliveries whose account does not balance, counted anew from the tables themselves.
+
+    deliveries: account rows to verify. Only data files of their delivery days are read. Returns `DELIVERY`, `records`
+    (rows in raw), the three counts, and `told`, what the account says was received; no rows when all balance.
+    """
+    days = deliveries["_delivered"].unique().to_list()
+    undated = None in days
+    dated = pl.col("_delivered").is_in([day for day in days if day is not None])
+    wanted = dated | pl.col("_delivered").is_null() if undated else dated
+
+    def count(layer: str, column: str, which: pl.Expr | None = None) -> pl.LazyFrame:
+        table = f"{layer}/{name}"
+        rows = lake.scan(table, versions[table]).filter(wanted)
+        rows = rows if which is None else rows.filter(which)
+        return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(column))
+
+    told = deliveries.lazy().select(*DELIVERY, told="records")
+    counted = told
+    for frame in (
+        count("raw", "records"),
+        count("processed", "accepted"),
+        count("quarantine", "quarantined", pl.col("_line") > 0),
+        count("superseded", "superseded", pl.col("kind") != contested),
+    ):
+        counted = counted.join(frame, on=DELIVERY, how="left")
+    counts = ["records", *COUNTS]
+    balance = pl.col("records") == pl.sum_horizontal(COUNTS)
+    return (
+        counted.with_columns(pl.col(counts).fill_null(0))
+        .filter(~balance | (pl.col("records") != pl.col("told")))
+        .collect()
+    )
+
+
+def deliveries(lake: Lake, sources: Sequence[str], versions: dict[str, int]) -> pl.LazyFrame:
+    """The account of every source, one row per delivery."""
+    tables = [f"account/{name}" for name in sources]
+    frames = [lake.scan(table, versions[table]) for table in tables if table in versions]
+    return pl.concat(frames) if frames else pl.LazyFrame(schema=SCHEMA)
+
+

@@ -1,0 +1,316 @@
+"""The `lakehouse` command: what a person types. Exit code 0 is success, 1 failure with the reason on stderr, 2 usage."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from assets import catalog
+from assets.pilot import LAST_DAY, land
+from lakehouse import manifest, postgres, query, standing
+from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.lake import Lake
+from lakehouse.landing import listing
+from lakehouse.settings import PROJECT, Settings
+
+app = typer.Typer(
+    help="A lakehouse of Delta tables, PostgreSQL and dbt models in one Dagster graph.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+out = Console()
+err = Console(stderr=True)
+DBT_PROJECT = PROJECT / "dbt_project"
+# The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
+PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
+DayOption = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A delivery day.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
+
+
+@app.command()
+def demo() -> None:
+    """Land a real clinical trial and run everything: raw to marts, in an embedded PostgreSQL.
+
+    The trial is the CDISC pilot study. A second call is quick and changes nothing.
+    """
+    settings = Settings.load()
+    if settings.as_of is None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        line = f"# Written by lakehouse demo: the pilot study ended, and its clock stands still.\nLAKEHOUSE_AS_OF={PILOT_TODAY}\n"
+        (settings.home / "settings.env").write_text(line)
+        settings = Settings.load()
+    _land(settings.landing, None)
+    _run(settings, None, None, None)
+    lake = Lake(settings.lake_uri)
+    _print(standing.by_source_and_site(lake, catalog.sources()), "What became of every record")
+    out.print(
+        "\nNext:  [b]lakehouse up[/b]            the lineage graph, in a browser"
+        "\n       [b]lakehouse quarantine[/b]    what was rejected, and why (site 999 is fictional and sends defects)"
+        '\n       [b]lakehouse sql "select lbtestcd, count(*) from curated.lab_results group by 1 order by 2 desc"[/b]'
+    )
+
+
+@app.command("land-pilot")
+def land_pilot(
+    folder: Annotated[Path, typer.Argument(help="Where to write; a folder for each site is made in it.")],
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Leave out files dated after this day.")
+    ] = None,
+) -> None:
+    """Write the CDISC pilot study as its sites would export it: one file for each site, kind and day."""
+    _land(folder, until.date() if until else None)
+
+
+@app.command()
+def run(
+    source: SourceOption = None,
+    from_: Annotated[DayOption, typer.Option("--from")] = None,
+    to: Annotated[DayOption, typer.Option("--to")] = None,
+) -> None:
+    """Ingest everything that has landed and bring all tables and models after it up to date.
+
+    Recorded in Dagster like any other run. **--source**, **--from** and **--to** narrow what is ingested.
+    """
+    if (from_ is None) != (to is None):
+        raise typer.BadParameter("--from and --to go together")
+    days = (from_.date(), to.date()) if from_ and to else None
+    if days and days[0] > days[1]:
+        raise typer.BadParameter(f"--from {days[0]} is after --to {days[1]}")
+    if source:
+        catalog.source(source)
+    _run(Settings.load(), source, days, out.print)
+
+
+@app.command()
+def up(port: Annotated[int, typer.Option(help="Port of the web interface.")] = 3000) -> None:
+    """Start the web interface, the daemon that runs sensors and schedules, and the warehouse. Ctrl-C stops them all."""
+    from resources import instance  # only here: the other commands start faster without it
+
+    settings = Settings.load()
+    with postgres.serving(settings) as url:
+        environment = {**os.environ, **instance.environment(settings, url)}
+        workspace = ["-w", str(PROJECT / "workspace.yaml")]
+        programs = Path(sys.executable).parent
+        children = [
+            subprocess.Popen([str(programs / "dagster-daemon"), "run", *workspace], env=environment, start_new_session=True),
+            subprocess.Popen(
+                [str(programs / "dagster-webserver"), "-p", str(port), *workspace], env=environment, start_new_session=True
+            ),
+        ]
+        out.print(f"Lakehouse is at [b]http://127.0.0.1:{port}[/b]; drop files into {settings.landing}; Ctrl-C stops it")
+        try:
+            _wait(children)
+        finally:
+            _stop(children)
+    out.print("Stopped.")
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded PostgreSQL, if it was left running."""
+    if not postgres.stop(Settings.load()):
+        raise UnavailableError("the embedded PostgreSQL is in use; stop lakehouse up (or whatever uses it) first")
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what arrived and what became of it, per source."""
+    settings = Settings.load()
+    sources = catalog.sources()
+    rows = standing.by_source(Lake(settings.lake_uri), sources)
+    if as_json:
+        out.print_json(rows.write_json())
+        return
+    _print(rows, "Sources")
+    found = listing(settings.landing, sources)
+    if found.unclaimed:
+        shown = ", ".join(found.unclaimed[:5])
+        out.print(f"{len(found.unclaimed)} landed files belong to no source: {shown}{' …' if found.unclaimed[5:] else ''}")
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help='For example "select count(*) from processed.vitals".')],
+    format_: FormatOption = Format.table,
+) -> None:
+    """Query the lake's tables with SQL (DuckDB's), at one consistent state."""
+    _rows(query.sql(Lake(Settings.load().lake_uri), statement), format_)
+
+
+@app.command()
+def quarantine(
+    source: SourceOption = None,
+    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
+    format_: FormatOption = Format.table,
+) -> None:
+    """List rejected lines with their reasons. A line 0 stands for a whole file."""
+    lake = Lake(Settings.load().lake_uri)
+    versions = manifest.versions(lake)
+    chosen = [catalog.source(source)] if source else catalog.sources()
+    frames = [
+        lake.scan(table, versions[table]).select(
+            pl.lit(item.name).alias("source"), "_site", "_file", "_line", pl.col("reasons").list.join(" "), "explanation", "_text"
+        )
+        for item in chosen
+        if (table := f"quarantine/{item.name}") in versions
+    ]
+    if not frames:
+        out.print("Nothing was ingested yet: lakehouse run")
+        return
+    rows = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
+    _rows(rows.sort("source", "_file", "_line").collect(), format_)
+
+
+@app.command("warehouse-url")
+def warehouse_url() -> None:
+    """Print the warehouse's URL; the embedded server is started and stays up until **lakehouse down**."""
+    settings = Settings.load()
+    with postgres.serving(settings) as url:
+        if not settings.warehouse:
+            postgres.keep_running(settings)
+        print(url)
+
+
+def main() -> None:
+    """Run the command line: an expected failure is told in a sentence, not in a traceback."""
+    try:
+        app()
+    except LakehouseError as error:
+        err.print(f"[red]lakehouse:[/red] {error}", highlight=False, markup=True)
+        sys.exit(1)
+
+
+def _land(folder: Path, until: date | None) -> None:
+    try:
+        with _progress() as bar:
+            task = bar.add_task("Landing the pilot study", total=None)
+            landed = land(folder, until, lambda done, total: bar.update(task, completed=done, total=total))
+    except OSError as error:
+        raise UnavailableError(f"{folder} cannot be written ({error.strerror}); what was landed before is kept") from None
+    out.print(f"{landed.files:,} files in {folder}, {landed.written:,} of them new or changed")
+
+
+def _run(
+    settings: Settings, source: str | None, days: tuple[date, date] | None, say: Callable[[str], None] | None
+) -> None:
+    """Bring everything up to date in one Dagster run, unless there is nothing to do."""
+    begun = time.monotonic()
+    sources = [catalog.source(source)] if source else list(catalog.sources())
+    lake = Lake(settings.lake_uri)
+    asked = None if days is None else {date.fromordinal(n) for n in range(days[0].toordinal(), days[1].toordinal() + 1)}
+    with postgres.serving(settings) as url:
+        found = listing(settings.landing, catalog.sources())
+        work = standing.due(lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, asked)
+        if not work.any:
+            out.print("Everything is up to date.")
+            return
+        files = sum(len(item.unseen) for item in work.works.values())
+        out.print(f"{files:,} files to ingest; starting Dagster")
+        _execute(settings, url, [item.name for item in sources], days)
+    out.print(f"Done in {time.monotonic() - begun:.0f} s.")
+
+
+def _execute(settings: Settings, url: str, sources: list[str], days: tuple[date, date] | None) -> None:
+    from resources import instance  # only here: what needs no run starts without Dagster
+
+    os.environ.update(instance.environment(settings, url))
+    import dagster as dg
+
+    from lakehouse.definitions import build, execute
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with dg.DagsterInstance.get() as dagster:
+        failed = execute(build(Settings.load()), dagster, sources, days)
+    if failed:
+        raise LakehouseError(f"the run failed at {', '.join(failed)}; what was committed before is kept, and the next run goes on")
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> None:
+    """Until Ctrl-C or SIGTERM, or until a child ends, which is an error."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        while True:
+            for child in children:
+                if child.poll() is not None:
+                    raise UnavailableError(f"{child.args[0]} ended with code {child.returncode}; its messages are above")  # type: ignore[index]
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ask the children to stop, and make them after a while, their own children included."""
+    for child in children:
+        child.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 20
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        yield bar
+
+
+def _rows(rows: pl.DataFrame, format_: Format) -> None:
+    if format_ is Format.csv:
+        print(_flat(rows).write_csv(), end="")
+    elif format_ is Format.json:
+        print(json.dumps(rows.to_dicts(), default=str, ensure_ascii=False, indent=2))
+    else:
+        _print(rows, None)
+
+
+def _flat(rows: pl.DataFrame) -> pl.DataFrame:
+    nested = [name for name, kind in rows.schema.items() if kind.is_nested()]
+    return rows.with_columns(pl.col(nested).map_elements(str, return_dtype=pl.String)) if nested else rows
+
+
+def _print(rows: pl.DataFrame, title: str | None) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name, kind in rows.schema.items():
+        table.add_column(name.replace("_", " ").strip(), justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in rows.iter_rows():
+        table.add_row(*["" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row])
+    out.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A curated table, declared: what it is made from, by which transform, and what a row of it must be."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import dataframely as dy
+import polars as pl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curated:
+    """One curated table.
+
+    layer: `curated`, or `quality` for the engine's own tables about deliveries.
+    inputs: names of the tables the transform takes, in the order of its arguments: `processed/vitals`,
+        `curated/subjects`, or for every source at once `account` (one row per delivery) and `quarantine`.
+    transform: the inputs, lazily, to the table, lazily. Its columns and types must be the contract's.
+    key: names one row, nulls equal to each other; unique in the warehouse table.
+    checks: a name to a function of the same inputs that yields the rows in breach; none is what should be. The
+        function's docstring says what must hold.
+    warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment.
+    """
+
+    name: str
+    description: str
+    owner: str
+    contract: type[dy.Schema]
+    key: tuple[str, ...]
+    inputs: tuple[str, ...]
+    transform: Callable[..., pl.LazyFrame]
+    checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
+    warehouse: Literal["lake", "unblinded"] = "lake"
+    layer: Literal["curated", "quality"] = "curated"
+
+    @property
+    def table(self) -> str:
+        """Name of the table in the lake."""
+        return f"{self.layer}/{self.name}"

@@ -1,0 +1,24 @@
+"""What can go wrong, told apart by what to do about it.
+
+Every message names what it happened to, what was kept and the next step, and never holds a row's values or a secret.
+"""
+
+
+class LakehouseError(Exception):
+    """A failure that trying again does not mend: someone has to change something first."""
+
+
+class ConfigurationError(LakehouseError):
+    """A setting is wrong or missing; the message names it and where it was read."""
+
+
+class DefinitionError(LakehouseError):
+    """Code of this lakehouse (a source, a curated table) does not do what it declares."""
+
+
+class UnavailableError(LakehouseError):
+    """Something outside is down or full; the same call may well succeed later."""
+
+
+class SupersededError(LakehouseError):
+    """Another run has already done, or is doing, this work; nothing of this attempt was kept."""

@@ -1,0 +1,122 @@
+"""Deliveries to judged rows: parse, tidy, contract. A pure function of the bytes and the source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from lakehouse.contract import PROVENANCE, explain
+from lakehouse.errors import DefinitionError
+from lakehouse.lake import DELIVERY, RECORD
+from lakehouse.records import PROBLEMS, Delivery, parse
+from lakehouse.source import Source
+
+QUARANTINE: dict[str, pl.DataType] = {
+    **PROVENANCE,
+    # Names of the broken rules, the same in words, and the record as delivered (null on line 0: the file itself).
+    "reasons": pl.List(pl.String()),
+    "explanation": pl.String(),
+    "_text": pl.String(),
+}
+_LABELS = ["rule", "explanation"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of some deliveries, before anything is known of other deliveries' keys.
+
+    raw: every record as `raw/name` stores it. accepted: rows that keep the contract, typed.
+    rejected: rows of `quarantine/name`; a file refused whole has a row of its own on line 0.
+    texts: `RECORD` and `_text` of every record.
+    deliveries: one row per delivery: `DELIVERY`, `records`, `whole` (true when nothing of it can govern its path: it
+        was refused whole, or it has records and none is acceptable) and `reason` (the words, for a file refused).
+    """
+
+    raw: pl.DataFrame
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+    texts: pl.DataFrame
+    deliveries: pl.DataFrame
+
+
+def processed_schema(source: Source) -> dict[str, pl.DataType]:
+    """Columns and types of `processed/name`: its contract's."""
+    return dict(source.contract.create_empty().schema)
+
+
+def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
+    """Judge every record of some deliveries.
+
+    Raises DefinitionError when the source's tidy drops, adds or reorders rows, or yields other columns or types than
+    its contract names.
+    """
+    records = parse(deliveries, source.columns, source.optional)
+    rows = records.rows
+    origin = pl.DataFrame(
+        [delivery.provenance for delivery in deliveries],
+        schema={name: kind for name, kind in PROVENANCE.items() if name != "_line"},
+    )
+    words = {index: (rule, text) for index, (rule, text) in records.refused.items()}
+    labels = pl.DataFrame(
+        [words.get(index, (None, None)) for index in range(len(deliveries))],
+        schema=dict.fromkeys(_LABELS, pl.String()),
+        orient="row",
+    )
+    files = pl.concat([origin, labels], how="horizontal")
+    rows = rows.join(files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left")
+    problem = pl.col("_problem").replace_strict(PROBLEMS, default=None)
+    refused = rows.filter(pl.col("rule").is_not_null() | pl.col("_problem").is_not_null()).with_columns(
+        reasons=pl.concat_list(pl.coalesce("rule", "_problem")),
+        explanation=pl.coalesce("explanation", problem),
+    )
+    sound = rows.filter(pl.col("rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
+    accepted, broken = _filter(source, sound)
+    whole_files = files.filter(pl.col("rule").is_not_null()).with_columns(
+        _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("rule"), _text=pl.lit(None, pl.String)
+    )
+    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, broken)])
+    counts = (
+        files.select(*DELIVERY, reason="explanation")
+        .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
+        .join(_count(accepted, "accepted"), on=DELIVERY, how="left", maintain_order="left")
+        .with_columns(pl.col("records", "accepted").fill_null(0).cast(pl.Int64))
+    )
+    nothing_good = (pl.col("records") > 0) & (pl.col("accepted") == 0)
+    return Judged(
+        raw=rows.drop(_LABELS).with_columns(_text=pl.when(pl.col("_problem").is_not_null()).then("_text")),
+        accepted=accepted,
+        rejected=rejected,
+        texts=rows.select(*RECORD, "_text"),
+        deliveries=counts.with_columns(whole=pl.col("reason").is_not_null() | nothing_good).drop("accepted"),
+    )
+
+
+def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
+
+
+def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that keep the contract, and the others as quarantine rows with every rule they break."""
+    tidied = source.tidy(sound.lazy().drop("_text")).collect()
+    expected = processed_schema(source)
+    if {name: tidied.schema.get(name) for name in expected} != expected:
+        wrong = [f"{name} is {tidied.schema.get(name)}, not {kind}" for name, kind in expected.items()]
+        told = "; ".join(line for line, (name, kind) in zip(wrong, expected.items()) if tidied.schema.get(name) != kind)
+        raise DefinitionError(f"source {source.name}: tidy does not yield what its contract names: {told}")
+    if not tidied.select(RECORD).equals(sound.select(RECORD)):
+        raise DefinitionError(f"source {source.name}: tidy must yield one row for each row it is given, in their order")
+    accepted, failure = source.contract.filter(tidied, cast=False)
+    if not len(failure):
+        return accepted, pl.DataFrame(schema=QUARANTINE)
+    details = failure.details()
+    rules = list(failure.counts())
+    named = pl.concat_list([pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules])
+    told = {rule: explain(source.contract, rule) for rule in rules}
+    broken = (
+        details.select(*PROVENANCE, reasons=named.list.drop_nulls())
+        .with_columns(
+            explanation=pl.col("reasons").list.eval(pl.element().replace_strict(told)).list.join("; "),
+        )
+        .join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left")
+    )
+    return accepted, broken.select(list(QUARANTINE))

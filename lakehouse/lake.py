@@ -1,0 +1,225 @@
+"""The lake: Delta tables and delivered bytes under one root, a folder or an object store.
+
+Every commit goes through `commit`, which names the state it reflects as an application transaction, checks that on the
+very snapshot it commits to, and refuses rows whose types are not exactly the table's: the Delta writer's casts lose
+data silently (2.7 into a whole-number column is stored as 2).
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import obstore
+import polars as pl
+import pyarrow as pa
+import zstandard
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
+
+# What tells one delivery, and one record, from every other: the same bytes may come back under the same path, so the
+# time they were first seen belongs to it. Never null, so that a join on it needs no special care.
+DELIVERY = ("_file", "_checksum", "_received_at")
+RECORD = (*DELIVERY, "_line")
+_RETRIES = 15
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit does to a table: rows to put in, and rows to take out.
+
+    remove: holds the columns `row`, which name a row and are never null, and `_delivered`, which finds its data file.
+    """
+
+    add: pl.DataFrame
+    remove: pl.DataFrame | None = None
+    row: tuple[str, ...] = RECORD
+
+    @property
+    def empty(self) -> bool:
+        return self.add.is_empty() and (self.remove is None or self.remove.is_empty())
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables by name (`processed/vitals`) and delivered bytes by checksum.
+
+    root: an absolute folder or a URI. options: object-store settings as delta-rs takes them; credentials may also come
+    from the environment as usual for the store.
+    """
+
+    root: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def uri(self, table: str) -> str:
+        return f"{self.root}/{table}"
+
+    def open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """The table at a version (default: its newest), or None when it was never written.
+
+        Raises UnavailableError when the lake cannot be read.
+        """
+        try:
+            return DeltaTable(self.uri(table), version=version, storage_options=dict(self.options) or None)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise _unavailable(error, f"{table} cannot be read") from error
+
+    def create(self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None) -> DeltaTable:
+        """The table, created empty when it was never written; columns that `schema` adds are added."""
+        existing = self.open(table)
+        try:
+            if existing is None:
+                return DeltaTable.create(
+                    self.uri(table),
+                    schema=_arrow(pl.DataFrame(schema=dict(schema))).schema,
+                    mode="ignore",
+                    partition_by=partition_by,
+                    storage_options=dict(self.options) or None,
+                )
+            known = {item.name for item in existing.schema().fields}
+            if missing := {name: kind for name, kind in schema.items() if name not in known}:
+                empty = _arrow(pl.DataFrame(schema=missing))
+                write_deltalake(existing, empty, mode="append", schema_mode="merge")
+                return self.create(table, schema)
+        except (DeltaError, OSError) as error:
+            raise _unavailable(error, f"{table} cannot be created") from error
+        return existing
+
+    def scan(self, table: str, version: int | None = None, schema: Mapping[str, pl.DataType] | None = None) -> pl.LazyFrame:
+        """The table's rows, lazily; no rows of `schema` when it was never written."""
+        delta = self.open(table, version)
+        if delta is None:
+            if schema is None:
+                raise UnavailableError(f"{table} does not exist yet in the lake; lakehouse run makes it")
+            return pl.LazyFrame(schema=dict(schema))
+        return pl.scan_delta(delta)
+
+    def commit(self, delta: DeltaTable, change: Change, app: str, version: int, *, replace: str | None = None) -> int:
+        """Apply `change` to the snapshot `delta` in one commit that says `app` is at `version`; the table version.
+
+        replace: an SQL predicate; rows that meet it give way to `change.add` (`true` replaces the whole table).
+        Raises SupersededError when the snapshot already reflects `version` or another writer got there first,
+        DefinitionError when a column's type is not the table's, UnavailableError when the lake cannot be written.
+        """
+        if (done := delta.transaction_version(app)) is not None and done >= version:
+            raise SupersededError(f"{delta.table_uri} already reflects {app} {done}; nothing was written")
+        _same_types(delta, change.add)
+        properties = CommitProperties(app_transactions=[Transaction(app, version)], max_commit_retries=_RETRIES)
+        try:
+            if change.remove is not None and not change.remove.is_empty():
+                _merge(delta, change, properties)
+            elif replace is not None:
+                predicate = None if replace == "true" else replace
+                rows = _arrow(change.add)
+                write_deltalake(delta, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
+            else:
+                write_deltalake(delta, _arrow(change.add), mode="append", commit_properties=properties)
+        except CommitFailedError as error:
+            raise SupersededError(f"another run committed to {delta.table_uri} first; nothing was written") from error
+        except (DeltaError, OSError) as error:
+            raise _unavailable(error, "a table cannot be written") from error
+        return delta.version()
+
+    def changed(self, table: str, old: int | None, new: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows of version `old` that `new` no longer has, and rows of `new` that `old` did not have, whole rows each.
+
+        Reads only the data files that differ between the two, so the cost follows the change. With `old` None, or no
+        longer readable, every row of `new` counts as added: the caller starts over.
+        """
+        after = self.open(table, new)
+        assert after is not None, f"{table} has no version {new}"
+        before = None if old is None else self.open(table, old)
+        kept = set(before.file_uris()) if before else set()
+        files = set(after.file_uris())
+        added, gone = self._read(files - kept, after), self._read(kept - files, after)
+        if gone.is_empty() or added.is_empty():
+            return gone, added
+        key = added.columns
+        return gone.join(added, on=key, how="anti", nulls_equal=True), added.join(gone, on=key, how="anti", nulls_equal=True)
+
+    def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
+        schema = pl.scan_delta(delta).collect_schema()
+        if not (paths := sorted(files)):
+            return pl.DataFrame(schema=schema)
+        options = dict(self.options) or None
+        rows = pl.scan_parquet(paths, schema=schema, missing_columns="insert", storage_options=options)
+        return rows.collect()
+
+    @cached_property
+    def _objects(self) -> ObjectStore:
+        if "://" in self.root:
+            return from_url(f"{self.root}/objects", config=dict(self.options) or None)  # type: ignore[arg-type]
+        return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
+
+    def keep(self, data: bytes, checksum: str) -> None:
+        """Keep delivered bytes, compressed, under their checksum; bytes kept already are left alone."""
+        try:
+            obstore.put(self._objects, _key(checksum), zstandard.compress(data, 3), mode="create")
+        except AlreadyExistsError:
+            return
+        except Exception as error:
+            raise _unavailable(error, "delivered bytes cannot be kept") from error
+
+    def kept(self, checksum: str) -> bytes:
+        """The delivered bytes with this checksum, verified."""
+        data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
+        if hashlib.sha256(data).hexdigest() != checksum:
+            raise UnavailableError(f"the kept bytes of {checksum} are damaged in the lake; restore objects/ from a backup")
+        return data
+
+
+def _key(checksum: str) -> str:
+    return f"{checksum[:2]}/{checksum}.zst"
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:
+    table = dict(pl.scan_delta(delta).collect_schema())
+    if table != dict(frame.schema):
+        wrong = {name: (table.get(name), frame.schema.get(name)) for name in table.keys() | frame.schema.keys()}
+        told = ", ".join(f"{name}: {old} stored, {new} given" for name, (old, new) in sorted(wrong.items()) if old != new)
+        raise DefinitionError(f"{delta.table_uri}: the rows are not of the table's types ({told}); nothing was written")
+
+
+def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> None:
+    assert change.remove is not None
+    columns = change.add.columns
+    marked = change.add.with_columns(_op=pl.lit("add"))
+    gone = change.remove.select(*change.row, "_delivered").unique().with_columns(_op=pl.lit("remove"))
+    # Naming the days lets Delta's file statistics leave every other file untouched, and unread.
+    days = ", ".join(f"'{day}'" for day in sorted(gone["_delivered"].drop_nulls().unique()))
+    dated = f"t._delivered in ({days})" if days else "false"
+    where = f"({dated} or t._delivered is null)" if gone["_delivered"].null_count() else dated
+    same = " and ".join(f"t.{name} = s.{name}" for name in change.row)
+    merger = delta.merge(
+        _arrow(pl.concat([marked, gone], how="diagonal")),
+        predicate=f"s._op = 'remove' and {where} and {same}",
+        source_alias="s",
+        target_alias="t",
+        commit_properties=properties,
+    )
+    values = {name: f"s.{name}" for name in columns}
+    merger.when_matched_delete().when_not_matched_insert(values, predicate="s._op = 'add'").execute()
+
+
+def _unavailable(error: Exception, what: str) -> UnavailableError:
+    text = str(error)
+    for sign, advice in (
+        ("No space left", "the disk is full: free some space and run again"),
+        ("Permission denied", "the lake may not be written: give this user the right to write it and run again"),
+        ("Read-only file system", "the lake is on a read-only file system: mount it for writing and run again"),
+    ):
+        if sign in text:
+            return UnavailableError(f"{what}: {advice}; what was committed before is kept")
+    return UnavailableError(f"{what} ({type(error).__name__}); what was committed before is kept")
+

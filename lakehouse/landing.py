@@ -1,0 +1,117 @@
+"""The landing folder: which files are there, whose they are, and whether they are complete."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from lakehouse.clock import Clock
+from lakehouse.errors import ConfigurationError, DefinitionError
+from lakehouse.source import Source
+
+# What transfer tools call a file they are still writing.
+_TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
+
+
+@dataclass(frozen=True)
+class Landed:
+    """One landed file, as its folder entry and its path tell it.
+
+    path: below the landing folder, with '/'. site, day: as written in the path. delivered: the day, when it is one.
+    size: bytes. mtime_ns: last change, as the sender may have set it. changed: last change by this machine's clock, in
+    seconds since 1970.
+    """
+
+    path: str
+    site: str
+    day: str
+    delivered: date | None
+    size: int
+    mtime_ns: int
+    changed: float
+
+    def settled(self, seconds: float, now: float | None = None) -> bool:
+        """Whether the file has been left alone for `seconds`: nobody is still writing it."""
+        return (time.time() if now is None else now) - self.changed >= seconds
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The landing folder at one moment: files by source name, and paths no source claims."""
+
+    claimed: dict[str, list[Landed]]
+    unclaimed: list[str]
+
+
+def listing(landing: Path, sources: Sequence[Source]) -> Listing:
+    """Every file below `landing` under the source that claims it, in the order of their paths.
+
+    Hidden and temporary names are passed over. Links are never followed: they count as unclaimed.
+    Raises ConfigurationError when the folder does not exist, DefinitionError when two sources claim one file.
+    """
+    if not landing.is_dir():
+        raise ConfigurationError(
+            f"the landing folder {landing} does not exist: create it, mount it, or set LAKEHOUSE_LANDING; nothing was read"
+        )
+    claimed: dict[str, list[Landed]] = {source.name: [] for source in sources}
+    unclaimed = []
+    for path, entry in _files(landing, ""):
+        owners = [(source, match) for source in sources if (match := source.pattern.fullmatch(path))]
+        if len(owners) > 1:
+            names = " and ".join(source.name for source, _ in owners)
+            raise DefinitionError(f"sources {names} both claim {path}: make their `path` patterns differ")
+        if not owners or entry.is_symlink():
+            unclaimed.append(path)
+            continue
+        source, match = owners[0]
+        stat = entry.stat(follow_symlinks=False)
+        day = match["day"]
+        landed = Landed(path, match["site"], day, _day(day), stat.st_size, stat.st_mtime_ns, stat.st_ctime)
+        claimed[source.name].append(landed)
+    return Listing(claimed, unclaimed)
+
+
+def settled(landing: Path, source: Source, seconds: float) -> list[Landed]:
+    """The source's complete files. A file that was just written is waited for; one that goes on growing is left out."""
+    files = listing(landing, [source]).claimed[source.name]
+    youngest = max((file.changed for file in files if not file.settled(seconds)), default=None)
+    if youngest is None:
+        return files
+    time.sleep(max(0.0, min(seconds, youngest + seconds - time.time())))
+    return [file for file in listing(landing, [source]).claimed[source.name] if file.settled(seconds)]
+
+
+def refusal(landed: Landed, source: Source, clock: Clock) -> str | None:
+    """Why a file's day keeps it out of the partitions, in words for the site; None when the day is good."""
+    if landed.delivered is None:
+        return f"the file name is dated {landed.day!r}, which is not a day (YYYY-MM-DD); rename the file and send it again"
+    if landed.delivered > clock.last_day:
+        return f"the file name is dated {landed.day}, which has not come yet; rename the file and send it again"
+    if landed.delivered < source.first_day:
+        return f"the file name is dated {landed.day}, before {source.first_day}; rename the file and send it again"
+    return None
+
+
+def _day(text: str) -> date | None:
+    if len(text) != 10:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in _visible(ordered):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path), f"{below}{entry.name}/")
+        else:
+            yield f"{below}{entry.name}", entry
+
+
+def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    return (entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(_TEMPORARY))

@@ -1,0 +1,131 @@
+"""The ledger: every delivery on record, in the order it was first seen.
+
+A delivery is (path, checksum, observation): the same bytes under one path after other bytes were there are a delivery
+of their own. Its bytes are kept before its row is written, so whatever is on record can be read again. `seq` numbers
+the rows from 1 without gaps; every table downstream says up to which `seq` it reflects.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from lakehouse.clock import Clock
+from lakehouse.errors import SupersededError
+from lakehouse.lake import Change, Lake
+from lakehouse.landing import Landed, refusal
+from lakehouse.source import Source
+
+SCHEMA: dict[str, pl.DataType] = {
+    "seq": pl.Int64(),
+    "_file": pl.String(),
+    "_checksum": pl.String(),
+    "_observation": pl.Int64(),
+    "_delivered": pl.Date(),
+    "_site": pl.String(),
+    "_received_at": pl.Datetime("us", "UTC"),
+    "bytes": pl.Int64(),
+    "mtime_ns": pl.Int64(),
+    # Why the file's day keeps it out, judged once by the clock of that moment so that a rebuild judges alike.
+    "refusal": pl.String(),
+    # True for a file that was touched but not changed: a row that only remembers its new time.
+    "seen_again": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger knows of a path: its newest bytes, how often it changed, and how its folder entry looked."""
+
+    checksum: str
+    observation: int
+    size: int
+    mtime_ns: int
+
+
+def table(source: Source) -> str:
+    return f"ledger/{source.name}"
+
+
+def read(lake: Lake, source: Source) -> pl.DataFrame:
+    """Every row on record, in order."""
+    return lake.scan(table(source), schema=SCHEMA).sort("seq").collect()
+
+
+def latest(ledger: pl.DataFrame) -> dict[str, Known]:
+    """What is known of each path."""
+    columns = ["_file", "_checksum", "_observation", "bytes", "mtime_ns"]
+    newest = ledger.group_by("_file", maintain_order=True).last().select(columns)
+    return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
+
+
+def unseen(files: Iterable[Landed], known: Mapping[str, Known]) -> list[Landed]:
+    """The files that may hold something new: unknown paths, and known ones whose size or time has changed."""
+    return [
+        file
+        for file in files
+        if (entry := known.get(file.path)) is None or (entry.size, entry.mtime_ns) != (file.size, file.mtime_ns)
+    ]
+
+
+def register(
+    lake: Lake,
+    source: Source,
+    landing: Path,
+    files: list[Landed],
+    clock: Clock,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, bytes]:
+    """Keep the bytes of `files` and put them on record; the bytes by checksum, for whoever reads them next.
+
+    A file that is gone or not readable by now is left for the next run. Raises UnavailableError when the lake cannot be
+    written; what is on record by then stays.
+    """
+    read_bytes: dict[str, bytes] = {}
+    found = []
+    for file in files:
+        try:
+            data = (landing / file.path).read_bytes()
+        except OSError:
+            continue
+        checksum = hashlib.sha256(data).hexdigest()
+        read_bytes[checksum] = data
+        found.append((file, checksum, len(data)))
+        lake.keep(data, checksum)
+        if progress:
+            progress(1)
+    while found:
+        delta = lake.create(table(source), SCHEMA)
+        on_record = read(lake, source)
+        rows = _rows(found, latest(on_record), source, clock, on_record["seq"].max() or 0)
+        if not rows.is_empty():
+            try:
+                lake.commit(delta, Change(rows), "ledger", rows["seq"].max())
+            except SupersededError:
+                # Another run put deliveries on record meanwhile: number ours after them, and leave out what is there.
+                continue
+        break
+    return read_bytes
+
+
+def _rows(
+    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int
+) -> pl.DataFrame:
+    now = datetime.now(UTC)
+    rows = []
+    for file, checksum, size in found:
+        entry = known.get(file.path)
+        same = entry is not None and entry.checksum == checksum
+        if same and entry and (entry.size, entry.mtime_ns) == (size, file.mtime_ns):
+            continue
+        observation = (entry.observation if entry else 0) + (0 if same else 1)
+        reason = refusal(file, source, clock)
+        delivered = None if reason else file.delivered
+        last += 1
+        rows.append(
+            (last, file.path, checksum, observation, delivered, file.site, now, size, file.mtime_ns, reason, same)
+        )
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")

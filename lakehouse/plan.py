@@ -1,0 +1,232 @@
+"""What a batch of deliveries changes in each of a source's tables, worked out before anything is written.
+
+The tables after the batch are a pure function of the tables before it and the deliveries, so an attempt that crashed
+half-way is completed by working the same plan out again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from lakehouse import account
+from lakehouse.contract import PROVENANCE
+from lakehouse.evaluate import Judged
+from lakehouse.lake import DELIVERY, RECORD, Change, Lake
+from lakehouse.source import Source
+from lakehouse.winners import WINNER, settle
+
+_CONTESTED = "key:two_sites"
+_CONTESTED_WORDS = "two sites deliver this key; the site it does not belong to must withdraw it"
+_ORIGIN = list(PROVENANCE)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The source's tables as the batch finds them: a version per layer, None before the first write."""
+
+    lake: Lake
+    source: Source
+    versions: dict[str, int | None]
+    schemas: dict[str, dict[str, pl.DataType]]
+
+    def scan(self, layer: str) -> pl.LazyFrame:
+        """A layer's rows at the version of this base."""
+        if self.versions[layer] is None:
+            return pl.LazyFrame(schema=self.schemas[layer])
+        return self.lake.scan(f"{layer}/{self.source.name}", self.versions[layer])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch does.
+
+    changes: by layer, in the order of their commits. deliveries: the account rows it writes, new and re-balanced.
+    rules: `_delivered`, `_site`, `rule`, `lines`: newly quarantined lines by the rule they break.
+    """
+
+    changes: dict[str, Change]
+    deliveries: pl.DataFrame
+    rules: pl.DataFrame
+
+
+def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl.DataFrame], Judged]) -> Plan:
+    """The changes that bring the tables from `base` to where the batch is part of them.
+
+    batch: ledger rows. judged: what became of their records. evaluate: judges ledger-like rows anew, for records of
+    earlier deliveries that a change brings back.
+    """
+    states = _states(base, batch, judged)
+    gone = states.filter(pl.col("state") == "replaced", pl.col("was") != "replaced")
+    standing = states.filter(pl.col("state") == "in effect", pl.col("was") == "new").select(DELIVERY)
+    fresh = judged.accepted.join(standing, on=DELIVERY, how="semi")
+    old, losers = _rivals(base, fresh, gone)
+    key = list(base.source.key)
+    light = [*key, *_ORIGIN]
+    candidates = pl.concat([
+        fresh.select(light).with_columns(tag=pl.lit("fresh"), was=pl.lit(None, pl.String)),
+        old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(tag=pl.lit("old"), was=pl.lit("wins")),
+        losers.join(gone, on=DELIVERY, how="anti").select(light, tag=pl.lit("loser"), was="kind"),
+    ])
+    settled = settle(candidates, base.source.key)
+    moved = settled.filter((pl.col("standing") != pl.col("was")).fill_null(True) | (pl.col("standing") == "key"))
+    recalled = _recalled(moved, states, evaluate)
+    wins = pl.col("standing") == "wins"
+    tag = pl.col("tag")
+    returned = recalled.accepted.join(moved.filter(wins, tag == "loser"), on=RECORD, how="semi")
+    processed = Change(
+        add=pl.concat([fresh.join(settled.filter(wins, tag == "fresh"), on=RECORD, how="semi"), returned]),
+        remove=pl.concat([
+            old.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
+            moved.filter(~wins, tag == "old").select(_ORIGIN),
+        ]),
+    )
+    replaced = _replaced(base, judged, gone, old)
+    beaten = moved.filter(~wins).select([*light, pl.col("standing").alias("kind"), *WINNER])
+    layout = list(base.schemas["superseded"])
+    superseded = Change(
+        add=pl.concat([beaten, replaced], how="diagonal").select(layout),
+        remove=pl.concat([
+            losers.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
+            moved.filter(tag == "loser").select(_ORIGIN),
+        ]),
+    )
+    quarantine = _quarantine(base, judged, recalled, states, gone, moved)
+    changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
+    changes["account"] = _account(base, batch, judged, states, changes)
+    return Plan(changes, changes["account"].add, _rules(quarantine.add))
+
+
+def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
+    """Every delivery of the batch's paths that still counts: `DELIVERY`, `_delivered`, `was` and `state`, and for a
+    replaced one `by_checksum`, the bytes that took its place."""
+    columns = [*DELIVERY, "_observation", "_delivered", "_site"]
+    earlier = (
+        base.scan("account")
+        .join(batch.lazy().select("_file").unique(), on="_file", how="semi")
+        .filter(pl.col("state") != "replaced")
+        .select(*columns, was="state", whole=pl.col("state") == "rejected", refusal=pl.lit(None, pl.String))
+        .collect()
+    )
+    new = batch.join(judged.deliveries, on=DELIVERY, how="left").select(
+        *columns, was=pl.lit("new"), whole="whole", refusal="refusal"
+    )
+    order = pl.concat([earlier, new]).sort("_file", "_observation")
+    # The newest delivery that can be used governs its path; a newer one that cannot be used stands beside it, rejected.
+    good = pl.when(~pl.col("whole")).then("_observation")
+    governs = (pl.col("_observation") == good.max().over("_file")).fill_null(False)
+    last = pl.col("_observation") == pl.col("_observation").max().over("_file")
+    state = pl.when(governs).then(pl.lit("in effect")).when(last).then(pl.lit("rejected")).otherwise(pl.lit("replaced"))
+    # What took a replaced delivery's place: the next that could be used; for one that could not be, the next of any kind.
+    usable = pl.when(~pl.col("whole")).then("_checksum").shift(-1).backward_fill().over("_file")
+    heir = pl.when(pl.col("whole")).then(pl.col("_checksum").shift(-1).over("_file")).otherwise(usable)
+    return order.with_columns(state=state, by_checksum=heir)
+
+
+def _rivals(base: Base, fresh: pl.DataFrame, gone: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of processed and of superseded whose standing the batch may change: of its keys, and of keys it gives up."""
+    key = list(base.source.key)
+    light = [*key, *_ORIGIN]
+    processed, superseded = base.scan("processed").select(light), base.scan("superseded")
+    contenders = superseded.filter(pl.col("kind") != "replaced")
+    touched = fresh.select(key).lazy()
+    if not gone.is_empty():
+        freed = [frame.join(gone.lazy(), on=DELIVERY, how="semi").select(key) for frame in (processed, contenders)]
+        touched = pl.concat([touched, *freed])
+    touched = touched.unique().collect().lazy()
+    found = [frame.join(touched, on=key, how="semi", nulls_equal=True) for frame in (processed, contenders)]
+    old, losers = pl.collect_all(found)
+    return old, losers
+
+
+def _recalled(moved: pl.DataFrame, states: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
+    """Earlier deliveries judged again, those with records that come back or become contested: their values are needed."""
+    tag, standing = pl.col("tag"), pl.col("standing")
+    back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
+    wanted = back.select(*DELIVERY, "_delivered", "_site").unique()
+    return evaluate(wanted.with_columns(refusal=pl.lit(None, pl.String)))
+
+
+def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """A row of superseded for every record of the replaced deliveries."""
+    quarantined = base.scan("quarantine").filter(pl.col("_line") > 0).select(_ORIGIN)
+    beaten = base.scan("superseded").select(_ORIGIN)
+    earlier = [
+        frame.join(gone.lazy(), on=DELIVERY, how="semi").collect() if not gone.is_empty() else frame.clear().collect()
+        for frame in (quarantined, beaten)
+    ]
+    records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
+    winner = gone.select(*DELIVERY, _winner_file="_file", _winner_checksum="by_checksum")
+    return records.join(winner, on=DELIVERY).with_columns(
+        kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64)
+    )
+
+
+def _quarantine(
+    base: Base, judged: Judged, recalled: Judged, states: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
+) -> Change:
+    current = states.filter(pl.col("was") == "new", pl.col("state") != "replaced")
+    texts = pl.concat([judged.texts, recalled.texts]).unique(RECORD)
+    contested = (
+        moved.filter(pl.col("standing") == "contested")
+        .select(_ORIGIN)
+        .join(texts, on=RECORD, how="left")
+        .with_columns(reasons=pl.concat_list(pl.lit(_CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS))
+    )
+    add = [judged.rejected.join(current, on=DELIVERY, how="semi"), contested.select(judged.rejected.columns)]
+    settled = moved.filter(pl.col("was") == "contested").select(_ORIGIN)
+    remove = [settled]
+    if not gone.is_empty():
+        quarantined = base.scan("quarantine").join(gone.lazy(), on=DELIVERY, how="semi")
+        remove.append(quarantined.select(_ORIGIN).collect())
+    return Change(pl.concat(add), pl.concat(remove).unique(RECORD))
+
+
+def _account(
+    base: Base, batch: pl.DataFrame, judged: Judged, states: pl.DataFrame, changes: dict[str, Change]
+) -> Change:
+    """Account rows of the batch's deliveries and of every earlier one whose records moved between the tables."""
+    counted = {
+        "accepted": ("processed", pl.lit(True)),
+        "quarantined": ("quarantine", pl.col("_line") > 0),
+        "superseded": ("superseded", pl.lit(True)),
+    }
+    parts = []
+    for column, (layer, which) in counted.items():
+        change = changes[layer]
+        assert change.remove is not None
+        for rows, sign in ((change.add, 1), (_with_kind(base, change.remove, layer), -1)):
+            kept = rows.filter(which & (pl.col("kind") != "contested")) if layer == "superseded" else rows.filter(which)
+            parts.append(kept.group_by(DELIVERY).agg((sign * pl.len().cast(pl.Int64)).alias(column)))
+    moves = pl.concat(parts, how="diagonal").group_by(DELIVERY).agg(pl.col(account.COUNTS).sum())
+    touched = pl.concat([moves.select(DELIVERY), states.select(DELIVERY)]).unique()
+    earlier = base.scan("account").join(touched.lazy(), on=DELIVERY, how="semi").collect()
+    new = batch.join(judged.deliveries, on=DELIVERY, how="left").select(
+        pl.lit(base.source.name).alias("source"),
+        *[name for name in account.SCHEMA if name in batch.columns],
+        "records",
+        *[pl.lit(0, pl.Int64).alias(name) for name in account.COUNTS],
+        state=pl.lit("in effect"),
+        reason="reason",
+    )
+    renewed = (
+        pl.concat([earlier, new])
+        .join(moves, on=DELIVERY, how="left", suffix="_moved")
+        .with_columns(pl.col(name) + pl.col(f"{name}_moved").fill_null(0) for name in account.COUNTS)
+        .join(states.select(*DELIVERY, now="state"), on=DELIVERY, how="left")
+        .with_columns(state=pl.coalesce("now", "state"))
+        .select(list(account.SCHEMA))
+    )
+    return Change(renewed, earlier.select(*DELIVERY, "_delivered"), row=DELIVERY)
+
+
+def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
+    if layer != "superseded" or remove.is_empty():
+        return remove.with_columns(kind=pl.lit(None, pl.String)) if layer == "superseded" else remove
+    kinds = base.scan("superseded").select(*RECORD, "kind").join(remove.lazy(), on=RECORD, how="semi").collect()
+    return remove.join(kinds, on=RECORD, how="left")
+
+
+def _rules(quarantined: pl.DataFrame) -> pl.DataFrame:
+    lines = quarantined.explode("reasons").group_by("_delivered", "_site", rule="reasons")
+    return lines.agg(pl.len().cast(pl.Int64).alias("lines"))

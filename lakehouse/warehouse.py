@@ -1,0 +1,232 @@
+"""The lake's tables in PostgreSQL: only what changed since the last load, all tables in one transaction.
+
+`lake.loads` remembers, in that same transaction, which version of which Delta table each PostgreSQL table shows. Readers
+see the old rows until the moment they see the new: nothing is dropped or truncated under them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import dataframely as dy
+import polars as pl
+from adbc_driver_manager import Error as AdbcError
+from adbc_driver_postgresql import dbapi
+
+from lakehouse.errors import DefinitionError
+from lakehouse.lake import Lake
+from lakehouse.postgres import unavailable
+
+_TYPES: dict[type[pl.DataType], str] = {
+    pl.String: "text",
+    pl.Int64: "bigint",
+    pl.Float64: "double precision",
+    pl.Boolean: "boolean",
+    pl.Date: "date",
+    pl.Datetime: "timestamptz",
+}
+# Serialises loads, whoever runs them; any constant will do.
+_LOCK = 727_001
+_LOADS = """
+create schema if not exists lake;
+create table if not exists lake.loads (
+    table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null
+);
+create table if not exists lake.builds (code text not null, started_at timestamptz not null)"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to load: its name in the lake, its place in PostgreSQL, and the contract and key of its rows."""
+
+    source: str
+    schema: str
+    name: str
+    contract: type[dy.Schema]
+    key: tuple[str, ...]
+    description: str
+
+    @property
+    def qualified(self) -> str:
+        return f'"{self.schema}"."{self.name}"'
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load did to one table: rows it has now, rows put in and taken out, and the Delta version it shows."""
+
+    table: Table
+    rows: int
+    inserted: int
+    deleted: int
+    version: int
+
+
+def loaded(url: str) -> dict[str, tuple[str, int]]:
+    """Delta id and version that each PostgreSQL table shows; empty before the first load."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("select to_regclass('lake.loads') is not null")
+            row = cursor.fetchone()
+            return _loaded(cursor) if row and row[0] else {}
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def models_started(url: str) -> datetime:
+    """PostgreSQL's time, to be given to `models_finished` by whoever builds models from the loaded tables."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("select clock_timestamp()")
+            row = cursor.fetchone()
+            assert row is not None
+            return row[0]
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def models_finished(url: str, code: str, started: datetime) -> None:
+    """Remember that the models were built from the tables as they were at `started`, by `code`."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("delete from lake.builds")
+            cursor.execute("insert into lake.builds values ($1, $2)", (code, started))
+            connection.commit()
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def models_built(url: str) -> str | None:
+    """The code that built the models, or None when a table was loaded since, or none was ever built."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("select to_regclass('lake.builds') is not null")
+            row = cursor.fetchone()
+            if not (row and row[0]):
+                return None
+            cursor.execute("select code from lake.builds where started_at >= (select max(loaded_at) from lake.loads)")
+            row = cursor.fetchone()
+            return row[0] if row else None
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:
+    """Bring PostgreSQL up to `versions` of the lake's tables, in one transaction.
+
+    Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when a
+    table's columns changed in a way that rows cannot follow.
+    """
+    try:
+        with dbapi.connect(url) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
+                for statement in _LOADS.split(";"):
+                    cursor.execute(statement)
+                shown = _loaded(cursor)
+                done = [
+                    _load(lake, cursor, table, versions[table.source], shown.get(f"{table.schema}.{table.name}"))
+                    for table in tables
+                    if table.source in versions
+                ]
+            connection.commit()
+            return done
+    except AdbcError as error:
+        raise unavailable(error) from None
+
+
+def _loaded(cursor: dbapi.Cursor) -> dict[str, tuple[str, int]]:
+    cursor.execute("select table_name, delta_id, delta_version from lake.loads")
+    return {name: (delta_id, version) for name, delta_id, version in cursor.fetchall()}
+
+
+def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: tuple[str, int] | None) -> Load:
+    delta = lake.open(table.source, version)
+    assert delta is not None
+    delta_id = delta.metadata().id
+    schema = dict(table.contract.create_empty().schema)
+    columns_changed = _define(cursor, table, schema)
+    same_table = shown is not None and shown[0] == delta_id and not columns_changed
+    inserted = deleted = 0
+    if shown is None or not same_table or shown[1] < version:
+        gone, added = lake.changed(table.source, shown[1] if shown and same_table else None, version)
+        if not same_table:
+            cursor.execute(f"delete from {table.qualified}")
+            deleted = max(cursor.rowcount, 0)
+        elif not gone.is_empty():
+            deleted = _delete(cursor, table, gone)
+        if not added.is_empty():
+            inserted = added.height
+            _insert(cursor, table.schema, table.name, added.select(list(schema)))
+        cursor.execute(
+            "insert into lake.loads values ($1, $2, $3, clock_timestamp()) on conflict (table_name) do update "
+            "set delta_id = excluded.delta_id, delta_version = excluded.delta_version, loaded_at = excluded.loaded_at",
+            (f"{table.schema}.{table.name}", delta_id, version),
+        )
+        if inserted or deleted:
+            # Fresh statistics: the models built next join these tables.
+            cursor.execute(f"analyze {table.qualified}")
+    cursor.execute(f"select count(*) from {table.qualified}")
+    row = cursor.fetchone()
+    assert row is not None
+    return Load(table, row[0], inserted, deleted, version)
+
+
+def _define(cursor: dbapi.Cursor, table: Table, schema: dict[str, pl.DataType]) -> bool:
+    """Make the table, or add the columns it lacks; whether an existing table's columns changed."""
+    wanted = {name: _TYPES[type(kind)] for name, kind in schema.items()}
+    cursor.execute(
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+        "where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
+        (table.qualified,),
+    )
+    there = {name: kind.replace("timestamp with time zone", "timestamptz") for name, kind in cursor.fetchall()}
+    if not there:
+        cursor.execute(f'create schema if not exists "{table.schema}"')
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
+        cursor.execute(f"create table {table.qualified} ({columns})")
+        key = ", ".join(f'"{name}"' for name in table.key)
+        cursor.execute(f"create unique index on {table.qualified} ({key}) nulls not distinct")
+        _describe(cursor, table)
+        return False
+    if changed := [name for name, kind in there.items() if wanted.get(name) != kind]:
+        raise DefinitionError(
+            f"{table.schema}.{table.name}: columns {changed} changed type or left the contract, which loaded rows cannot "
+            f"follow; drop table {table.schema}.{table.name} cascade, then lakehouse run loads it anew and dbt rebuilds"
+        )
+    missing = [name for name in wanted if name not in there]
+    for name in missing:
+        cursor.execute(f'alter table {table.qualified} add column "{name}" {wanted[name]}')
+    if missing:
+        _describe(cursor, table)
+    return bool(missing)
+
+
+def _describe(cursor: dbapi.Cursor, table: Table) -> None:
+    def text(value: str) -> str:
+        return "'" + value.replace("'", "''") + "'"
+
+    cursor.execute(f"comment on table {table.qualified} is {text(table.description)}")
+    for name, column in table.contract.columns().items():
+        if column.description:
+            cursor.execute(f'comment on column {table.qualified}."{name}" is {text(column.description)}')
+
+
+def _delete(cursor: dbapi.Cursor, table: Table, gone: pl.DataFrame) -> int:
+    nullable = {name for name, column in table.contract.columns().items() if column.nullable}
+    same = " and ".join(
+        f't."{name}" {"is not distinct from" if name in nullable else "="} gone."{name}"' for name in table.key
+    )
+    cursor.adbc_ingest("gone", _arrow(gone.select(table.key).unique()), mode="create", temporary=True)
+    cursor.execute(f"delete from {table.qualified} t using pg_temp.gone where {same}")
+    deleted = cursor.rowcount
+    cursor.execute("drop table pg_temp.gone")
+    return deleted
+
+
+def _insert(cursor: dbapi.Cursor, schema: str, name: str, rows: pl.DataFrame) -> None:
+    cursor.adbc_ingest(name, _arrow(rows), mode="append", db_schema_name=schema)
+
+
+def _arrow(frame: pl.DataFrame):  # type: ignore[no-untyped-def]
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -1,0 +1,72 @@
+"""dbt as a Dagster resource: the project, its parsed manifest, and runs of its command line.
+
+The manifest is parsed when the project's files change, not at every start: parsing takes longer than everything else
+that happens when the code is loaded.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dagster_dbt import DbtCliResource
+
+from lakehouse import postgres
+from lakehouse.errors import DefinitionError
+from lakehouse.settings import PROJECT, Settings
+from lakehouse.standing import fingerprint
+
+PROJECT_DIR = PROJECT / "dbt_project"
+
+
+@dataclass(frozen=True)
+class DbtResource:
+    """Runs dbt on the project as the warehouse's owner (target `prod`)."""
+
+    settings: Settings
+    project: Path = PROJECT_DIR
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the project's code: changes with any of its files."""
+        return fingerprint(self.project)
+
+    @property
+    def target(self) -> Path:
+        """Where dbt keeps what it worked out; one folder for each state of the project's code."""
+        return self.settings.home / "dbt" / self.fingerprint
+
+    def manifest(self) -> Path:
+        """The parsed project, parsed anew only when its files changed. Raises DefinitionError when dbt refuses it."""
+        path = self.target / "manifest.json"
+        if path.is_file():
+            return path
+        # Parsed aside and moved into place whole: several processes may find it missing at once.
+        aside = self.target.with_name(f"{self.fingerprint}.{os.getpid()}")
+        command = [self._executable, "--quiet", "parse", "--target", "prod", "--target-path", str(aside)]
+        places = ["--project-dir", str(self.project), "--profiles-dir", str(self.project), "--log-path", str(aside)]
+        done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DefinitionError(f"dbt cannot parse {self.project}:\n{done.stdout}{done.stderr}")
+        try:
+            aside.rename(self.target)
+        except OSError:
+            shutil.rmtree(aside)
+        return path
+
+    def cli(self, url: str) -> DbtCliResource:
+        """dbt's command line against the server at `url`."""
+        os.environ.update(postgres.dbt_environment(url))
+        return DbtCliResource(
+            project_dir=str(self.project),
+            profiles_dir=str(self.project),
+            target="prod",
+            dbt_executable=self._executable,
+        )
+
+    @property
+    def _executable(self) -> str:
+        return str(Path(sys.executable).with_name("dbt"))

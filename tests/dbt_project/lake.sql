@@ -1,0 +1,93 @@
+-- The lake schema as the lakehouse loads it, with a handful of rows: three sites, of which 703 has delivered a result
+-- of a subject whose demographics are not in, and one file that was refused.
+create schema lake;
+create schema unblinded;
+
+create table unblinded.treatment (usubjid text, arm text);
+
+create table lake.subjects (
+    usubjid text, subjid text, studyid text, siteid text, country text, age bigint, ageu text, sex text, race text,
+    ethnic text, dmdtc text, dmdt date, rfstdtc text, rfstdt date,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+insert into lake.subjects values
+('T-701-1', '1', 'T', '701', 'USA', 63, 'YEARS', 'F', 'WHITE', null, '2014-01-10', '2014-01-10', '2014-01-20',
+ '2014-01-20',
+ '701/demographics_2014-01-21.csv', 2, 'd1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
+('T-701-2', '2', 'T', '701', 'USA', 70, 'YEARS', 'M', 'ASIAN', null, '2014-01-12', '2014-01-12', null, null,
+ '701/demographics_2014-01-21.csv', 3, 'd1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
+('T-702-3', '3', 'T', '702', 'CAN', 81, 'YEARS', 'M', 'WHITE', null, '2014-03', null, '2014-04-01', '2014-04-01',
+ '702/demographics_2014-04-02.csv', 2, 'd2', '2014-04-02', '702', '2014-04-02 06:00:00Z'),
+('T-702-4', '4', 'T', '702', 'CAN', 55, 'YEARS', 'F', 'WHITE', null, '2014', null, null, null,
+ '702/demographics_2014-04-02.csv', 3, 'd2', '2014-04-02', '702', '2014-04-02 06:00:00Z');
+
+create table lake.vital_signs (
+    studyid text, usubjid text, subjid text, siteid text, vstestcd text, vstest text, vspos text, vsorres text,
+    vsorresu text, vsstresc text, vsstresn double precision, vsstresu text, vsstat text, vsloc text,
+    visitnum double precision, visit text, vsdtc text, vsdt date, vstpt text, vstptnum double precision, age bigint,
+    sex text,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+insert into lake.vital_signs values
+('T', 'T-701-1', '1', '701', 'WEIGHT', 'Weight', null, '120', 'LB', '54.43', 54.43, 'kg', null, null, 3, 'BASELINE',
+ '2014-01-20', '2014-01-20', null, null, 63, 'F',
+ '701/vitals_2014-01-21.csv', 2, 'v2', '2014-01-21', '701', '2014-01-22 06:00:00Z'),
+('T', 'T-701-1', '1', '701', 'SYSBP', 'Systolic Blood Pressure', 'SUPINE', null, null, null, null, null,
+ 'NOT DONE', null, 3,
+ 'BASELINE', '2014-01-20', '2014-01-20', 'AFTER LYING DOWN FOR 5 MINUTES', 815, 63, 'F',
+ '701/vitals_2014-01-21.csv', 3, 'v2', '2014-01-21', '701', '2014-01-22 06:00:00Z'),
+('T', 'T-701-1', '1', '701', 'PULSE', 'Pulse Rate', 'SUPINE', '56', 'beats/min', '56', 56, 'beats/min', null, null, 3,
+ 'BASELINE', '2014-01', null, 'AFTER LYING DOWN FOR 5 MINUTES', 815, 63, 'F',
+ '701/vitals_2014-01-21.csv', 4, 'v2', '2014-01-21', '701', '2014-01-22 06:00:00Z');
+
+create table lake.lab_results (
+    studyid text, usubjid text, subjid text, siteid text, lbtestcd text, lbtest text, lbcat text, lborres text,
+    lborresu text, lbstresc text, lbstresn double precision, lbstnrlo double precision, lbstnrhi double precision,
+    lbstresu text, lbnrind text, out_of_range boolean, visitnum double precision, visit text, lbdtc text, lbdt date,
+    age bigint, sex text,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+insert into lake.lab_results values
+('T', 'T-701-1', '1', '701', 'ALT', 'Alanine Aminotransferase', 'CHEMISTRY', '60', 'U/L', '60', 60, 6, 34,
+ 'U/L', 'HIGH',
+ true, 1, 'SCREENING 1', '2014-01-10T11:45', '2014-01-10', 63, 'F',
+ '701/labs_2014-01-21.csv', 2, 'l1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
+('T', 'T-703-9', '9', '703', 'CRP', 'C Reactive Protein', 'CHEMISTRY', '<0.2', 'mg/L', '<0.2', null, null,
+ null, 'mg/L', null,
+ null, 1, 'SCREENING 1', '2014-05-01', '2014-05-01', null, null,
+ '703/labs_2014-05-02.csv', 2, 'l2', '2014-05-02', '703', '2014-05-02 06:00:00Z');
+
+create table lake.site_activity (
+    siteid text, day date, files bigint, lines bigint, accepted bigint, quarantined bigint, superseded bigint,
+    subjects_seen bigint
+);
+insert into lake.site_activity values
+('701', '2014-01-21', 3, 11, 6, 1, 4, 2),
+('702', '2014-04-02', 1, 2, 2, 0, 0, 2),
+('703', '2014-05-02', 1, 1, 1, 0, 0, 1);
+
+create table lake.deliveries (
+    source text, _file text, _checksum text, _observation bigint, _delivered date, _site text, _received_at timestamptz,
+    bytes bigint, records bigint, accepted bigint, quarantined bigint, superseded bigint, state text, reason text
+);
+insert into lake.deliveries values
+('demographics', '701/demographics_2014-01-21.csv', 'd1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 200,
+ 2, 2, 0, 0,
+ 'in effect', null),
+('vitals', '701/vitals_2014-01-21.csv', 'v1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 300, 4, 0, 0, 4,
+ 'replaced', null),
+('vitals', '701/vitals_2014-01-21.csv', 'v2', 2, '2014-01-21', '701', '2014-01-22 06:00:00Z', 310, 4, 3, 1, 0,
+ 'in effect', null),
+('labs', '701/labs_2014-01-21.csv', 'l1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 100, 1, 1, 0, 0,
+ 'in effect', null),
+('demographics', '702/demographics_2014-04-02.csv', 'd2', 1, '2014-04-02', '702', '2014-04-02 06:00:00Z', 200,
+ 2, 2, 0, 0,
+ 'in effect', null),
+('labs', '703/labs_2014-05-02.csv', 'l2', 1, '2014-05-02', '703', '2014-05-02 06:00:00Z', 100, 1, 1, 0, 0,
+ 'in effect', null),
+('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90, 0, 0, 0, 0,
+ 'rejected', 'no valid day in the file name');
+
+create table lake.rejections (source text, _site text, _delivered date, rule text, lines bigint, files bigint);
+insert into lake.rejections values
+('vitals', '701', '2014-01-21', 'vsstresn|max', 1, 1);

