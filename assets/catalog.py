@@ -1,4 +1,4 @@
-"""Everything this lakehouse holds, found by looking: each module here may hold a `Source`, each in `curated` a `Curated`."""
+"""Everything this lakehouse holds, found by looking: modules here hold a `Source`, those in `curated` a `Curated`."""
 
 import importlib
 import pkgutil
@@ -44,7 +44,9 @@ def published() -> tuple[Table, ...]:
         if not source.publish:
             continue
         if ("lake", source.name) in names:
-            raise DefinitionError(f"source {source.name} and a curated table both load lake.{source.name}; name one anew")
+            raise DefinitionError(
+                f"source {source.name} and a curated table both load lake.{source.name}; name one anew"
+            )
         processed = f"processed/{source.name}"
         tables.append(Table(processed, "lake", source.name, source.contract, source.key, source.description))
     return tuple(tables)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from lakehouse.contract import PROVENANCE
 from lakehouse.lake import DELIVERY, Lake
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -73,5 +72,3 @@ def deliveries(lake: Lake, sources: Sequence[str], versions: dict[str, int]) -> 
     tables = [f"account/{name}" for name in sources]
     frames = [lake.scan(table, versions[table]) for table in tables if table in versions]
     return pl.concat(frames) if frames else pl.LazyFrame(schema=SCHEMA)
-
-

@@ -1,4 +1,4 @@
-"""The `lakehouse` command: what a person types. Exit code 0 is success, 1 failure with the reason on stderr, 2 usage."""
+"""The `lakehouse` command: what a person types. Exit code 0: success; 1: failure, its reason on stderr; 2: usage."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,17 +16,17 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from assets.pilot import LAST_DAY, land
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from assets import catalog
-from assets.pilot import LAST_DAY, land
 from lakehouse import manifest, postgres, query, standing
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import PROJECT, Settings, export, inherited
 
 app = typer.Typer(
     help="A lakehouse of Delta tables, PostgreSQL and dbt models in one Dagster graph.",
@@ -63,11 +63,11 @@ def demo() -> None:
     settings = Settings.load()
     if settings.as_of is None:
         settings.home.mkdir(parents=True, exist_ok=True)
-        line = f"# Written by lakehouse demo: the pilot study ended, and its clock stands still.\nLAKEHOUSE_AS_OF={PILOT_TODAY}\n"
-        (settings.home / "settings.env").write_text(line)
+        why = "# Written by lakehouse demo: the pilot study ended, and its clock stands still."
+        (settings.home / "settings.env").write_text(f"{why}\nLAKEHOUSE_AS_OF={PILOT_TODAY}\n")
         settings = Settings.load()
     _land(settings.landing, None)
-    _run(settings, None, None, None)
+    _run(settings, None, None)
     lake = Lake(settings.lake_uri)
     _print(standing.by_source_and_site(lake, catalog.sources()), "What became of every record")
     out.print(
@@ -105,7 +105,7 @@ def run(
         raise typer.BadParameter(f"--from {days[0]} is after --to {days[1]}")
     if source:
         catalog.source(source)
-    _run(Settings.load(), source, days, out.print)
+    _run(Settings.load(), source, days)
 
 
 @app.command()
@@ -115,20 +115,20 @@ def up(port: Annotated[int, typer.Option(help="Port of the web interface.")] = 3
 
     settings = Settings.load()
     with postgres.serving(settings) as url:
-        environment = {**os.environ, **instance.environment(settings, url)}
+        environment = {**inherited(), **instance.environment(settings, url)}
         workspace = ["-w", str(PROJECT / "workspace.yaml")]
-        programs = Path(sys.executable).parent
-        children = [
-            subprocess.Popen([str(programs / "dagster-daemon"), "run", *workspace], env=environment, start_new_session=True),
-            subprocess.Popen(
-                [str(programs / "dagster-webserver"), "-p", str(port), *workspace], env=environment, start_new_session=True
-            ),
-        ]
-        out.print(f"Lakehouse is at [b]http://127.0.0.1:{port}[/b]; drop files into {settings.landing}; Ctrl-C stops it")
+        commands = {"dagster-daemon": ["run"], "dagster-webserver": ["-p", str(port)]}
+        children = {
+            name: subprocess.Popen(
+                [str(Path(sys.executable).with_name(name)), *words, *workspace], env=environment, start_new_session=True
+            )
+            for name, words in commands.items()
+        }
+        out.print(f"Lakehouse: [b]http://127.0.0.1:{port}[/b]   drop files into {settings.landing}   Ctrl-C stops it")
         try:
             _wait(children)
         finally:
-            _stop(children)
+            _stop(list(children.values()))
     out.print("Stopped.")
 
 
@@ -152,7 +152,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     found = listing(settings.landing, sources)
     if found.unclaimed:
         shown = ", ".join(found.unclaimed[:5])
-        out.print(f"{len(found.unclaimed)} landed files belong to no source: {shown}{' …' if found.unclaimed[5:] else ''}")
+        out.print(
+            f"{len(found.unclaimed)} landed files belong to no source: {shown}{' …' if found.unclaimed[5:] else ''}"
+        )
 
 
 @app.command()
@@ -176,7 +178,13 @@ def quarantine(
     chosen = [catalog.source(source)] if source else catalog.sources()
     frames = [
         lake.scan(table, versions[table]).select(
-            pl.lit(item.name).alias("source"), "_site", "_file", "_line", pl.col("reasons").list.join(" "), "explanation", "_text"
+            pl.lit(item.name).alias("source"),
+            "_site",
+            "_file",
+            "_line",
+            pl.col("reasons").list.join(" "),
+            "explanation",
+            "_text",
         )
         for item in chosen
         if (table := f"quarantine/{item.name}") in versions
@@ -213,13 +221,13 @@ def _land(folder: Path, until: date | None) -> None:
             task = bar.add_task("Landing the pilot study", total=None)
             landed = land(folder, until, lambda done, total: bar.update(task, completed=done, total=total))
     except OSError as error:
-        raise UnavailableError(f"{folder} cannot be written ({error.strerror}); what was landed before is kept") from None
+        raise UnavailableError(
+            f"{folder} cannot be written ({error.strerror}); what was landed before is kept"
+        ) from None
     out.print(f"{landed.files:,} files in {folder}, {landed.written:,} of them new or changed")
 
 
-def _run(
-    settings: Settings, source: str | None, days: tuple[date, date] | None, say: Callable[[str], None] | None
-) -> None:
+def _run(settings: Settings, source: str | None, days: tuple[date, date] | None) -> None:
     """Bring everything up to date in one Dagster run, unless there is nothing to do."""
     begun = time.monotonic()
     sources = [catalog.source(source)] if source else list(catalog.sources())
@@ -240,7 +248,7 @@ def _run(
 def _execute(settings: Settings, url: str, sources: list[str], days: tuple[date, date] | None) -> None:
     from resources import instance  # only here: what needs no run starts without Dagster
 
-    os.environ.update(instance.environment(settings, url))
+    export(instance.environment(settings, url))
     import dagster as dg
 
     from lakehouse.definitions import build, execute
@@ -249,10 +257,12 @@ def _execute(settings: Settings, url: str, sources: list[str], days: tuple[date,
     with dg.DagsterInstance.get() as dagster:
         failed = execute(build(Settings.load()), dagster, sources, days)
     if failed:
-        raise LakehouseError(f"the run failed at {', '.join(failed)}; what was committed before is kept, and the next run goes on")
+        raise LakehouseError(
+            f"the run failed at {', '.join(failed)}; what was committed before is kept, and the next run goes on"
+        )
 
 
-def _wait(children: list[subprocess.Popen[bytes]]) -> None:
+def _wait(children: dict[str, subprocess.Popen[bytes]]) -> None:
     """Until Ctrl-C or SIGTERM, or until a child ends, which is an error."""
 
     def interrupt(*_: object) -> None:
@@ -261,9 +271,9 @@ def _wait(children: list[subprocess.Popen[bytes]]) -> None:
     signal.signal(signal.SIGTERM, interrupt)
     try:
         while True:
-            for child in children:
+            for name, child in children.items():
                 if child.poll() is not None:
-                    raise UnavailableError(f"{child.args[0]} ended with code {child.returncode}; its messages are above")  # type: ignore[index]
+                    raise UnavailableError(f"{name} ended with code {child.returncode}; its messages are above")
             time.sleep(0.5)
     except KeyboardInterrupt:
         return
@@ -306,9 +316,13 @@ def _flat(rows: pl.DataFrame) -> pl.DataFrame:
 def _print(rows: pl.DataFrame, title: str | None) -> None:
     table = Table(title=title, title_justify="left", header_style="bold")
     for name, kind in rows.schema.items():
-        table.add_column(name.replace("_", " ").strip(), justify="right" if kind.is_numeric() else "left", overflow="fold")
+        table.add_column(
+            name.replace("_", " ").strip(), justify="right" if kind.is_numeric() else "left", overflow="fold"
+        )
     for row in rows.iter_rows():
-        table.add_row(*["" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row])
+        table.add_row(
+            *["" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row]
+        )
     out.print(table)
 
 

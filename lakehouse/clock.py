@@ -17,5 +17,5 @@ class Clock:
 
     @property
     def last_day(self) -> date:
-        """The last day a delivery may be dated: sites ahead of UTC already write tomorrow's date; a set clock is set."""
+        """The last day a delivery may be dated: tomorrow (sites ahead of UTC write it already) or the set day."""
         return self.as_of or self.today + timedelta(days=1)

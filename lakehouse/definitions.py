@@ -1,7 +1,6 @@
 """What Dagster loads. `build` is the one place where sources, curated tables, warehouse, dbt and resources meet; tests
 call it with settings of their own."""
 
-import os
 from datetime import date, timedelta
 
 import dagster as dg
@@ -12,14 +11,14 @@ from assets import catalog
 from assets.wiring import checks, curated, dbt, ingest, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, export
 from resources.dbt import DbtResource
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 from resources.warehouse import WarehouseResource
 
 # Without it Dagster writes the materializations of a range one by one.
-os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+export({"DAGSTER_EVENT_BATCH_SIZE": "1000"})
 
 
 def build(settings: Settings) -> dg.Definitions:

@@ -100,8 +100,10 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
     tidied = source.tidy(sound.lazy().drop("_text")).collect()
     expected = processed_schema(source)
     if {name: tidied.schema.get(name) for name in expected} != expected:
-        wrong = [f"{name} is {tidied.schema.get(name)}, not {kind}" for name, kind in expected.items()]
-        told = "; ".join(line for line, (name, kind) in zip(wrong, expected.items()) if tidied.schema.get(name) != kind)
+        got = tidied.schema
+        told = "; ".join(
+            f"{name} is {got.get(name)}, not {kind}" for name, kind in expected.items() if got.get(name) != kind
+        )
         raise DefinitionError(f"source {source.name}: tidy does not yield what its contract names: {told}")
     if not tidied.select(RECORD).equals(sound.select(RECORD)):
         raise DefinitionError(f"source {source.name}: tidy must yield one row for each row it is given, in their order")
@@ -111,11 +113,11 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
     details = failure.details()
     rules = list(failure.counts())
     named = pl.concat_list([pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules])
-    told = {rule: explain(source.contract, rule) for rule in rules}
+    words = {rule: explain(source.contract, rule) for rule in rules}
     broken = (
         details.select(*PROVENANCE, reasons=named.list.drop_nulls())
         .with_columns(
-            explanation=pl.col("reasons").list.eval(pl.element().replace_strict(told)).list.join("; "),
+            explanation=pl.col("reasons").list.eval(pl.element().replace_strict(words)).list.join("; "),
         )
         .join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left")
     )

@@ -18,7 +18,7 @@ from lakehouse.clock import Clock
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import SupersededError
 from lakehouse.evaluate import QUARANTINE, Judged, judge, processed_schema
-from lakehouse.lake import DELIVERY, Change, Lake
+from lakehouse.lake import Lake
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import Delivery, schema
@@ -58,7 +58,7 @@ def schemas(source: Source) -> dict[str, dict[str, pl.DataType]]:
 
 
 def pending(lake: Lake, source: Source, files: list[Landed], days: Collection[date] | None = None) -> Work:
-    """What is left to do: landed files not on record (of these days, when given), and recorded ones not in the tables."""
+    """What is left to do: landed files not on record (of `days`, when given), and recorded ones not in the tables."""
     on_record = ledger.read(lake, source)
     state = manifest.states(lake).get(source.name, manifest.State(source.name))
     unseen = ledger.unseen(files, ledger.latest(on_record))
@@ -80,7 +80,7 @@ def ingest(
     """Put `files` on record, then bring the source's tables up to the ledger; what each batch did.
 
     files: landed files that may hold something new, see `pending`. Running it again completes what a crash left.
-    Raises SupersededError when another run is doing this work, UnavailableError when the lake cannot be read or written.
+    Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
     fresh = ledger.register(lake, source, landing, files, clock, progress)
     return list(_catch_up(lake, source, fresh, batch_bytes))
@@ -127,19 +127,13 @@ def _advance(
         assert delta is not None
         at = delta.transaction_version("ledger") or 0
         if at == end:
-            reached[names[layer]] = _version_at(lake, names[layer], end)
+            reached[names[layer]] = delta.version()
             continue
         if at != state.seq:
             raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
         reached[names[layer]] = lake.commit(delta, change, "ledger", end)
     manifest.record(lake, manifest.State(source.name, end, reached, {names["raw"]: end}, source.contract_version))
     return done
-
-
-def _version_at(lake: Lake, table: str, end: int) -> int:
-    delta = lake.open(table)
-    assert delta is not None and delta.transaction_version("ledger") == end
-    return delta.version()
 
 
 def _delivery(lake: Lake, row: dict[str, object], fresh: dict[str, bytes]) -> Delivery:
@@ -151,5 +145,3 @@ def _delivery(lake: Lake, row: dict[str, object], fresh: dict[str, bytes]) -> De
         lake.kept(checksum) if data is None else data,
         str(refusal) if refusal is not None else None,
     )
-
-

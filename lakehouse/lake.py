@@ -71,7 +71,9 @@ class Lake:
         except (DeltaError, OSError) as error:
             raise _unavailable(error, f"{table} cannot be read") from error
 
-    def create(self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None) -> DeltaTable:
+    def create(
+        self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None
+    ) -> DeltaTable:
         """The table, created empty when it was never written; columns that `schema` adds are added."""
         existing = self.open(table)
         try:
@@ -92,7 +94,9 @@ class Lake:
             raise _unavailable(error, f"{table} cannot be created") from error
         return existing
 
-    def scan(self, table: str, version: int | None = None, schema: Mapping[str, pl.DataType] | None = None) -> pl.LazyFrame:
+    def scan(
+        self, table: str, version: int | None = None, schema: Mapping[str, pl.DataType] | None = None
+    ) -> pl.LazyFrame:
         """The table's rows, lazily; no rows of `schema` when it was never written."""
         delta = self.open(table, version)
         if delta is None:
@@ -142,7 +146,9 @@ class Lake:
         if gone.is_empty() or added.is_empty():
             return gone, added
         key = added.columns
-        return gone.join(added, on=key, how="anti", nulls_equal=True), added.join(gone, on=key, how="anti", nulls_equal=True)
+        return gone.join(added, on=key, how="anti", nulls_equal=True), added.join(
+            gone, on=key, how="anti", nulls_equal=True
+        )
 
     def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
         schema = pl.scan_delta(delta).collect_schema()
@@ -171,7 +177,9 @@ class Lake:
         """The delivered bytes with this checksum, verified."""
         data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
         if hashlib.sha256(data).hexdigest() != checksum:
-            raise UnavailableError(f"the kept bytes of {checksum} are damaged in the lake; restore objects/ from a backup")
+            raise UnavailableError(
+                f"the kept bytes of {checksum} are damaged in the lake; restore objects/ from a backup"
+            )
         return data
 
 
@@ -187,7 +195,9 @@ def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:
     table = dict(pl.scan_delta(delta).collect_schema())
     if table != dict(frame.schema):
         wrong = {name: (table.get(name), frame.schema.get(name)) for name in table.keys() | frame.schema.keys()}
-        told = ", ".join(f"{name}: {old} stored, {new} given" for name, (old, new) in sorted(wrong.items()) if old != new)
+        told = ", ".join(
+            f"{name}: {old} stored, {new} given" for name, (old, new) in sorted(wrong.items()) if old != new
+        )
         raise DefinitionError(f"{delta.table_uri}: the rows are not of the table's types ({told}); nothing was written")
 
 
@@ -222,4 +232,3 @@ def _unavailable(error: Exception, what: str) -> UnavailableError:
         if sign in text:
             return UnavailableError(f"{what}: {advice}; what was committed before is kept")
     return UnavailableError(f"{what} ({type(error).__name__}); what was committed before is kept")
-

@@ -53,7 +53,7 @@ def listing(landing: Path, sources: Sequence[Source]) -> Listing:
     """
     if not landing.is_dir():
         raise ConfigurationError(
-            f"the landing folder {landing} does not exist: create it, mount it, or set LAKEHOUSE_LANDING; nothing was read"
+            f"the landing folder {landing} does not exist: create it or set LAKEHOUSE_LANDING; nothing was read"
         )
     claimed: dict[str, list[Landed]] = {source.name: [] for source in sources}
     unclaimed = []
@@ -86,7 +86,9 @@ def settled(landing: Path, source: Source, seconds: float) -> list[Landed]:
 def refusal(landed: Landed, source: Source, clock: Clock) -> str | None:
     """Why a file's day keeps it out of the partitions, in words for the site; None when the day is good."""
     if landed.delivered is None:
-        return f"the file name is dated {landed.day!r}, which is not a day (YYYY-MM-DD); rename the file and send it again"
+        return (
+            f"the file name is dated {landed.day!r}, which is not a day (YYYY-MM-DD); rename the file and send it again"
+        )
     if landed.delivered > clock.last_day:
         return f"the file name is dated {landed.day}, which has not come yet; rename the file and send it again"
     if landed.delivered < source.first_day:

@@ -62,6 +62,11 @@ def latest(ledger: pl.DataFrame) -> dict[str, Known]:
     return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
 
 
+def last_seq(rows: pl.DataFrame) -> int:
+    """The last `seq` of some ledger rows; 0 when there are none."""
+    return 0 if rows.is_empty() else int(rows["seq"][-1])
+
+
 def unseen(files: Iterable[Landed], known: Mapping[str, Known]) -> list[Landed]:
     """The files that may hold something new: unknown paths, and known ones whose size or time has changed."""
     return [
@@ -100,10 +105,10 @@ def register(
     while found:
         delta = lake.create(table(source), SCHEMA)
         on_record = read(lake, source)
-        rows = _rows(found, latest(on_record), source, clock, on_record["seq"].max() or 0)
+        rows = _rows(found, latest(on_record), source, clock, last_seq(on_record))
         if not rows.is_empty():
             try:
-                lake.commit(delta, Change(rows), "ledger", rows["seq"].max())
+                lake.commit(delta, Change(rows), "ledger", last_seq(rows))
             except SupersededError:
                 # Another run put deliveries on record meanwhile: number ours after them, and leave out what is there.
                 continue

@@ -18,7 +18,7 @@ def columns(
 
     def scan(name: str, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         def read(
-            with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+            with_columns: list[str] | None, _predicate: pl.Expr | None, _rows: int | None, _batch: int | None
         ) -> Iterator[pl.DataFrame]:
             wanted = list(schema) if with_columns is None else with_columns
             asked.extend((name, column) for column in wanted)

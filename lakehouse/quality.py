@@ -15,7 +15,9 @@ class Delivery(dy.Schema):
     file = dy.String(alias="_file", description="Path of the delivery below the landing folder.")
     checksum = dy.String(alias="_checksum", description="SHA-256 of the delivered bytes.")
     observation = dy.Int64(alias="_observation", description="Which version of the path this is, from 1.")
-    delivered = dy.Date(alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one.")
+    delivered = dy.Date(
+        alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one."
+    )
     site = dy.String(alias="_site", description="Delivering site.")
     received_at = dy.Datetime(
         alias="_received_at", time_unit="us", time_zone="UTC", description="When the lakehouse first saw it (UTC)."
@@ -25,7 +27,9 @@ class Delivery(dy.Schema):
     accepted = dy.Int64(description="Records that are rows of processed now.")
     quarantined = dy.Int64(description="Records that are in quarantine now.")
     superseded = dy.Int64(description="Records that a later delivery or line has taken the place of.")
-    state = dy.String(description="in effect, replaced (its path was delivered again) or rejected (nothing usable in it).")
+    state = dy.String(
+        description="in effect, replaced (its path was delivered again) or rejected (nothing usable in it)."
+    )
     reason = dy.String(nullable=True, description="Why the whole file was refused, in words for the site.")
 
 
@@ -34,7 +38,9 @@ class Rejection(dy.Schema):
 
     source = dy.String(description="Name of the source.")
     site = dy.String(alias="_site", description="Delivering site.")
-    delivered = dy.Date(alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one.")
+    delivered = dy.Date(
+        alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one."
+    )
     rule = dy.String(description="Name of the broken rule.")
     lines = dy.Int64(description="Lines that break it; a file refused whole without readable records counts as none.")
     files = dy.Int64(description="Files they are in.")

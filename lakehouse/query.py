@@ -22,7 +22,9 @@ def sql(lake: Lake, statement: str) -> pl.DataFrame:
         assert delta is not None
         view = f"{schema}__{name}"
         connection.register(view, delta.to_pyarrow_dataset())
-        connection.execute(f'create schema if not exists "{schema}"; create view "{schema}"."{name}" as select * from {view}')
+        connection.execute(
+            f'create schema if not exists "{schema}"; create view "{schema}"."{name}" as select * from {view}'
+        )
     # From here on the statement reaches the lake's tables and nothing else of this machine.
     connection.execute("set enable_external_access = false; set lock_configuration = true")
     try:

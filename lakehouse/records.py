@@ -1,9 +1,9 @@
 """Delivered bytes to records: every CSV record as text, with the line it starts on, or the reason it is not one.
 
-Two readers that agree: whole batches of plain files go through Polars at once; a file with anything unusual (quotes that
-span lines, lone carriage returns, NUL) goes record by record through Python's strict csv reader. Nothing is guessed: a
-record that does not fit its header keeps its text and a problem, and a file whose header or encoding is wrong keeps all
-its records under one reason.
+Two readers that agree: whole batches of plain files go through Polars at once; a file with anything unusual (quotes
+that span lines, lone carriage returns, NUL) goes record by record through Python's strict csv reader. Nothing is
+guessed: a record that does not fit its header keeps its text and a problem, and a file whose header or encoding is
+wrong keeps all its records under one reason.
 """
 
 import csv
@@ -114,7 +114,10 @@ def _unreadable(data: bytes) -> tuple[str, str] | None:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = f"0x{data[error.start]:02X}"
-        return "file:encoding", f"the file is not UTF-8 (line {line} holds the byte {byte}); save it as UTF-8 and send it again"
+        return (
+            "file:encoding",
+            f"the file is not UTF-8 (line {line} holds the byte {byte}); save it as UTF-8 and send it again",
+        )
     return None
 
 
@@ -122,7 +125,10 @@ def _header_problem(names: Sequence[str], required: Sequence[str]) -> tuple[str,
     if not names:
         return "file:header", "the header's quotes do not match; mend the first line and send the file again"
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        return "file:header", f"the header names {', '.join(twice)} more than once; name each column once and send it again"
+        return (
+            "file:header",
+            f"the header names {', '.join(twice)} more than once; name each column once and send it again",
+        )
     if missing := [name for name in required if name not in names]:
         return "file:header", f"the header lacks {', '.join(missing)}; add what is missing and send the file again"
     return None
@@ -134,10 +140,12 @@ def _fast(names: list[str], members: list[tuple[int, bytes]], known: Sequence[st
     if not body:
         return pl.DataFrame(), []
     owners = np.repeat([index for index, _ in members], [body.count(b"\n") for _, body in members])
-    lines = pl.DataFrame({
-        "_index": pl.Series(owners, dtype=pl.Int64),
-        "_text": pl.Series([body[:-1].decode()]).str.split("\n").explode(),
-    }).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64).over("_index") + 2)
+    lines = pl.DataFrame(
+        {
+            "_index": pl.Series(owners, dtype=pl.Int64),
+            "_text": pl.Series([body[:-1].decode()]).str.split("\n").explode(),
+        }
+    ).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64).over("_index") + 2)
     text, spanning, width = pl.col("_text"), [], pl.col("_text")
     if b'"' in body:
         broken = lines.filter(text.str.contains('"', literal=True) & ~text.str.contains(_WELL_FORMED))
@@ -145,10 +153,10 @@ def _fast(names: list[str], members: list[tuple[int, bytes]], known: Sequence[st
         lines = lines.filter(~pl.col("_index").is_in(spanning)) if spanning else lines
         width = text.str.replace_all(_QUOTED, "")
     excess = width.str.count_matches(",", literal=True).cast(pl.Int64) - (len(names) - 1)
-    problem = pl.when(excess < 0).then(pl.lit("record:short")).when(excess > 0).then(pl.lit("record:long"))
-    if len(set(names)) < len(names):
-        problem = pl.when(True).then(pl.lit("file:header"))
-    lines = lines.filter(text != "").with_columns(_problem=problem.otherwise(pl.lit(None, pl.String)))
+    uneven = pl.when(excess < 0).then(pl.lit("record:short")).when(excess > 0).then(pl.lit("record:long"))
+    named_twice = len(set(names)) < len(names)
+    problem = pl.lit("file:header") if named_twice else uneven.otherwise(pl.lit(None, pl.String))
+    lines = lines.filter(text != "").with_columns(_problem=problem)
     sound = lines.filter(pl.col("_problem").is_null())
     if sound.height < len(owners):
         body = "\n".join(sound["_text"]).encode()
@@ -226,6 +234,8 @@ def _with_provenance(
         schema={name: kind for name, kind in PROVENANCE.items() if name != "_line"},
     ).with_columns(_index=pl.int_range(pl.len(), dtype=pl.Int64))
     whole = schema(known)
-    empty = pl.DataFrame(schema={**{name: kind for name, kind in whole.items() if name not in origin}, "_index": pl.Int64})
+    empty = pl.DataFrame(
+        schema={**{name: kind for name, kind in whole.items() if name not in origin}, "_index": pl.Int64}
+    )
     rows = pl.concat([empty, *frames], how="diagonal").sort("_index", "_line")
     return rows.join(origin, on="_index", how="left", maintain_order="left").select(list(whole))

@@ -73,7 +73,7 @@ class Settings(BaseModel):
 
         Raises ConfigurationError naming the file and line, or the variable, that cannot be used; never its value.
         """
-        given = {name: value for name, value in (os.environ if environment is None else environment).items()}
+        given = dict(os.environ if environment is None else environment)
         dotenv = project / ".env"
         written = _read(dotenv)
         origin = {**dict.fromkeys(written, str(dotenv)), **dict.fromkeys(given, "the environment")}
@@ -93,6 +93,16 @@ class Settings(BaseModel):
         return settings.model_copy(update={"home": settings.home.absolute(), "landing": settings.landing.absolute()})
 
 
+def export(variables: Mapping[str, str]) -> None:
+    """Set variables for this process and those it starts."""
+    os.environ.update(variables)
+
+
+def inherited() -> dict[str, str]:
+    """The variables a child process would see."""
+    return dict(os.environ)
+
+
 def _read(path: Path) -> dict[str, str]:
     """The variables a `.env` file sets; none when there is no such file."""
     if not path.is_file():
@@ -105,7 +115,9 @@ def _read(path: Path) -> dict[str, str]:
     if broken := [binding.original.line for binding in bindings if binding.error]:
         raise ConfigurationError(f"{path}, line {broken[0]}: not a NAME=value line; mend it or remove it")
     if bare := [binding for binding in bindings if binding.key and binding.value is None]:
-        raise ConfigurationError(f"{path}, line {bare[0].original.line}: {bare[0].key} has no value; write {bare[0].key}=…")
+        raise ConfigurationError(
+            f"{path}, line {bare[0].original.line}: {bare[0].key} has no value; write {bare[0].key}=…"
+        )
     return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
 
 

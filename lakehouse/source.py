@@ -67,7 +67,9 @@ class Source:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SourceError(f"source {self.name}: header columns {twice} are declared twice")
         if engine := [name for name in names if name.startswith("_")]:
-            raise SourceError(f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns")
+            raise SourceError(
+                f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns"
+            )
         if "{day}" not in self.path or "{site}" not in self.path:
             raise SourceError(f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}}")
 
@@ -75,7 +77,9 @@ class Source:
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths this source claims, with groups `site` and `day` (as written, valid or not)."""
         parts = re.split(r"(\{\w+\})", self.path.replace("{name}", self.name))
-        fields = [_FIELDS[part[1:-1]] if part[:1] == "{" and part[1:-1] in _FIELDS else re.escape(part) for part in parts]
+        fields = [
+            _FIELDS[part[1:-1]] if part[:1] == "{" and part[1:-1] in _FIELDS else re.escape(part) for part in parts
+        ]
         return re.compile("".join(fields))
 
     @cached_property

@@ -1,12 +1,13 @@
 """The lake's tables in PostgreSQL: only what changed since the last load, all tables in one transaction.
 
-`lake.loads` remembers, in that same transaction, which version of which Delta table each PostgreSQL table shows. Readers
-see the old rows until the moment they see the new: nothing is dropped or truncated under them.
+`lake.loads` remembers, in that same transaction, which version of which Delta table each PostgreSQL table shows.
+Readers see the old rows until the moment they see the new: nothing is dropped or truncated under them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 import dataframely as dy
 import polars as pl
@@ -80,7 +81,7 @@ def models_started(url: str) -> datetime:
             cursor.execute("select clock_timestamp()")
             row = cursor.fetchone()
             assert row is not None
-            return row[0]
+            return cast("datetime", row[0])
     except AdbcError as error:
         raise unavailable(error) from None
 
@@ -114,8 +115,8 @@ def models_built(url: str) -> str | None:
 def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:
     """Bring PostgreSQL up to `versions` of the lake's tables, in one transaction.
 
-    Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when a
-    table's columns changed in a way that rows cannot follow.
+    Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when
+    a table's columns changed in a way that rows cannot follow.
     """
     try:
         with dbapi.connect(url) as connection:
@@ -143,7 +144,7 @@ def _loaded(cursor: dbapi.Cursor) -> dict[str, tuple[str, int]]:
 def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: tuple[str, int] | None) -> Load:
     delta = lake.open(table.source, version)
     assert delta is not None
-    delta_id = delta.metadata().id
+    delta_id = str(delta.metadata().id)
     schema = dict(table.contract.create_empty().schema)
     columns_changed = _define(cursor, table, schema)
     same_table = shown is not None and shown[0] == delta_id and not columns_changed
@@ -191,8 +192,8 @@ def _define(cursor: dbapi.Cursor, table: Table, schema: dict[str, pl.DataType]) 
         return False
     if changed := [name for name, kind in there.items() if wanted.get(name) != kind]:
         raise DefinitionError(
-            f"{table.schema}.{table.name}: columns {changed} changed type or left the contract, which loaded rows cannot "
-            f"follow; drop table {table.schema}.{table.name} cascade, then lakehouse run loads it anew and dbt rebuilds"
+            f"{table.schema}.{table.name}: columns {changed} changed type or left the contract, which loaded rows "
+            f"cannot follow; drop table {table.schema}.{table.name} cascade, then lakehouse run loads it anew"
         )
     missing = [name for name in wanted if name not in there]
     for name in missing:
@@ -219,7 +220,7 @@ def _delete(cursor: dbapi.Cursor, table: Table, gone: pl.DataFrame) -> int:
     )
     cursor.adbc_ingest("gone", _arrow(gone.select(table.key).unique()), mode="create", temporary=True)
     cursor.execute(f"delete from {table.qualified} t using pg_temp.gone where {same}")
-    deleted = cursor.rowcount
+    deleted: int = cursor.rowcount
     cursor.execute("drop table pg_temp.gone")
     return deleted
 

@@ -29,9 +29,7 @@ def settle(candidates: pl.DataFrame, key: tuple[str, ...]) -> pl.DataFrame:
     last = {f"_winner{name}": pl.col(name).last().over(key) for name in ("_file", "_checksum", "_line")}
     newest = pl.int_range(pl.len()).over(key) == pl.len().over(key) - 1
     contested = pl.col("_site").n_unique().over(key) > 1
-    standing = (
-        pl.when(contested).then(pl.lit("contested")).when(newest).then(pl.lit("wins")).otherwise(pl.lit("key"))
-    )
+    standing = pl.when(contested).then(pl.lit("contested")).when(newest).then(pl.lit("wins")).otherwise(pl.lit("key"))
     settled = ordered.with_columns(standing=standing, **last)
     beaten = pl.col("standing") == "key"
     return settled.with_columns(pl.when(beaten).then(pl.col(name)).alias(name) for name in WINNER)

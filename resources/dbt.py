@@ -16,7 +16,7 @@ from dagster_dbt import DbtCliResource
 
 from lakehouse import postgres
 from lakehouse.errors import DefinitionError
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import PROJECT, Settings, export
 from lakehouse.standing import fingerprint
 
 PROJECT_DIR = PROJECT / "dbt_project"
@@ -59,7 +59,7 @@ class DbtResource:
 
     def cli(self, url: str) -> DbtCliResource:
         """dbt's command line against the server at `url`."""
-        os.environ.update(postgres.dbt_environment(url))
+        export(postgres.dbt_environment(url))
         return DbtCliResource(
             project_dir=str(self.project),
             profiles_dir=str(self.project),

@@ -25,4 +25,3 @@ class LandingResource:
     def settled(self, source: Source) -> list[Landed]:
         """A source's complete files; waits for one that was written a moment ago, but not for one still growing."""
         return settled(self.settings.landing, source, self.settings.settle_seconds)
-

@@ -2,6 +2,7 @@
 lakehouse's one clock: how old is each source's newest delivery day, and which sites have fallen silent."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -29,9 +30,7 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
     ]
 
     @dg.multi_asset_check(name="arrivals", specs=specs)
-    def _arrivals(
-        lake: LakeResource, landing: dg.ResourceParam[LandingResource]
-    ) -> Iterator[dg.AssetCheckResult]:
+    def _arrivals(lake: LakeResource, landing: dg.ResourceParam[LandingResource]) -> Iterator[dg.AssetCheckResult]:
         for source in sources:
             yield from arrivals(lake.lake, source, landing.clock)
 
@@ -45,11 +44,11 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
     """
     deliveries = account.deliveries(lake, [source.name], manifest.versions(lake))
     last = deliveries.group_by("_site").agg(pl.col("_delivered").max()).drop_nulls().sort("_site").collect()
-    newest = last["_delivered"].max()
+    newest: date | None = None if last.is_empty() else max(last["_delivered"])
     oldest_allowed = clock.today - source.late_after
     silent = last.filter(pl.col("_delivered") < oldest_allowed)["_site"].to_list()
     ended = clock.as_of is not None
-    age = None if newest is None else (clock.today - newest).days  # type: ignore[operator]
+    age = None if newest is None else (clock.today - newest).days
     facts = {
         "today": clock.today.isoformat(),
         "newest_day": str(newest),

@@ -1,4 +1,4 @@
-"""The curated and quality tables as Dagster assets: all in one step, so that they always show one state of their inputs."""
+"""The curated and quality tables as Dagster assets: made in one step, so that all show one state of their inputs."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -21,12 +21,7 @@ def key(table: Curated) -> dg.AssetKey:
 def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
     """The assets a table is made from; `account` and `quarantine` stand for those of every source."""
     layers = {"account": "processed", "quarantine": "quarantine"}
-    found = [
-        dg.AssetKey([layers[name], source.name])
-        for name in table.inputs
-        if name in layers
-        for source in sources
-    ]
+    found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
     return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if name not in layers)]))
 
 
@@ -56,7 +51,7 @@ def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: time
     @dg.multi_asset(name="curate", specs=specs, check_specs=checks, pool=GROUP)
     def _curate(
         context: dg.AssetExecutionContext, lake: LakeResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with told_apart(context):
             done = {item.table: item for item in curate(lake.lake, curated, sources)}
         tables = known_tables(tuple(sources), tuple(curated))

@@ -37,7 +37,9 @@ class Translator(DagsterDbtTranslator):
 def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     """One step that builds and tests every model. Parses the project when its files changed since the last time."""
 
-    @dbt_assets(manifest=dbt.manifest(), dagster_dbt_translator=Translator(freshness), name="dbt_build", pool="warehouse")
+    @dbt_assets(
+        manifest=dbt.manifest(), dagster_dbt_translator=Translator(freshness), name="dbt_build", pool="warehouse"
+    )
     def _dbt_build(
         context: dg.AssetExecutionContext,
         warehouse: dg.ResourceParam[WarehouseResource],

@@ -1,5 +1,5 @@
-"""What an asset shows of itself: schema, column lineage, counts, and small plots. Aggregates only, never a row's values:
-metadata outlives an erasure."""
+"""What an asset shows of itself: schema, column lineage, counts, and small plots. Aggregates only, never a row's
+values: metadata outlives an erasure."""
 
 from collections.abc import Mapping
 
@@ -20,15 +20,17 @@ _BAR = 24
 def contract_schema(contract: type[dy.Schema]) -> dg.TableSchema:
     """A contract as the table schema that the UI shows, with its columns' descriptions and whether they may be null."""
     types = contract.create_empty().schema
-    return dg.TableSchema([
-        dg.TableColumn(
-            name,
-            type=str(types[name]),
-            description=column.description,
-            constraints=dg.TableColumnConstraints(nullable=column.nullable),
-        )
-        for name, column in contract.columns().items()
-    ])
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name,
+                type=str(types[name]),
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for name, column in contract.columns().items()
+        ]
+    )
 
 
 def plain_schema(columns: Mapping[str, pl.DataType]) -> dg.TableSchema:
@@ -70,11 +72,15 @@ def bars(title: str, counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if count
     ]
-    return dg.MetadataValue.md("\n".join([f"| {title} | lines | |", "| --- | ---: | --- |", *(rows or ["| none | 0 | |"])]))
+    return dg.MetadataValue.md(
+        "\n".join([f"| {title} | lines | |", "| --- | ---: | --- |", *(rows or ["| none | 0 | |"])])
+    )
 
 
 def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLineage:
-    return dg.TableColumnLineage({
-        column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if "/" in table]
-        for column, deps in origins.items()
-    })
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if "/" in table]
+            for column, deps in origins.items()
+        }
+    )

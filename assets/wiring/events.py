@@ -6,6 +6,7 @@ that were touched, in batches. It leans on two internals of the pinned Dagster, 
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import CODE_VERSION_TAG
@@ -16,13 +17,13 @@ from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, genera
 def report_days(
     context: dg.AssetExecutionContext,
     key: dg.AssetKey,
-    days: Mapping[date, Mapping[str, object]],
-    newest: Mapping[str, object],
+    days: Mapping[date, Mapping[str, Any]],
+    newest: Mapping[str, Any],
     code_version: str,
 ) -> None:
     """Report the asset as materialized for each day, with the day's metadata; the last day carries `newest` as well."""
     step = context.get_step_execution_context()
-    batch = generate_event_batch_id()
+    batch = generate_event_batch_id()  # type: ignore[no-untyped-call]
     ordered = sorted(days)
     for day in ordered:
         last = day == ordered[-1]

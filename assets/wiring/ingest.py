@@ -56,7 +56,9 @@ def specs(source: Source, freshness: timedelta) -> list[dg.AssetSpec]:
     ]
 
 
-def build(source: Source, days: dg.DailyPartitionsDefinition, freshness: timedelta, batch_bytes: int) -> dg.AssetsDefinition:
+def build(
+    source: Source, days: dg.DailyPartitionsDefinition, freshness: timedelta, batch_bytes: int
+) -> dg.AssetsDefinition:
     """The source's assets and the checks that come with them."""
     key = keys(source)
 
@@ -177,6 +179,6 @@ def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, i
         check_name="empty",
         passed=lines == 0 and files == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{lines} lines and {files} whole files wait; lakehouse quarantine --source {source.name} lists them",
+        description=f"{lines} lines and {files} whole files wait: lakehouse quarantine --source {source.name}",
         metadata={"lines": lines, "files": files},
     )

@@ -9,6 +9,7 @@ from assets.wiring.ingest import keys
 from lakehouse import ledger, manifest
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import Work, pending
+from lakehouse.landing import Landed
 from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
@@ -26,7 +27,7 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
         job_name=JOB,
         minimum_interval_seconds=interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts one run for all new and changed files that have been left alone long enough to be complete.",
+        description="Starts one run for all new and changed files that were left alone long enough to be complete.",
     )
     def _landing_files(
         context: dg.SensorEvaluationContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
@@ -52,7 +53,7 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
     return _landing_files
 
 
-def _settled(lake: LakeResource, landing: LandingResource, source: Source, files: list) -> Work:  # type: ignore[type-arg]
+def _settled(lake: LakeResource, landing: LandingResource, source: Source, files: list[Landed]) -> Work:
     complete = [file for file in files if file.settled(landing.settings.settle_seconds)]
     return pending(lake.lake, source, complete)
 
@@ -62,9 +63,9 @@ def _fingerprint(lake: LakeResource, sources: dict[str, Source], due: dict[str, 
     digest = hashlib.sha256()
     states = manifest.states(lake.lake)
     for name, work in sorted(due.items()):
-        on_record = ledger.read(lake.lake, sources[name])["seq"].max() or 0
+        on_record = ledger.last_seq(ledger.read(lake.lake, sources[name]))
         reached = states[name].seq if name in states else 0
         digest.update(f"{name} {on_record} {reached}\n".encode())
         for file in work.unseen:
-            digest.update(f"{file.path}\0{file.size}\0{file.mtime_ns}\n".encode())
+            digest.update(f"{file.path!r} {file.size} {file.mtime_ns}\n".encode())
     return digest.hexdigest()

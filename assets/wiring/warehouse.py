@@ -27,7 +27,10 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
             group_name=table.schema,
             kinds={"postgres"},
             owners=["team:platform"],
-            metadata={"dagster/column_schema": contract_schema(table.contract), "dagster/table_name": f"{table.schema}.{table.name}"},
+            metadata={
+                "dagster/column_schema": contract_schema(table.contract),
+                "dagster/table_name": f"{table.schema}.{table.name}",
+            },
             freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness),
         )
         for table in tables
@@ -40,7 +43,7 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
     @dg.multi_asset(name="load_warehouse", specs=specs, check_specs=checks, pool="warehouse")
     def _load(
         context: dg.AssetExecutionContext, lake: LakeResource, warehouse: dg.ResourceParam[WarehouseResource]
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with told_apart(context):
             loads = warehouse.publish(lake.lake, tables)
         done = {load.table.source: load for load in loads}

@@ -12,8 +12,7 @@ create table lake.subjects (
 );
 insert into lake.subjects values
 ('T-701-1', '1', 'T', '701', 'USA', 63, 'YEARS', 'F', 'WHITE', null, '2014-01-10', '2014-01-10', '2014-01-20',
- '2014-01-20',
- '701/demographics_2014-01-21.csv', 2, 'd1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
+ '2014-01-20', '701/demographics_2014-01-21.csv', 2, 'd1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
 ('T-701-2', '2', 'T', '701', 'USA', 70, 'YEARS', 'M', 'ASIAN', null, '2014-01-12', '2014-01-12', null, null,
  '701/demographics_2014-01-21.csv', 3, 'd1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
 ('T-702-3', '3', 'T', '702', 'CAN', 81, 'YEARS', 'M', 'WHITE', null, '2014-03', null, '2014-04-01', '2014-04-01',
@@ -33,8 +32,7 @@ insert into lake.vital_signs values
  '2014-01-20', '2014-01-20', null, null, 63, 'F',
  '701/vitals_2014-01-21.csv', 2, 'v2', '2014-01-21', '701', '2014-01-22 06:00:00Z'),
 ('T', 'T-701-1', '1', '701', 'SYSBP', 'Systolic Blood Pressure', 'SUPINE', null, null, null, null, null,
- 'NOT DONE', null, 3,
- 'BASELINE', '2014-01-20', '2014-01-20', 'AFTER LYING DOWN FOR 5 MINUTES', 815, 63, 'F',
+ 'NOT DONE', null, 3, 'BASELINE', '2014-01-20', '2014-01-20', 'AFTER LYING DOWN FOR 5 MINUTES', 815, 63, 'F',
  '701/vitals_2014-01-21.csv', 3, 'v2', '2014-01-21', '701', '2014-01-22 06:00:00Z'),
 ('T', 'T-701-1', '1', '701', 'PULSE', 'Pulse Rate', 'SUPINE', '56', 'beats/min', '56', 56, 'beats/min', null, null, 3,
  'BASELINE', '2014-01', null, 'AFTER LYING DOWN FOR 5 MINUTES', 815, 63, 'F',
@@ -49,12 +47,10 @@ create table lake.lab_results (
 );
 insert into lake.lab_results values
 ('T', 'T-701-1', '1', '701', 'ALT', 'Alanine Aminotransferase', 'CHEMISTRY', '60', 'U/L', '60', 60, 6, 34,
- 'U/L', 'HIGH',
- true, 1, 'SCREENING 1', '2014-01-10T11:45', '2014-01-10', 63, 'F',
+ 'U/L', 'HIGH', true, 1, 'SCREENING 1', '2014-01-10T11:45', '2014-01-10', 63, 'F',
  '701/labs_2014-01-21.csv', 2, 'l1', '2014-01-21', '701', '2014-01-21 06:00:00Z'),
 ('T', 'T-703-9', '9', '703', 'CRP', 'C Reactive Protein', 'CHEMISTRY', '<0.2', 'mg/L', '<0.2', null, null,
- null, 'mg/L', null,
- null, 1, 'SCREENING 1', '2014-05-01', '2014-05-01', null, null,
+ null, 'mg/L', null, null, 1, 'SCREENING 1', '2014-05-01', '2014-05-01', null, null,
  '703/labs_2014-05-02.csv', 2, 'l2', '2014-05-02', '703', '2014-05-02 06:00:00Z');
 
 create table lake.site_activity (
@@ -72,21 +68,19 @@ create table lake.deliveries (
 );
 insert into lake.deliveries values
 ('demographics', '701/demographics_2014-01-21.csv', 'd1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 200,
- 2, 2, 0, 0,
- 'in effect', null),
-('vitals', '701/vitals_2014-01-21.csv', 'v1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 300, 4, 0, 0, 4,
- 'replaced', null),
-('vitals', '701/vitals_2014-01-21.csv', 'v2', 2, '2014-01-21', '701', '2014-01-22 06:00:00Z', 310, 4, 3, 1, 0,
- 'in effect', null),
-('labs', '701/labs_2014-01-21.csv', 'l1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 100, 1, 1, 0, 0,
- 'in effect', null),
+ 2, 2, 0, 0, 'in effect', null),
+('vitals', '701/vitals_2014-01-21.csv', 'v1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 300,
+ 4, 0, 0, 4, 'replaced', null),
+('vitals', '701/vitals_2014-01-21.csv', 'v2', 2, '2014-01-21', '701', '2014-01-22 06:00:00Z', 310,
+ 4, 3, 1, 0, 'in effect', null),
+('labs', '701/labs_2014-01-21.csv', 'l1', 1, '2014-01-21', '701', '2014-01-21 06:00:00Z', 100,
+ 1, 1, 0, 0, 'in effect', null),
 ('demographics', '702/demographics_2014-04-02.csv', 'd2', 1, '2014-04-02', '702', '2014-04-02 06:00:00Z', 200,
- 2, 2, 0, 0,
- 'in effect', null),
-('labs', '703/labs_2014-05-02.csv', 'l2', 1, '2014-05-02', '703', '2014-05-02 06:00:00Z', 100, 1, 1, 0, 0,
- 'in effect', null),
-('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90, 0, 0, 0, 0,
- 'rejected', 'no valid day in the file name');
+ 2, 2, 0, 0, 'in effect', null),
+('labs', '703/labs_2014-05-02.csv', 'l2', 1, '2014-05-02', '703', '2014-05-02 06:00:00Z', 100,
+ 1, 1, 0, 0, 'in effect', null),
+('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90,
+ 0, 0, 0, 0, 'rejected', 'no valid day in the file name');
 
 create table lake.rejections (source text, _site text, _delivered date, rule text, lines bigint, files bigint);
 insert into lake.rejections values

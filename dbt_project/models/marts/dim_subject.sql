@@ -1,0 +1,20 @@
+select
+    subjects.usubjid,
+    subjects.subjid,
+    subjects.studyid,
+    subjects.siteid,
+    subjects.country,
+    subjects.age,
+    subjects.ageu,
+    subjects.sex,
+    subjects.race,
+    subjects.ethnic,
+    subjects.dmdtc,
+    subjects.dmdt,
+    subjects.rfstdtc,
+    subjects.rfstdt,
+    subjects.rfstdtc is not null as enrolled,
+    {{ month_of('subjects.dmdtc') }} as screened_month,
+    {{ month_of('subjects.rfstdtc') }} as enrolled_month,
+    {{ provenance('subjects') }}
+from {{ ref('stg_subjects') }} as subjects

@@ -1,0 +1,8 @@
+select
+    rejections.source,
+    rejections._site,
+    rejections._delivered,
+    rejections.rule,
+    rejections.lines,
+    rejections.files
+from {{ source('lake', 'rejections') }} as rejections

@@ -1,0 +1,14 @@
+{#- Exactly one row for each value of the key, and no part of the key missing. One pass over the table, where a unique
+    test of several columns and a not_null test of each would be many. -#}
+{% test one_row_per(model, key) %}
+
+select count(*) as rows_of_one_key
+from {{ model }}
+group by {{ key | join(', ') }}
+having
+    count(*) > 1
+    {% for column in key -%}
+    or {{ column }} is null
+    {% endfor %}
+
+{% endtest %}
