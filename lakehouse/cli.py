@@ -16,7 +16,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from assets.pilot import LAST_DAY, land
+from assets.pilot.land import LAST_DAY, land
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -50,7 +50,7 @@ class Format(StrEnum):
 
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
-DayOption = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A delivery day.")]
+_DAY = ["%Y-%m-%d"]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
 
 
@@ -91,8 +91,8 @@ def land_pilot(
 @app.command()
 def run(
     source: SourceOption = None,
-    from_: Annotated[DayOption, typer.Option("--from")] = None,
-    to: Annotated[DayOption, typer.Option("--to")] = None,
+    from_: Annotated[datetime | None, typer.Option("--from", formats=_DAY, help="First delivery day.")] = None,
+    to: Annotated[datetime | None, typer.Option("--to", formats=_DAY, help="Last delivery day.")] = None,
 ) -> None:
     """Ingest everything that has landed and bring all tables and models after it up to date.
 

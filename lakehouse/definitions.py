@@ -61,6 +61,7 @@ def build(settings: Settings) -> dg.Definitions:
         },
         # Everything in one process: starting one for each step takes longer than the steps.
         executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
     )
 
 

@@ -29,10 +29,15 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
         for name, words in _NAMES.items()
     ]
 
-    @dg.multi_asset_check(name="arrivals", specs=specs)
-    def _arrivals(lake: LakeResource, landing: dg.ResourceParam[LandingResource]) -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(name="arrivals", specs=specs, can_subset=True)
+    def _arrivals(
+        context: dg.AssetCheckExecutionContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
+    ) -> Iterator[dg.AssetCheckResult]:
+        asked = context.selected_asset_check_keys
         for source in sources:
-            yield from arrivals(lake.lake, source, landing.clock)
+            for result in arrivals(lake.lake, source, landing.clock):
+                if dg.AssetCheckKey(keys(source)["processed"], str(result.check_name)) in asked:
+                    yield result
 
     return _arrivals
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
 from assets.wiring.failures import told_apart
-from lakehouse.curate import GROUP, code_version, curate
+from lakehouse.curate import GROUP, code_version, curate, ordered
 from lakehouse.curated import Curated
 from lakehouse.source import Source
 from resources.lake import LakeResource
@@ -55,7 +55,7 @@ def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: time
         with told_apart(context):
             done = {item.table: item for item in curate(lake.lake, curated, sources)}
         tables = known_tables(tuple(sources), tuple(curated))
-        for table in curated:
+        for table in ordered(curated):
             result = done[table.table]
             yield dg.MaterializeResult(
                 asset_key=key(table),

@@ -1,0 +1,56 @@
+"""What each site delivered on each day, over every source."""
+
+import dataframely as dy
+import polars as pl
+
+from lakehouse.curated import Curated
+
+
+class SiteActivity(dy.Schema):
+    """One site on one delivery day; lines = accepted + quarantined + superseded."""
+
+    siteid = dy.String(description="Delivering site, from the file's path.")
+    day = dy.Date(description="Delivery day, from the file's path.")
+    files = dy.Int64(min=0, description="Files delivered, each path once however often it was corrected.")
+    lines = dy.Int64(min=0, description="Data records in them, of every version delivered.")
+    accepted = dy.Int64(min=0, description="Records that are rows of processed now.")
+    quarantined = dy.Int64(min=0, description="Records that are in quarantine now.")
+    superseded = dy.Int64(min=0, description="Records that a later delivery or line has taken the place of.")
+    subjects_seen = dy.Int64(min=0, description="Distinct subjects with an accepted record, over every source.")
+
+
+def site_activity(
+    account: pl.LazyFrame, vitals: pl.LazyFrame, labs: pl.LazyFrame, subjects: pl.LazyFrame
+) -> pl.LazyFrame:
+    """Deliveries, records and subjects counted by site and delivery day; files without a valid day have none."""
+    place = (pl.col("_site").alias("siteid"), pl.col("_delivered").alias("day"))
+    seen = (
+        pl.concat([rows.select("usubjid", *place) for rows in (vitals, labs, subjects)])
+        .group_by("siteid", "day")
+        .agg(subjects_seen=pl.col("usubjid").n_unique().cast(pl.Int64))
+    )
+    delivered = (
+        account.filter(pl.col("_delivered").is_not_null())
+        .group_by(*place)
+        .agg(
+            pl.col("accepted", "quarantined", "superseded").sum(),
+            files=pl.col("_file").n_unique().cast(pl.Int64),
+            lines=pl.col("records").sum(),
+        )
+    )
+    return (
+        delivered.join(seen, on=["siteid", "day"], how="left")
+        .with_columns(pl.col("subjects_seen").fill_null(0))
+        .select(SiteActivity.column_names())
+    )
+
+
+SITE_ACTIVITY = Curated(
+    name="site_activity",
+    description="Files, records and subjects by site and delivery day.",
+    owner="team:clinical-data",
+    contract=SiteActivity,
+    key=("siteid", "day"),
+    inputs=("account", "processed/vitals", "processed/labs", "processed/subjects"),
+    transform=site_activity,
+)

@@ -1,0 +1,212 @@
+"""Site 999 does not exist: it shows quarantine at work. Every file it delivers is made up.
+
+It enrols one subject, 01-999-1001, a screen failure so that no count of the treated changes, and delivers each known
+way to get a file wrong in a file of its own, beside one result that is sound but belongs to a subject nobody enrolled.
+Of all its records three become rows: the subject, the later of two vital signs with one key, and that result.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+SITE = "999"
+ENROLLED = "01-999-1001"
+NOT_ENROLLED = "01-999-9999"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defect:
+    """One file of site 999 and what must become of it once every file has been ingested.
+
+    path: below the landing folder. content: the bytes. records: data records that can be told apart, which is none when
+    the file cannot be decoded. accepted, quarantined, superseded: what they become; they add up to `records`.
+    why: what is wrong with the file, in words.
+    """
+
+    path: str
+    content: bytes
+    records: int
+    accepted: int = 0
+    quarantined: int = 0
+    superseded: int = 0
+    why: str
+
+    @property
+    def day(self) -> date:
+        """Day of delivery, from the path."""
+        return date.fromisoformat(self.path.removesuffix(".csv").rpartition("_")[2])
+
+
+_SUBJECT = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "SUBJID": "1001",
+    "SITEID": SITE,
+    "RFSTDTC": "",
+    "RFXSTDTC": "",
+    "RFICDTC": "",
+    "AGE": "70",
+    "AGEU": "YEARS",
+    "SEX": "F",
+    "RACE": "WHITE",
+    "ETHNIC": "NOT HISPANIC OR LATINO",
+    "ARMCD": "Scrnfail",
+    "ARM": "Screen Failure",
+    "ACTARMCD": "Scrnfail",
+    "ACTARM": "Screen Failure",
+    "COUNTRY": "USA",
+    "DMDTC": "2013-07-01",
+}
+# Sound but for its date; each file below changes what is to be wrong.
+_VITAL = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "VSTESTCD": "SYSBP",
+    "VSTEST": "Systolic Blood Pressure",
+    "VSPOS": "SUPINE",
+    "VSORRES": "118",
+    "VSORRESU": "mmHg",
+    "VSSTAT": "",
+    "VSLOC": "",
+    "VISITNUM": "1",
+    "VISIT": "SCREENING 1",
+    "VSDTC": "",
+    "VSTPT": "AFTER LYING DOWN FOR 5 MINUTES",
+    "VSTPTNUM": "815",
+    "VSELTM": "PT5M",
+    "VSTPTREF": "PATIENT SUPINE",
+}
+_TEMPERATURE = {
+    **dict.fromkeys(("VSPOS", "VSTPT", "VSTPTNUM", "VSELTM", "VSTPTREF"), ""),
+    "VSTESTCD": "TEMP",
+    "VSTEST": "Temperature",
+    "VSLOC": "ORAL CAVITY",
+}
+_LAB = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": NOT_ENROLLED,
+    "LBTESTCD": "ALT",
+    "LBTEST": "Alanine Aminotransferase",
+    "LBCAT": "CHEMISTRY",
+    "LBORRES": "27",
+    "LBORRESU": "U/L",
+    "LBORNRLO": "6",
+    "LBORNRHI": "34",
+    "VISITNUM": "1",
+    "VISIT": "SCREENING 1",
+    "LBDTC": "",
+}
+_CREATININE = {
+    "LBTESTCD": "CREAT",
+    "LBTEST": "Creatinine",
+    "LBORRES": "80",
+    "LBORRESU": "µmol/L",
+    "LBORNRLO": "62",
+    "LBORNRHI": "124",
+}
+
+
+def _csv(sound: Mapping[str, str], *changes: Mapping[str, str]) -> str:
+    """A CSV file with a header and, for each of `changes`, the sound record with those fields changed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(sound)
+    writer.writerows({**sound, **change}.values() for change in changes)
+    return text.getvalue()
+
+
+def _vitals(day: str, *changes: Mapping[str, str]) -> str:
+    return _csv({**_VITAL, "VSDTC": day}, *changes)
+
+
+DEFECTS = (
+    Defect(
+        path="999/subjects_2013-07-01.csv",
+        content=_csv(_SUBJECT, {}).encode(),
+        records=1,
+        accepted=1,
+        why="nothing: it enrols the site's one subject, so that records about it are not refused for that",
+    ),
+    Defect(
+        path="999/vitals_2013-07-02.csv",
+        content=_vitals("2013-07-02", {}, _TEMPERATURE | {"VSORRES": "98.2", "VSORRESU": "F"})
+        .replace("VSORRES,", "RESULT,", 1)
+        .encode(),
+        records=2,
+        quarantined=2,
+        why="wrong header: the column VSORRES is called RESULT",
+    ),
+    Defect(
+        path="999/vitals_2013-07-03.csv",
+        content=_vitals("2013-07-03", {"VSTESTCD": "BPSYS"}).encode(),
+        records=1,
+        quarantined=1,
+        why="unknown test code: BPSYS in place of SYSBP",
+    ),
+    Defect(
+        path="999/vitals_2013-07-04.csv",
+        content=_vitals(
+            "2013-07-04", {"VSORRES": "1200"}, _TEMPERATURE | {"VSORRES": "98.6", "VSORRESU": "C"}
+        ).encode(),
+        records=2,
+        quarantined=2,
+        why="impossible values: a systolic pressure of 1200 mmHg, and 98.6 °F given as 98.6 °C",
+    ),
+    Defect(
+        path="999/vitals_2013-07-05.csv",
+        content=_vitals("2013-07-05", {"VSORRES": "12O"}, _TEMPERATURE | {"VSORRES": "36,8", "VSORRESU": "C"}).encode(),
+        records=2,
+        quarantined=2,
+        why="results that are no numbers: 12O with the letter O, and 36,8 with a decimal comma",
+    ),
+    Defect(
+        path="999/vitals_2013-07-06.csv",
+        content=_vitals("2013-07-06", {"VSDTC": "2013-02-30"}, {"VSDTC": "07/06/2013", "VISITNUM": "2"}).encode(),
+        records=2,
+        quarantined=2,
+        why="dates that are none: the 30th of February, and 07/06/2013, which is not ISO 8601",
+    ),
+    Defect(
+        path="999/vitals_2013-07-07.csv",
+        content=_vitals("2013-07-07", {"USUBJID": ""}, {"VSTESTCD": ""}).encode(),
+        records=2,
+        quarantined=2,
+        why="missing keys: one record names no subject, the other no test",
+    ),
+    Defect(
+        path="999/vitals_2013-07-08.csv",
+        content=_vitals("2013-07-08", {"VSORRES": "118"}, {"VSORRES": "121"}).encode(),
+        records=2,
+        accepted=1,
+        superseded=1,
+        why="one key twice: the first record (118 mmHg) is superseded by the second (121 mmHg), the later line",
+    ),
+    Defect(
+        path="999/vitals_2013-07-09.csv",
+        content=_vitals("2013-07-09", {}).partition(" Blood Pressure")[0].encode(),
+        records=1,
+        quarantined=1,
+        why="truncated: the transfer broke off in the middle of the only record",
+    ),
+    Defect(
+        path="999/labs_2013-07-10.csv",
+        content=_csv({**_LAB, "LBDTC": "2013-07-10T09:30"}, _CREATININE).encode("latin-1"),
+        records=0,
+        why="wrong encoding: µmol/L in Latin-1, whose byte for µ is not UTF-8",
+    ),
+    Defect(
+        path="999/labs_2013-07-11.csv",
+        content=b"",
+        records=0,
+        why="empty: 0 bytes, not even a header",
+    ),
+    Defect(
+        path="999/labs_2013-07-12.csv",
+        content=_csv({**_LAB, "LBDTC": "2013-07-12T09:30"}, {}).encode(),
+        records=1,
+        accepted=1,
+        why="a subject nobody enrolled, 01-999-9999: the record is sound, so it is a row; comparing sources finds it",
+    ),
+)
