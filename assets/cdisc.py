@@ -84,11 +84,10 @@ def dtc_moment(text: pl.Expr) -> pl.Expr:
     The clock is the one on the wall at the site: a zone, if there is one, stays in the text.
     """
     part = text.str.extract_groups(_DTC)
-    timed = pl.all_horizontal(part.struct.field(name) != "-" for name in ("hour", "minute"))
     seconds = text.str.extract(r"T[^:]+:[^:]+:([0-9.]+)").fill_null("00")
     clock = pl.concat_str(part.struct.field("hour"), part.struct.field("minute"), seconds, separator=":")
     moment = dtc_date(text).cast(pl.String) + "T" + clock
-    return pl.when(timed).then(moment.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False))
+    return moment.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
 
 
 def dtc_earliest(text: pl.Expr) -> pl.Expr:

@@ -1,32 +1,27 @@
 """The `lakehouse` command: what a person types. Exit code 0: success; 1: failure, its reason on stderr; 2: usage."""
 
-import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
-from assets.pilot.land import LAST_DAY, land
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.markup import escape
 
 from assets import catalog
+from assets.pilot.land import LAST_DAY, land
 from lakehouse import manifest, postgres, query, standing
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT, Settings, export, inherited
+from lakehouse.show import Format, err, out, progress, rows
+from resources import instance
 
 app = typer.Typer(
     help="A lakehouse of Delta tables, PostgreSQL and dbt models in one Dagster graph.",
@@ -34,19 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-out = Console()
-err = Console(stderr=True)
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
-
-
-class Format(StrEnum):
-    """How rows are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
@@ -69,7 +54,7 @@ def demo() -> None:
     _land(settings.landing, None)
     _run(settings, None, None)
     lake = Lake(settings.lake_uri)
-    _print(standing.by_source_and_site(lake, catalog.sources()), "What became of every record")
+    rows(standing.by_source_and_site(lake, catalog.sources()), title="What became of every record")
     out.print(
         "\nNext:  [b]lakehouse up[/b]            the lineage graph, in a browser"
         "\n       [b]lakehouse quarantine[/b]    what was rejected, and why (site 999 is fictional and sends defects)"
@@ -111,8 +96,6 @@ def run(
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port of the web interface.")] = 3000) -> None:
     """Start the web interface, the daemon that runs sensors and schedules, and the warehouse. Ctrl-C stops them all."""
-    from resources import instance  # only here: the other commands start faster without it
-
     settings = Settings.load()
     with postgres.serving(settings) as url:
         environment = {**inherited(), **instance.environment(settings, url)}
@@ -144,11 +127,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Show what arrived and what became of it, per source."""
     settings = Settings.load()
     sources = catalog.sources()
-    rows = standing.by_source(Lake(settings.lake_uri), sources)
+    account = standing.by_source(Lake(settings.lake_uri), sources)
     if as_json:
-        out.print_json(rows.write_json())
+        rows(account, Format.json)
         return
-    _print(rows, "Sources")
+    rows(account, title="Sources")
     found = listing(settings.landing, sources)
     if found.unclaimed:
         shown = ", ".join(found.unclaimed[:5])
@@ -163,7 +146,7 @@ def sql(
     format_: FormatOption = Format.table,
 ) -> None:
     """Query the lake's tables with SQL (DuckDB's), at one consistent state."""
-    _rows(query.sql(Lake(Settings.load().lake_uri), statement), format_)
+    rows(query.sql(Lake(Settings.load().lake_uri), statement), format_)
 
 
 @app.command()
@@ -192,8 +175,8 @@ def quarantine(
     if not frames:
         out.print("Nothing was ingested yet: lakehouse run")
         return
-    rows = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
-    _rows(rows.sort("source", "_file", "_line").collect(), format_)
+    found = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
+    rows(found.sort("source", "_file", "_line").collect(), format_)
 
 
 @app.command("warehouse-url")
@@ -203,7 +186,7 @@ def warehouse_url() -> None:
     with postgres.serving(settings) as url:
         if not settings.warehouse:
             postgres.keep_running(settings)
-        print(url)
+        out.print(url, soft_wrap=True)
 
 
 def main() -> None:
@@ -211,20 +194,21 @@ def main() -> None:
     try:
         app()
     except LakehouseError as error:
-        err.print(f"[red]lakehouse:[/red] {error}", highlight=False, markup=True)
+        err.print(f"[red]lakehouse:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
 
 
 def _land(folder: Path, until: date | None) -> None:
     try:
-        with _progress() as bar:
-            task = bar.add_task("Landing the pilot study", total=None)
+        with progress("Landing the pilot study") as bar:
+            task = bar.task_ids[0]
             landed = land(folder, until, lambda done, total: bar.update(task, completed=done, total=total))
     except OSError as error:
-        raise UnavailableError(
-            f"{folder} cannot be written ({error.strerror}); what was landed before is kept"
-        ) from None
-    out.print(f"{landed.files:,} files in {folder}, {landed.written:,} of them new or changed")
+        raise UnavailableError(f"{folder} cannot be written ({error.strerror}); what was landed is kept") from None
+    out.print(
+        f"{landed.files:,} files of the CDISC pilot study and {landed.fictional} of a fictional site in {folder}, "
+        f"{landed.written:,} of them new or changed"
+    )
 
 
 def _run(settings: Settings, source: str | None, days: tuple[date, date] | None) -> None:
@@ -240,26 +224,15 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             out.print("Everything is up to date.")
             return
         files = sum(len(item.unseen) for item in work.works.values())
-        out.print(f"{files:,} files to ingest; starting Dagster")
-        _execute(settings, url, [item.name for item in sources], days)
-    out.print(f"Done in {time.monotonic() - begun:.0f} s.")
+        out.print(f"{files:,} files to ingest; starting Dagster …")
+        export(instance.environment(settings, url))
+        from lakehouse import definitions  # only now: what needs no run answers without loading Dagster and dbt
 
-
-def _execute(settings: Settings, url: str, sources: list[str], days: tuple[date, date] | None) -> None:
-    from resources import instance  # only here: what needs no run starts without Dagster
-
-    export(instance.environment(settings, url))
-    import dagster as dg
-
-    from lakehouse.definitions import build, execute
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    with dg.DagsterInstance.get() as dagster:
-        failed = execute(build(Settings.load()), dagster, sources, days)
+        failed = definitions.run(Settings.load(), [item.name for item in sources], days, err.print)
     if failed:
-        raise LakehouseError(
-            f"the run failed at {', '.join(failed)}; what was committed before is kept, and the next run goes on"
-        )
+        told = "; ".join(f"{step}: {why}" for step, why in failed.items())
+        raise LakehouseError(f"{told}\nWhat was committed before is kept; mend the cause and lakehouse run goes on.")
+    out.print(f"Done in {time.monotonic() - begun:.0f} s.")
 
 
 def _wait(children: dict[str, subprocess.Popen[bytes]]) -> None:
@@ -290,40 +263,6 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        yield bar
-
-
-def _rows(rows: pl.DataFrame, format_: Format) -> None:
-    if format_ is Format.csv:
-        print(_flat(rows).write_csv(), end="")
-    elif format_ is Format.json:
-        print(json.dumps(rows.to_dicts(), default=str, ensure_ascii=False, indent=2))
-    else:
-        _print(rows, None)
-
-
-def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    nested = [name for name, kind in rows.schema.items() if kind.is_nested()]
-    return rows.with_columns(pl.col(nested).map_elements(str, return_dtype=pl.String)) if nested else rows
-
-
-def _print(rows: pl.DataFrame, title: str | None) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name, kind in rows.schema.items():
-        table.add_column(
-            name.replace("_", " ").strip(), justify="right" if kind.is_numeric() else "left", overflow="fold"
-        )
-    for row in rows.iter_rows():
-        table.add_row(
-            *["" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row]
-        )
-    out.print(table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """What Dagster loads. `build` is the one place where sources, curated tables, warehouse, dbt and resources meet; tests
 call it with settings of their own."""
 
+import logging
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import date, timedelta
 
 import dagster as dg
@@ -17,12 +20,17 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 from resources.warehouse import WarehouseResource
 
+# Steps whose own log lines a person wants to read; dagster-dbt's are about its command line.
+_SPEAKING = ("ingest_", "curate", "load_warehouse")
+
+_CONSOLE = dg.colored_console_logger
+
 # Without it Dagster writes the materializations of a range one by one.
 export({"DAGSTER_EVENT_BATCH_SIZE": "1000"})
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """The whole lakehouse as Dagster definitions."""
+def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Definitions:
+    """The whole lakehouse as Dagster definitions; `console` is told what its runs log."""
     clock = Clock(settings.as_of)
     sources, tables, published = catalog.sources(), catalog.curated(), catalog.published()
     # A live study is fed daily; one that has ended is only run again now and then.
@@ -39,6 +47,8 @@ def build(settings: Settings) -> dg.Definitions:
         sensor.JOB,
         selection=dg.AssetSelection.all(),
         description="Ingest everything pending and bring every table and model after it up to date.",
+        # Said here because a job's own loggers take no part unless a run's configuration names them.
+        config={"loggers": {"console": {"config": {"log_level": "INFO"}}}} if console is _CONSOLE else None,
     )
     lateness = dg.define_asset_job(
         "look_for_late_sites", selection=dg.AssetSelection.checks(arrivals), description="Judge what has not arrived."
@@ -61,7 +71,7 @@ def build(settings: Settings) -> dg.Definitions:
         },
         # Everything in one process: starting one for each step takes longer than the steps.
         executor=dg.in_process_executor,
-        loggers={"console": dg.colored_console_logger.configured({"log_level": "INFO"})},
+        loggers={"console": console},
     )
 
 
@@ -71,14 +81,55 @@ def definitions() -> dg.Definitions:
     return build(Settings.load())
 
 
-def execute(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, sources: list[str], days: tuple[date, date] | None
-) -> list[str]:
-    """Run everything for these sources in this process, recorded in `instance`; the names of the steps that failed."""
-    job = definitions.resolve_job_def(sensor.JOB)
+def run(
+    settings: Settings, sources: list[str], days: tuple[date, date] | None, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Run everything for these sources in this process, recorded in Dagster; why each step that failed did.
+
+    days: only these delivery days, both ends included. say: is told of each step. What dbt prints goes into a log file.
+    """
+    job = build(settings, _told(say)).resolve_job_def(sensor.JOB)
     chosen = {key for name in sources for key in ingest.keys(catalog.source(name)).values()}
-    every = {key for name in catalog.sources() for key in ingest.keys(name).values()}
+    every = {key for source in catalog.sources() for key in ingest.keys(source).values()}
     selection = [key for key in job.asset_layer.executable_asset_keys if key in chosen or key not in every]
     tags = {} if days is None else {_FROM: days[0].isoformat(), _TO: days[1].isoformat()}
-    result = job.execute_in_process(instance=instance, asset_selection=selection, tags=tags, raise_on_error=False)
-    return [event.step_key or "" for event in result.all_events if event.is_step_failure]
+    log = settings.dagster / "last-run.log"
+    with dg.DagsterInstance.get() as dagster, log.open("w") as stream, redirect_stdout(stream):
+        result = job.execute_in_process(
+            instance=dagster,
+            asset_selection=selection,
+            tags=tags,
+            run_config={"loggers": {"console": {}}},
+            raise_on_error=False,
+        )
+    return {event.step_key or "": _why(event) for event in result.all_events if event.is_step_failure}
+
+
+def _why(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    return data.error.cause.message if data.error and data.error.cause else "see the run in lakehouse up"
+
+
+def _told(say: Callable[[str], None]) -> dg.LoggerDefinition:
+    """A Dagster logger that tells of steps as they end, and of what assets have to say."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            meta = getattr(record, "dagster_meta", {})
+            event = meta.get("dagster_event")
+            if event is None and record.levelno >= logging.INFO and meta.get("step_key", "").startswith(_SPEAKING):
+                say(f"  {meta['orig_message']}")
+            elif event is not None and event.is_step_success:
+                say(f"  [green]✓[/green] {event.step_key} {event.event_specific_data.duration_ms / 1000:.1f} s")
+            elif event is not None and event.is_step_failure:
+                say(f"  [red]✗[/red] {event.step_key}")
+
+    @dg.logger
+    def told(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("lakehouse.run", logging.DEBUG)
+        logger.addHandler(Handler())
+        return logger
+
+    return told

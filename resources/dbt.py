@@ -10,9 +10,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 from dagster_dbt import DbtCliResource
+from packaging.version import Version
 
 from lakehouse import postgres
 from lakehouse.errors import DefinitionError
@@ -20,6 +22,14 @@ from lakehouse.settings import PROJECT, Settings, export
 from lakehouse.standing import fingerprint
 
 PROJECT_DIR = PROJECT / "dbt_project"
+
+
+class _Dbt(DbtCliResource):
+    """dagster-dbt's resource, which starts a whole `dbt --version` before each command only to read this number."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(version("dbt-core"))
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class DbtResource:
     def cli(self, url: str) -> DbtCliResource:
         """dbt's command line against the server at `url`."""
         export(postgres.dbt_environment(url))
-        return DbtCliResource(
+        return _Dbt(
             project_dir=str(self.project),
             profiles_dir=str(self.project),
             target="prod",

@@ -54,6 +54,8 @@ def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: time
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with told_apart(context):
             done = {item.table: item for item in curate(lake.lake, curated, sources)}
+        changed = [f"{item.table} ({item.rows:,} rows)" for item in done.values() if item.changed]
+        context.log.info(f"changed: {', '.join(changed) or 'nothing'}")
         tables = known_tables(tuple(sources), tuple(curated))
         for table in ordered(curated):
             result = done[table.table]

@@ -115,6 +115,7 @@ def _report(
     days = _by_day(deliveries)
     counts = {rule: lines for rule, lines in _rules(plans).items() if rule}
     totals = deliveries.select(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum()).row(0, named=True)
+    context.log.info(f"{source.name}: " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
     for layer, asset_key in keys(source).items():
         table = f"{layer}/{source.name}"
         newest: dict[str, object] = {

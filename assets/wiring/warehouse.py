@@ -47,6 +47,8 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
         with told_apart(context):
             loads = warehouse.publish(lake.lake, tables)
         done = {load.table.source: load for load in loads}
+        inserted, deleted = (sum(getattr(load, what) for load in loads) for what in ("inserted", "deleted"))
+        context.log.info(f"PostgreSQL: {inserted:,} rows put in, {deleted:,} taken out")
         for table in tables:
             load = done[table.source]
             delta = lake.lake.open(table.source, load.version)

@@ -1,0 +1,171 @@
+"""The whole graph on the real study: what arrived is accounted for, shown, loaded, and leads back."""
+
+import re
+from datetime import date
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets import catalog
+from assets.pilot.defects import DEFECTS
+from lakehouse import standing
+from lakehouse.definitions import build
+from lakehouse.landing import listing
+from lakehouse.settings import PROJECT
+
+SUBJECT = re.compile(r"\b\d{2}-\d{3}-\d{4}\b")
+
+
+def key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(name.split("/"))
+
+
+def checks(trial, name: str) -> dict[str, bool]:
+    records = trial.dagster.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(key(name), check) for check in CHECKS[name]]
+    )
+    return {check.name: record.event.asset_check_evaluation.passed for check, record in records.items()}
+
+
+CHECKS = {
+    "processed/vitals": ["account", "corrections", "newest_day", "late_sites"],
+    "processed/labs": ["account", "corrections", "newest_day", "late_sites"],
+    "processed/subjects": ["account", "corrections", "newest_day", "late_sites"],
+    "quarantine/vitals": ["empty"],
+    "quarantine/subjects": ["empty"],
+    "curated/vital_signs": ["enrolled"],
+    "curated/lab_results": ["enrolled"],
+    "lake/vital_signs": ["complete"],
+    "marts/dim_subject": ["unique_dim_subject_usubjid"],
+}
+
+
+def test_not_one_real_record_is_quarantined(trial):
+    for source in catalog.sources():
+        account = trial.table(f"account/{source.name}").filter(pl.col("_site") != "999")
+        assert account["quarantined"].sum() == 0
+        assert account["state"].unique().to_list() == ["in effect"]
+    assert trial.table("processed/vitals").filter(pl.col("_site") != "999").height == 29_643
+    assert trial.table("processed/labs").filter(pl.col("_site") != "999").height == 59_580
+    assert trial.table("processed/subjects").filter(pl.col("_site") != "999").height == 306
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.path)
+def test_each_defect_ends_as_documented(trial, defect):
+    source = defect.path.split("/")[1].split("_")[0]
+    row = trial.table(f"account/{source}").filter(pl.col("_file") == defect.path).row(0, named=True)
+    got = {name: row[name] for name in ("records", "accepted", "quarantined", "superseded")}
+    assert got == {name: getattr(defect, name) for name in got}
+
+
+def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_check(trial):
+    enrolled = trial.table("curated/subjects")["usubjid"]
+    strangers = trial.table("processed/labs").filter(~pl.col("usubjid").is_in(enrolled))
+    assert strangers.height == 1
+    curated = trial.table("curated/lab_results")
+    assert not curated["usubjid"].is_in(strangers["usubjid"]).any()
+    assert checks(trial, "curated/lab_results") == {"enrolled": False}
+    assert checks(trial, "curated/vital_signs") == {"enrolled": True}
+
+
+def test_checks_show_what_holds_and_what_does_not(trial):
+    for source in ("vitals", "labs", "subjects"):
+        assert checks(trial, f"processed/{source}") == dict.fromkeys(CHECKS[f"processed/{source}"], True)
+    assert checks(trial, "quarantine/vitals") == {"empty": False}
+    assert checks(trial, "quarantine/subjects") == {"empty": True}
+    assert checks(trial, "lake/vital_signs") == {"complete": True}
+    assert checks(trial, "marts/dim_subject") == {"unique_dim_subject_usubjid": True}
+
+
+def test_exactly_the_days_that_hold_files_are_reported(trial):
+    landed = listing(trial.settings.landing, catalog.sources()).claimed
+    for source in catalog.sources():
+        days = {str(file.delivered) for file in landed[source.name]}
+        for layer in ("raw", "processed", "quarantine"):
+            assert trial.dagster.get_materialized_partitions(key(f"{layer}/{source.name}")) == days
+
+
+def test_every_asset_is_materialized_and_described(trial):
+    graph = build(trial.settings).resolve_asset_graph()
+    for asset_key in graph.executable_asset_keys:
+        node = graph.get(asset_key)
+        assert trial.dagster.get_latest_materialization_event(asset_key), asset_key
+        assert node.description, asset_key
+        assert node.group_name in {"raw", "processed", "quarantine", "curated", "quality", "lake", "unblinded", "staging", "marts"}
+        assert node.owners, asset_key
+        assert node.kinds, asset_key
+        assert node.freshness_policy, asset_key
+        assert node.metadata["dagster/column_schema"], asset_key
+
+
+def test_one_graph_from_landing_file_to_mart(trial):
+    graph = build(trial.settings).resolve_asset_graph()
+    ancestors = graph.get_ancestor_asset_keys(key("marts/fct_lab_results"))
+    wanted = ["staging/stg_lab_results", "lake/lab_results", "curated/lab_results", "processed/labs", "raw/labs"]
+    assert {key(name) for name in wanted} <= ancestors
+
+
+def test_column_lineage_leads_from_mart_to_raw(trial):
+    def origins(name: str, column: str) -> set[tuple[str, str]]:
+        event = trial.dagster.get_latest_materialization_event(key(name))
+        lineage = event.asset_materialization.metadata["dagster/column_lineage"].value
+        return {("/".join(dep.asset_key.path), dep.column_name) for dep in lineage.deps_by_column[column]}
+
+    assert origins("marts/fct_lab_results", "lbstresn") == {("staging/stg_lab_results", "lbstresn")}
+    assert origins("staging/stg_lab_results", "lbstresn") == {("lake/lab_results", "lbstresn")}
+    assert origins("lake/lab_results", "lbstresn") == {("curated/lab_results", "lbstresn")}
+    assert ("processed/labs", "lbstresn") in origins("curated/lab_results", "lbstresn")
+    assert ("raw/labs", "LBORRES") in origins("processed/labs", "lbstresn")
+
+
+def test_no_subject_is_named_in_anything_dagster_keeps(trial):
+    text = trial.query("select event from dagster.event_logs")
+    assert len(text) > 1000
+    assert not [event for (event,) in text if SUBJECT.search(event)]
+
+
+def test_a_row_of_a_mart_leads_back_to_its_file_and_line(trial):
+    rows = trial.query(
+        "select _file, _line, _checksum, usubjid, vsorres from marts.fct_vital_signs order by row_key limit 50"
+    )
+    assert len(rows) == 50
+    for file, line, checksum, usubjid, result in rows:
+        text = trial.lake.kept(checksum).decode()
+        assert text == (trial.settings.landing / file).read_text()
+        record = text.splitlines()[line - 1].split(",")
+        assert record[1] == usubjid
+        assert (result or "") in record
+
+
+def test_postgresql_holds_what_the_lake_holds(trial):
+    for table in catalog.published():
+        [(count,)] = trial.query(f"select count(*) from {table.qualified}")
+        assert count == trial.table(table.source).height, table.qualified
+
+
+def test_treatment_is_in_one_table_of_one_schema(trial):
+    found = trial.query(
+        "select table_schema, table_name from information_schema.columns "
+        "where column_name in ('arm', 'armcd', 'actarm', 'actarmcd') group by 1, 2"
+    )
+    assert found == [("unblinded", "treatment")]
+    for name in ("vital_signs", "lab_results", "subjects", "site_activity"):
+        assert not {"arm", "armcd", "actarm", "actarmcd"} & set(trial.table(f"curated/{name}").columns)
+
+
+def test_nothing_is_left_to_do(trial):
+    found = listing(trial.settings.landing, catalog.sources())
+    due = standing.due(
+        trial.lake, trial.url, catalog.sources(), catalog.curated(), catalog.published(), found, PROJECT / "dbt_project"
+    )
+    assert not due.any
+
+
+def test_the_study_that_ended_does_not_alarm(trial):
+    graph = build(trial.settings).resolve_asset_graph()
+    days = graph.get(key("raw/vitals")).partitions_def
+    assert days.get_last_partition_key() == "2015-03-06"
+    live = build(trial.settings.model_copy(update={"as_of": None})).resolve_asset_graph()
+    tomorrow = date.fromordinal(date.today().toordinal() + 1)
+    assert date.fromisoformat(live.get(key("raw/vitals")).partitions_def.get_last_partition_key()) >= tomorrow.replace()

@@ -1,0 +1,75 @@
+"""What tests of the whole lakehouse share: the pilot study, run once."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from adbc_driver_postgresql import dbapi
+
+from assets import catalog
+from assets.pilot.land import LAST_DAY, land
+from lakehouse import definitions, manifest, postgres
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings, export
+from resources import instance
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A lakehouse with the pilot study in it, and its PostgreSQL up."""
+
+    settings: Settings
+    url: str
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake_uri)
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Rows of a lake table, in the state the manifest names."""
+        return self.lake.scan(name, manifest.versions(self.lake)[name]).collect()
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        """Rows from PostgreSQL."""
+        with dbapi.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def run(self, sources: list[str] | None = None) -> dict[str, str]:
+        """Bring everything up to date; why each failed step did."""
+        names = sources or [source.name for source in catalog.sources()]
+        return definitions.run(self.settings, names, None, lambda _: None)
+
+    @property
+    def dagster(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.get()
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for a lakehouse's state: near the root, because a socket's path is short, and open to the server's user."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def trial() -> Iterator[Trial]:
+    """The whole pilot study and the fictional site 999, landed and run once through Dagster. Tests do not change it."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-", dir="/tmp"))
+    folder.chmod(0o755)
+    today = LAST_DAY.fromordinal(LAST_DAY.toordinal() + 1)
+    settings = Settings(home=folder / "state", landing=folder / "landing", as_of=today, settle_seconds=0)
+    land(settings.landing)
+    with postgres.serving(settings) as url:
+        export(instance.environment(settings, url))
+        ready = Trial(settings, url)
+        assert ready.run() == {}
+        yield ready
+    shutil.rmtree(folder)

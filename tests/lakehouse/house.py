@@ -1,0 +1,72 @@
+"""A whole lakehouse of one small source, and what a person does with it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import polars as pl
+from thermometer import THERMOMETER
+
+from lakehouse import account, ingest, manifest
+from lakehouse.clock import Clock
+from lakehouse.lake import Lake
+from lakehouse.landing import listing
+from lakehouse.source import Source
+
+HEADER = "SENSOR,HOUR,CELSIUS\n"
+
+
+@dataclass
+class House:
+    """A landing folder and a lake, and what a person does with them."""
+
+    landing: Path
+    lake: Lake
+    source: Source = THERMOMETER
+    clock: Clock = field(default_factory=lambda: Clock(date(2020, 12, 31)))
+    batch_bytes: int = 10**8
+    ticks: count = field(default_factory=lambda: count(1))
+
+    def land(self, path: str, body: str | bytes, *, header: str = HEADER) -> Path:
+        """Write a file with a time of its own: `header` and a text body, or exactly the bytes given."""
+        file = self.landing / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(body if isinstance(body, bytes) else (header + body).encode())
+        os.utime(file, ns=(next(self.ticks) * 10**9,) * 2)
+        return file
+
+    def run(self, source: Source | None = None) -> Sequence[ingest.Plan]:
+        """Ingest whatever has landed."""
+        source = source or self.source
+        files = listing(self.landing, [source]).claimed[source.name]
+        work = ingest.pending(self.lake, source, files)
+        return ingest.ingest(self.lake, source, self.landing, work.unseen, self.clock, self.batch_bytes)
+
+    def idle(self) -> bool:
+        """Whether nothing is left to do."""
+        return not ingest.pending(
+            self.lake, self.source, listing(self.landing, [self.source]).claimed["thermometer"]
+        ).any
+
+    def read(self) -> dict[str, pl.DataFrame]:
+        """Every layer as readers see it."""
+        versions = manifest.versions(self.lake)
+        scans = [self.lake.scan(name, versions[name]) for name in ingest.tables(self.source).values()]
+        return dict(zip(ingest.LAYERS, pl.collect_all(scans), strict=True))
+
+    def table(self, layer: str) -> pl.DataFrame:
+        """One layer as readers see it."""
+        return self.read()[layer]
+
+    def tables(self) -> dict[str, list[tuple[object, ...]]]:
+        """Every layer as readers see it, but for `_received_at`, in an order that compares."""
+        layers = self.read()
+        return {layer: sorted(rows.drop("_received_at").rows(), key=repr) for layer, rows in layers.items()}
+
+    def unbalanced(self) -> pl.DataFrame:
+        """Deliveries whose account does not balance."""
+        versions = manifest.versions(self.lake)
+        return account.recount(self.lake, self.source.name, versions, self.table("account"))
