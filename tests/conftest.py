@@ -1,8 +1,11 @@
 """What tests of the whole lakehouse share: the pilot study, run once."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +18,25 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import definitions, manifest, postgres
 from lakehouse.lake import Lake
-from lakehouse.settings import Settings, export
+from lakehouse.settings import PROJECT, Settings, export
 from resources import instance
+
+LAKEHOUSE = [sys.executable, "-W", "ignore", "-m", "lakehouse.cli"]
+
+
+def _call(*words: str, project: Path = PROJECT, **settings: object) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "DAGSTER_"))}
+    given = {f"LAKEHOUSE_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = {**kept, **given, "PYTHONPATH": str(project), "COLUMNS": "200"}
+    return subprocess.run(
+        [*LAKEHOUSE, *words], env=environment, cwd=project, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Calls the command line: its words, and settings by name; `project` is the folder whose code runs."""
+    return _call
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""The command line as a person or a script meets it: exit codes, messages on stderr, rows on stdout."""
+
+import json
+import subprocess
+
+import pytest
+
+from lakehouse.settings import PROJECT
+
+
+def of(trial) -> dict[str, object]:
+    """The settings of the session's lakehouse, its server included."""
+    return {"home": trial.settings.home, "landing": trial.settings.landing, "as_of": trial.settings.as_of}
+
+
+def test_help_teaches_every_command(call):
+    done = call("--help")
+    assert done.returncode == 0
+    for command in ("demo", "land-pilot", "run", "up", "down", "status", "sql", "quarantine", "warehouse-url"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("sql",), ("run", "--from", "2014-01-01"), ("run", "--from", "yesterday"), ("nonsense",)]
+)
+def test_wrong_usage_is_exit_code_2(call, words, home):
+    assert call(*words, home=home / "state").returncode == 2
+
+
+def test_an_unknown_source_is_told_with_the_choices(call, home):
+    done = call("run", "--source", "vitls", home=home / "state")
+    assert done.returncode == 1
+    assert "labs, subjects, vitals" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_missing_landing_folder_is_told_and_works_once_it_is_there(call, home):
+    done = call("run", home=home / "state", landing=home / "none")
+    assert done.returncode == 1
+    assert f"landing folder {home / 'none'} does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_corrupt_env_file_is_told_by_line_and_never_quoted(call, home):
+    project = home / "project"
+    project.mkdir()
+    for part in ("lakehouse", "assets", "resources"):
+        (project / part).symlink_to(PROJECT / part)
+    # Imported from the copy, so that `.env` beside it is the one that is read.
+    (project / "lakehouse").unlink()
+    subprocess.run(["cp", "-r", PROJECT / "lakehouse", project / "lakehouse"], check=True)
+    (project / ".env").write_text("LAKEHOUSE_AS_OF=2014-01-01\n'quoted secret=hunter2\n")
+    done = call("status", project=project, home=home / "state")
+    assert done.returncode == 1
+    assert ".env, line 2" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_warehouse_that_is_down_is_told_without_its_password_and_nothing_is_lost(call, home):
+    landing = home / "landing"
+    landing.mkdir()
+    url = "postgresql://lake:hunter2@127.0.0.1:1/lakehouse"
+    done = call("run", home=home / "state", landing=landing, warehouse=url)
+    assert done.returncode == 1
+    assert "PostgreSQL" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_status_counts_what_arrived(call, trial):
+    done = call("status", "--json", **of(trial))
+    vitals = next(row for row in json.loads(done.stdout) if row["source"] == "vitals")
+    assert vitals["records"] == vitals["accepted"] + vitals["quarantined"] + vitals["superseded"]
+    assert vitals["newest_day"] == "2015-03-05"
+    assert "vitals" in call("status", **of(trial)).stdout
+
+
+def test_sql_answers_in_every_format(call, trial):
+    statement = "select vstestcd, count(*) n from processed.vitals where _site <> '999' group by 1 order by 1 limit 1"
+    assert call("sql", statement, "--format", "csv", **of(trial)).stdout == "vstestcd,n\nDIABP,8207\n"
+    assert json.loads(call("sql", statement, "--format", "json", **of(trial)).stdout) == [
+        {"vstestcd": "DIABP", "n": 8207}
+    ]
+    assert "DIABP" in call("sql", statement, **of(trial)).stdout
+
+
+def test_sql_that_cannot_run_is_told_with_the_tables(call, trial):
+    done = call("sql", "select * from processed.vitls", **of(trial))
+    assert done.returncode == 1
+    assert "processed.vitals" in done.stderr
+
+
+def test_quarantine_lists_reasons_by_source_and_site(call, trial):
+    done = call("quarantine", "--source", "vitals", "--site", "999", "--format", "json", **of(trial))
+    rows = json.loads(done.stdout)
+    assert {row["_site"] for row in rows} == {"999"}
+    assert any("record:short" in row["reasons"] for row in rows)
+    assert json.loads(call("quarantine", "--site", "701", "--format", "json", **of(trial)).stdout) == []
+
+
+def test_warehouse_url_reaches_the_server(call, trial):
+    assert call("warehouse-url", **of(trial)).stdout.strip() == trial.url
+
+
+def test_land_pilot_writes_until_a_day(call, tmp_path):
+    done = call("land-pilot", str(tmp_path), "--until", "2012-07-31")
+    assert done.returncode == 0
+    assert {path.name[-14:-7] for path in tmp_path.rglob("*.csv")} <= {"2012-06", "2012-07"}
