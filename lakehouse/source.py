@@ -4,11 +4,7 @@ A `Source` is a frozen value that checks itself when made. Raw, processed and qu
 sensor coverage, docs and the PostgreSQL table all follow from it; nothing about a source is written anywhere else.
 """
 
-import ast
-import hashlib
-import inspect
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,6 +12,7 @@ from functools import cached_property
 
 import polars as pl
 
+from lakehouse.code import fingerprint
 from lakehouse.contract import Contract
 
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
@@ -89,6 +86,5 @@ class Source:
 
     @cached_property
     def contract_version(self) -> str:
-        """Names the contract: changes when the code of the module that declares it changes, not with its comments."""
-        module = inspect.getsource(sys.modules[self.contract.__module__])
-        return hashlib.sha256(ast.dump(ast.parse(module)).encode()).hexdigest()[:12]
+        """Names the contract: changes when the code that declares it changes, not with its comments."""
+        return fingerprint([self.contract.__module__])

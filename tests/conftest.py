@@ -72,7 +72,7 @@ class Trial:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder for a lakehouse's state: near the root, because a socket's path is short, and open to the server's user."""
+    """A folder for a lakehouse's state: a socket's path must be short, and the server's user must reach it."""
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder

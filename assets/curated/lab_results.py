@@ -72,7 +72,7 @@ def range_indicator() -> pl.Expr:
         .then(pl.lit("LOW"))
         .when((value > high) | (side.str.starts_with(">") & (limit > high)))
         .then(pl.lit("HIGH"))
-        .when(ranged & value.is_not_null() & not_low & not_high)
+        .when(ranged & not_low & not_high)
         .then(pl.lit("NORMAL"))
     )
 

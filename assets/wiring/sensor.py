@@ -15,6 +15,8 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 
 JOB = "bring_up_to_date"
+# Without it the run's own output repeats every event that Dagster keeps anyway.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 _ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
@@ -48,7 +50,8 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
         run_key = _fingerprint(lake, by_name, due)
         files = sum(len(work.unseen) for work in due.values())
         tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due)}
-        return dg.SensorResult([dg.RunRequest(run_key, asset_selection=[*selection, *downstream], tags=tags)])
+        request = dg.RunRequest(run_key, _QUIET, tags, asset_selection=[*selection, *downstream])
+        return dg.SensorResult([request])
 
     return _landing_files
 

@@ -21,18 +21,18 @@ def project(tmp_path: Path) -> Path:
 
 
 def load(project: Path, **variables: str) -> Settings:
-    return Settings.load(variables, project)
+    return Settings.load({"LAKEHOUSE_HOME": str(project / "home"), **variables}, project)
 
 
 def told(project: Path, variables: Mapping[str, str] | None = None) -> str:
     """The message when settings cannot be used, with all that a traceback would show."""
     with pytest.raises(ConfigurationError) as raised:
-        Settings.load(variables or {}, project)
+        load(project, **(variables or {}))
     return str(raised.value) + "".join(traceback.format_exception(raised.value))
 
 
-def test_everything_has_a_default(project: Path) -> None:
-    settings = load(project)
+def test_everything_has_a_default() -> None:
+    settings = Settings()
     assert settings.home == PROJECT / ".lakehouse"
     assert settings.landing == PROJECT / "landing"
     assert settings.lake_uri == str(PROJECT / ".lakehouse" / "lake")
@@ -70,19 +70,21 @@ def test_the_environment_goes_before_the_projects_file_and_that_before_the_homes
         "LAKEHOUSE_AS_OF=2001-01-01\nLAKEHOUSE_BATCH_BYTES=1\nLAKEHOUSE_SETTLE_SECONDS=1\n"
     )
     (project / ".env").write_text(f"LAKEHOUSE_HOME={home}\nLAKEHOUSE_AS_OF=2002-02-02\nLAKEHOUSE_BATCH_BYTES=2\n")
-    settings = load(project, LAKEHOUSE_AS_OF="2003-03-03")
+    settings = Settings.load({"LAKEHOUSE_AS_OF": "2003-03-03"}, project)
     assert settings.home == home
     assert (settings.as_of, settings.batch_bytes, settings.settle_seconds) == (date(2003, 3, 3), 2, 1)
 
 
 def test_an_empty_value_is_no_value(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(project, LAKEHOUSE_WAREHOUSE="", LAKEHOUSE_AS_OF="", LAKEHOUSE_LAKE="")
+    assert (settings.warehouse, settings.as_of) == (None, None)
+    assert settings.lake_uri == str(project / "home" / "lake")
     # Nor does an empty home make the folder one happens to be in the home.
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "settings.env").write_text("LAKEHOUSE_AS_OF=2001-01-01\n")
-    settings = load(project, LAKEHOUSE_HOME="", LAKEHOUSE_WAREHOUSE="")
+    (tmp_path / "settings.env").write_text("LAKEHOUSE_SETTLE_SECONDS=77\n")
+    settings = load(project, LAKEHOUSE_HOME="")
     assert settings.home == PROJECT / ".lakehouse"
-    assert settings.warehouse is None
-    assert settings.as_of is None
+    assert settings.settle_seconds != 77
 
 
 def test_relative_folders_are_below_where_one_is(
@@ -122,7 +124,7 @@ def test_an_unknown_setting_in_a_file_is_told_with_the_file(project: Path, tmp_p
 
 def test_variables_for_the_processes_it_starts_are_no_settings(project: Path) -> None:
     given = {"LAKEHOUSE_DBT_TARGET": "x", "LAKEHOUSE_PG_HOST": "x", "LAKEHOUSE_DAGSTER_DAY": "x"}
-    assert Settings.load(given, project) == Settings.load({}, project)
+    assert load(project, **given) == load(project)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,7 @@ def test_variables_for_the_processes_it_starts_are_no_settings(project: Path) ->
         ("# comment\nLAKEHOUSE_WAREHOUSE\n", 2),
         ("LAKEHOUSE_AS_OF=2015-03-06\n=s3cret-word\n", 2),
     ],
+    ids=["after a blank line", "unfinished", "bare name", "no name"],
 )
 def test_a_corrupt_line_is_named_by_file_and_line_and_not_shown(project: Path, text: str, line: int) -> None:
     (project / ".env").write_text(text)

@@ -64,7 +64,9 @@ def test_a_result_of_an_unknown_subject_stays_out_and_is_told(table: Callable[..
         ("140", None, None, None),
         # An end in words judges nothing, the other one still does.
         ("140", "none", "147", None),
+        ("140", "132", "none", None),
         ("148", "none", "147", "HIGH"),
+        ("131", "132", "none", "LOW"),
         ("<40", "50", "250", "LOW"),
         ("<=40", "50", "250", "LOW"),
         ("<0.2", "0.2", "1.2", None),

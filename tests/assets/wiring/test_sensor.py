@@ -1,6 +1,5 @@
 """The sensor: one run for everything that landed, never two for the same work, and nothing that is not complete."""
 
-import os
 import time
 import uuid
 
@@ -46,8 +45,9 @@ def test_five_hundred_files_are_one_run(house):
     [request] = tick().run_requests
     assert int(request.tags["lakehouse/files"]) >= 500
     assert set(request.asset_selection) == {
-        dg.AssetKey(["raw", "vitals"]), dg.AssetKey(["processed", "vitals"]), dg.AssetKey(["quarantine", "vitals"]), *DOWNSTREAM
-    }  # fmt: skip
+        *(dg.AssetKey([layer, "vitals"]) for layer in ("raw", "processed", "quarantine")),
+        *DOWNSTREAM,
+    }
 
 
 def test_the_same_work_is_named_alike_and_new_work_is_not(house):
@@ -80,7 +80,7 @@ def test_temporary_and_hidden_names_and_links_are_passed_over(house):
     landing, tick, _ = house
     for name in (".vitals_2014-01-01.csv", "vitals_2014-01-01.csv.part", "vitals_2014-01-01.csv.tmp"):
         (landing / "701" / name).write_text(HEADER)
-    os.symlink("/etc/hostname", landing / "701" / "vitals_2014-01-03.csv")
+    (landing / "701" / "vitals_2014-01-03.csv").symlink_to("/etc/hostname")
     assert isinstance(tick(), dg.SkipReason)
 
 

@@ -1,0 +1,76 @@
+"""`lakehouse up`: a dropped file travels to a mart by itself, a page is served, and everything stops when asked."""
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+
+import psutil
+import pytest
+from adbc_driver_postgresql import dbapi
+
+from lakehouse import postgres
+from lakehouse.settings import PROJECT, Settings
+
+PORT = 34571
+SUBJECT = """\
+STUDYID,USUBJID,SUBJID,SITEID,RFSTDTC,RFXSTDTC,RFICDTC,AGE,AGEU,SEX,RACE,ETHNIC,ARMCD,ARM,ACTARMCD,ACTARM,COUNTRY,DMDTC
+CDISCPILOT01,01-701-1015,1015,701,,,,63,YEARS,F,WHITE,NOT HISPANIC OR LATINO,Pbo,Placebo,Pbo,Placebo,USA,2013-12-26
+"""
+VITAL = """\
+STUDYID,USUBJID,VSTESTCD,VSTEST,VSPOS,VSORRES,VSORRESU,VSSTAT,VSLOC,VISITNUM,VISIT,VSDTC,VSTPT,VSTPTNUM
+CDISCPILOT01,01-701-1015,PULSE,Pulse Rate,,72,beats/min,,,1,SCREENING 1,2013-12-26,,
+"""
+
+
+def wait(until: Callable[[], bool], seconds: float = 240) -> None:
+    """Until something holds; an error of the server on the way (not up, table not there yet) counts as not yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if until():
+                return
+        except (OSError, dbapi.Error):
+            pass
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def up(home):
+    """A running lakehouse over an empty landing folder, and its settings."""
+    settings = Settings(home=home / "state", landing=home / "landing", settle_seconds=1)
+    (settings.landing / "701").mkdir(parents=True)
+    command = [sys.executable, "-W", "ignore", "-m", "lakehouse.cli", "up", "--port", str(PORT)]
+    environment = {**settings.child_environment(), "PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    with (home / "up.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
+        yield settings, process
+        process.kill()
+
+
+def test_a_dropped_file_becomes_rows_of_a_mart_and_ctrl_c_stops_everything(up):
+    settings, process = up
+    (settings.landing / "701" / "subjects_2013-12-26.csv").write_text(SUBJECT)
+    (settings.landing / "701" / "vitals_2013-12-26.csv").write_text(VITAL)
+
+    def in_mart() -> bool:
+        url = postgres.running(settings)
+        if url is None:
+            return False
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("select usubjid, vsstresn, _file, _line from marts.fct_vital_signs")
+            return cursor.fetchall() == [("01-701-1015", 72.0, "701/vitals_2013-12-26.csv", 2)]
+
+    wait(in_mart)
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/server_info") as page:
+        assert b"dagster_webserver_version" in page.read()
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 3
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    assert postgres.running(settings) is None
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
