@@ -55,7 +55,7 @@ def recount(
         count("raw", "records"),
         count("processed", "accepted"),
         count("quarantine", "quarantined", pl.col("_line") > 0),
-        count("superseded", "superseded", pl.col("kind") != contested),
+        count("superseded", "superseded", pl.col("_kind") != contested),
     ):
         counted = counted.join(frame, on=DELIVERY, how="left")
     counts = ["records", *COUNTS]

@@ -13,6 +13,7 @@ from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
 from lakehouse.ingest import schemas
 from lakehouse.lake import Change, Lake
+from lakehouse.lake import rows as stored
 from lakehouse.source import Source
 
 GROUP = "curated"
@@ -78,7 +79,7 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) ->
         rows = _checked(table, table.transform(*frames).collect())
         made[table.table] = rows.lazy()
         delta = tables[table.table]
-        changed = delta.version() == 0 or not rows.equals(pl.read_delta(delta))
+        changed = delta.version() == 0 or not rows.equals(stored(delta).collect())
         if changed:
             lake.commit(delta, Change(rows), GROUP, generation, replace="true")
         breaches = {name: check(*frames).select(pl.len()).collect().item() for name, check in table.checks.items()}

@@ -18,7 +18,7 @@ QUARANTINE: dict[str, pl.DataType] = {
     "explanation": pl.String(),
     "_text": pl.String(),
 }
-_LABELS = ["rule", "explanation"]
+_LABELS = ["_rule", "_words"]
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,18 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     files = pl.concat([origin, labels], how="horizontal")
     rows = rows.join(files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left")
     problem = pl.col("_problem").replace_strict(PROBLEMS, default=None)
-    refused = rows.filter(pl.col("rule").is_not_null() | pl.col("_problem").is_not_null()).with_columns(
-        reasons=pl.concat_list(pl.coalesce("rule", "_problem")),
-        explanation=pl.coalesce("explanation", problem),
+    refused = rows.filter(pl.col("_rule").is_not_null() | pl.col("_problem").is_not_null()).with_columns(
+        reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
+        explanation=pl.coalesce("_words", problem),
     )
-    sound = rows.filter(pl.col("rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
+    sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
     accepted, broken = _filter(source, sound)
-    whole_files = files.filter(pl.col("rule").is_not_null()).with_columns(
-        _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("rule"), _text=pl.lit(None, pl.String)
+    whole_files = files.filter(pl.col("_rule").is_not_null()).with_columns(
+        _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("_rule"), explanation="_words", _text=pl.lit(None, pl.String)
     )
     rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, broken)])
     counts = (
-        files.select(*DELIVERY, reason="explanation")
+        files.select(*DELIVERY, reason="_words")
         .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
         .join(_count(accepted, "accepted"), on=DELIVERY, how="left", maintain_order="left")
         .with_columns(pl.col("records", "accepted").fill_null(0).cast(pl.Int64))

@@ -82,7 +82,7 @@ def ingest(
     files: landed files that may hold something new, see `pending`. Running it again completes what a crash left.
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
-    fresh = ledger.register(lake, source, landing, files, clock, progress)
+    fresh = ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
     return list(_catch_up(lake, source, fresh, batch_bytes))
 
 
@@ -106,7 +106,8 @@ def _catch_up(lake: Lake, source: Source, fresh: dict[str, bytes], batch_bytes: 
 def _batch_end(waiting: pl.DataFrame, batch_bytes: int) -> int:
     """The last ledger row of the next batch: as many as fit, at least one."""
     size = pl.when("seen_again").then(0).otherwise("bytes").cum_sum()
-    fitting = waiting.filter((size <= batch_bytes) | (pl.int_range(pl.len()) == 0))
+    first = (~pl.col("seen_again")).cum_sum() <= 1
+    fitting = waiting.filter((size <= batch_bytes) | first)
     return int(fitting["seq"].max())  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import obstore
 import polars as pl
@@ -90,6 +91,9 @@ class Lake:
                 empty = _arrow(pl.DataFrame(schema=missing))
                 write_deltalake(existing, empty, mode="append", schema_mode="merge")
                 return self.create(table, schema)
+        except CommitFailedError:
+            # Another run created or widened it at the same moment.
+            return self.create(table, schema, partition_by)
         except (DeltaError, OSError) as error:
             raise _unavailable(error, f"{table} cannot be created") from error
         return existing
@@ -103,7 +107,7 @@ class Lake:
             if schema is None:
                 raise UnavailableError(f"{table} does not exist yet in the lake; lakehouse run makes it")
             return pl.LazyFrame(schema=dict(schema))
-        return pl.scan_delta(delta)
+        return rows(delta)
 
     def commit(self, delta: DeltaTable, change: Change, app: str, version: int, *, replace: str | None = None) -> int:
         """Apply `change` to the snapshot `delta` in one commit that says `app` is at `version`; the table version.
@@ -139,10 +143,15 @@ class Lake:
         """
         after = self.open(table, new)
         assert after is not None, f"{table} has no version {new}"
-        before = None if old is None else self.open(table, old)
-        kept = set(before.file_uris()) if before else set()
         files = set(after.file_uris())
-        added, gone = self._read(files - kept, after), self._read(kept - files, after)
+        try:
+            before = None if old is None else self.open(table, old)
+            kept = set(before.file_uris()) if before else set()
+            gone = self._read(kept - files, after)
+        except (UnavailableError, OSError):
+            # Its log or its files have been cleaned up.
+            return self._read((), after), self._read(files, after)
+        added = self._read(files - kept, after)
         if gone.is_empty() or added.is_empty():
             return gone, added
         key = added.columns
@@ -151,12 +160,14 @@ class Lake:
         )
 
     def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
-        schema = pl.scan_delta(delta).collect_schema()
-        if not (paths := sorted(files)):
+        schema = rows(delta).collect_schema()
+        # Delta writes local paths the way addresses are written, with %20 for a space.
+        paths = sorted(files) if "://" in self.root else sorted(map(unquote, files))
+        if not paths:
             return pl.DataFrame(schema=schema)
         options = dict(self.options) or None
-        rows = pl.scan_parquet(paths, schema=schema, missing_columns="insert", storage_options=options)
-        return rows.collect()
+        found = pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False, storage_options=options)
+        return found.collect()
 
     @cached_property
     def _objects(self) -> ObjectStore:
@@ -174,13 +185,22 @@ class Lake:
             raise _unavailable(error, "delivered bytes cannot be kept") from error
 
     def kept(self, checksum: str) -> bytes:
-        """The delivered bytes with this checksum, verified."""
-        data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
-        if hashlib.sha256(data).hexdigest() != checksum:
-            raise UnavailableError(
-                f"the kept bytes of {checksum} are damaged in the lake; restore objects/ from a backup"
-            )
-        return data
+        """The delivered bytes with this checksum, verified. Raises UnavailableError when they are gone or damaged."""
+        try:
+            data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
+            if hashlib.sha256(data).hexdigest() == checksum:
+                return data
+        except (FileNotFoundError, zstandard.ZstdError):
+            pass
+        raise UnavailableError(f"the kept bytes of {checksum} are gone or damaged; restore objects/ from a backup")
+
+
+def rows(delta: DeltaTable) -> pl.LazyFrame:
+    """A table's rows, lazily."""
+    if delta.table_uri.startswith("file:") and "%" in delta.table_uri:
+        # Polars looks for local files under the names as they stand in addresses, and finds none in `My Documents`.
+        return pl.scan_pyarrow_dataset(delta.to_pyarrow_dataset())
+    return pl.scan_delta(delta)
 
 
 def _key(checksum: str) -> str:
@@ -192,7 +212,7 @@ def _arrow(frame: pl.DataFrame) -> pa.Table:
 
 
 def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:
-    table = dict(pl.scan_delta(delta).collect_schema())
+    table = dict(rows(delta).collect_schema())
     if table != dict(frame.schema):
         wrong = {name: (table.get(name), frame.schema.get(name)) for name in table.keys() | frame.schema.keys()}
         told = ", ".join(

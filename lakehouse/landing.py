@@ -1,6 +1,7 @@
 """The landing folder: which files are there, whose they are, and whether they are complete."""
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,15 +59,21 @@ def listing(landing: Path, sources: Sequence[Source]) -> Listing:
     claimed: dict[str, list[Landed]] = {source.name: [] for source in sources}
     unclaimed = []
     for path, entry in _files(landing, ""):
-        owners = [(source, match) for source in sources if (match := source.pattern.fullmatch(path))]
+        # A name that is not text has bytes no table can hold.
+        readable = path.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in path)
+        named = [(source, source.pattern.fullmatch(path)) for source in sources if readable]
+        owners = [(source, match) for source, match in named if match]
         if len(owners) > 1:
             names = " and ".join(source.name for source, _ in owners)
             raise DefinitionError(f"sources {names} both claim {path}: make their `path` patterns differ")
-        if not owners or entry.is_symlink():
-            unclaimed.append(path)
+        if not owners or not entry.is_file(follow_symlinks=False):
+            unclaimed.append(path.encode(errors="backslashreplace").decode())
             continue
         source, match = owners[0]
-        stat = entry.stat(follow_symlinks=False)
+        try:
+            stat = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
         day = match["day"]
         landed = Landed(path, match["site"], day, _day(day), stat.st_size, stat.st_mtime_ns, stat.st_ctime)
         claimed[source.name].append(landed)
@@ -97,7 +104,7 @@ def refusal(landed: Landed, source: Source, clock: Clock) -> str | None:
 
 
 def _day(text: str) -> date | None:
-    if len(text) != 10:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return None
     try:
         return date.fromisoformat(text)
@@ -106,8 +113,11 @@ def _day(text: str) -> date | None:
 
 
 def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
     for entry in _visible(ordered):
         if entry.is_dir(follow_symlinks=False):
             yield from _files(Path(entry.path), f"{below}{entry.name}/")

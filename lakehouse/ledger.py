@@ -82,14 +82,15 @@ def register(
     landing: Path,
     files: list[Landed],
     clock: Clock,
+    hold: int,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, bytes]:
-    """Keep the bytes of `files` and put them on record; the bytes by checksum, for whoever reads them next.
+    """Keep the bytes of `files` and put them on record; the first `hold` bytes of them by checksum, to be read next.
 
-    A file that is gone or not readable by now is left for the next run. Raises UnavailableError when the lake cannot be
-    written; what is on record by then stays.
+    A file that is gone, not readable or changed by now is left for the next run. Raises UnavailableError when the lake
+    cannot be written; what is on record by then stays.
     """
-    read_bytes: dict[str, bytes] = {}
+    held: dict[str, bytes] = {}
     found = []
     for file in files:
         try:
@@ -97,7 +98,9 @@ def register(
         except OSError:
             continue
         checksum = hashlib.sha256(data).hexdigest()
-        read_bytes[checksum] = data
+        hold -= len(data)
+        if hold >= 0:
+            held[checksum] = data
         found.append((file, checksum, len(data)))
         lake.keep(data, checksum)
         if progress:
@@ -105,6 +108,9 @@ def register(
     while found:
         delta = lake.create(table(source), SCHEMA)
         on_record = read(lake, source)
+        # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
+        # and newer bytes recorded before it show in the folder.
+        found = [(file, checksum, size) for file, checksum, size in found if _as_listed(landing, file)]
         rows = _rows(found, latest(on_record), source, clock, last_seq(on_record))
         if not rows.is_empty():
             try:
@@ -113,7 +119,15 @@ def register(
                 # Another run put deliveries on record meanwhile: number ours after them, and leave out what is there.
                 continue
         break
-    return read_bytes
+    return held
+
+
+def _as_listed(landing: Path, file: Landed) -> bool:
+    try:
+        stat = (landing / file.path).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _rows(

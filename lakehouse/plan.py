@@ -65,16 +65,16 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
     light = [*key, *_ORIGIN]
     candidates = pl.concat(
         [
-            fresh.select(light).with_columns(tag=pl.lit("fresh"), was=pl.lit(None, pl.String)),
-            old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(tag=pl.lit("old"), was=pl.lit("wins")),
-            losers.join(gone, on=DELIVERY, how="anti").select(light, tag=pl.lit("loser"), was="kind"),
+            fresh.select(light).with_columns(_tag=pl.lit("fresh"), _was=pl.lit(None, pl.String)),
+            old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(_tag=pl.lit("old"), _was=pl.lit("wins")),
+            losers.join(gone, on=DELIVERY, how="anti").select(light, _tag=pl.lit("loser"), _was="_kind"),
         ]
     )
     settled = settle(candidates, base.source.key)
-    moved = settled.filter((pl.col("standing") != pl.col("was")).fill_null(True) | (pl.col("standing") == "key"))
+    moved = settled.filter((pl.col("_standing") != pl.col("_was")).fill_null(True) | (pl.col("_standing") == "key"))
     recalled = _recalled(moved, evaluate)
-    wins = pl.col("standing") == "wins"
-    tag = pl.col("tag")
+    wins = pl.col("_standing") == "wins"
+    tag = pl.col("_tag")
     returned = recalled.accepted.join(moved.filter(wins, tag == "loser"), on=RECORD, how="semi")
     processed = Change(
         add=pl.concat([fresh.join(settled.filter(wins, tag == "fresh"), on=RECORD, how="semi"), returned]),
@@ -86,7 +86,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
         ),
     )
     replaced = _replaced(base, judged, gone, old)
-    beaten = moved.filter(~wins).select([*light, pl.col("standing").alias("kind"), *WINNER])
+    beaten = moved.filter(~wins).select([*light, pl.col("_standing").alias("_kind"), *WINNER])
     layout = list(base.schemas["superseded"])
     superseded = Change(
         add=pl.concat([beaten, replaced], how="diagonal").select(layout),
@@ -135,7 +135,7 @@ def _rivals(base: Base, fresh: pl.DataFrame, gone: pl.DataFrame) -> tuple[pl.Dat
     key = list(base.source.key)
     light = [*key, *_ORIGIN]
     processed, superseded = base.scan("processed").select(light), base.scan("superseded")
-    contenders = superseded.filter(pl.col("kind") != "replaced")
+    contenders = superseded.filter(pl.col("_kind") != "replaced")
     touched = fresh.select(key).lazy()
     if not gone.is_empty():
         freed = [frame.join(gone.lazy(), on=DELIVERY, how="semi").select(key) for frame in (processed, contenders)]
@@ -148,7 +148,7 @@ def _rivals(base: Base, fresh: pl.DataFrame, gone: pl.DataFrame) -> tuple[pl.Dat
 
 def _recalled(moved: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
     """Earlier deliveries judged again, those with records that come back or become contested."""
-    tag, standing = pl.col("tag"), pl.col("standing")
+    tag, standing = pl.col("_tag"), pl.col("_standing")
     back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
     wanted = back.select(*DELIVERY, "_delivered", "_site").unique()
     return evaluate(wanted.with_columns(refusal=pl.lit(None, pl.String)))
@@ -164,7 +164,7 @@ def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame)
     ]
     records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
     winner = gone.select(*DELIVERY, _winner_file="_file", _winner_checksum="by_checksum")
-    return records.join(winner, on=DELIVERY).with_columns(kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64))
+    return records.join(winner, on=DELIVERY).with_columns(_kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64))
 
 
 def _quarantine(
@@ -173,13 +173,13 @@ def _quarantine(
     current = states.filter(pl.col("was") == "new", pl.col("state") != "replaced")
     texts = pl.concat([judged.texts, recalled.texts]).unique(RECORD)
     contested = (
-        moved.filter(pl.col("standing") == "contested")
+        moved.filter(pl.col("_standing") == "contested")
         .select(_ORIGIN)
         .join(texts, on=RECORD, how="left")
         .with_columns(reasons=pl.concat_list(pl.lit(_CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS))
     )
     add = [judged.rejected.join(current, on=DELIVERY, how="semi"), contested.select(judged.rejected.columns)]
-    settled = moved.filter(pl.col("was") == "contested").select(_ORIGIN)
+    settled = moved.filter(pl.col("_was") == "contested").select(_ORIGIN)
     remove = [settled]
     if not gone.is_empty():
         quarantined = base.scan("quarantine").join(gone.lazy(), on=DELIVERY, how="semi")
@@ -201,7 +201,9 @@ def _account(
         change = changes[layer]
         assert change.remove is not None
         for rows, sign in ((change.add, 1), (_with_kind(base, change.remove, layer), -1)):
-            kept = rows.filter(which & (pl.col("kind") != "contested")) if layer == "superseded" else rows.filter(which)
+            kept = (
+                rows.filter(which & (pl.col("_kind") != "contested")) if layer == "superseded" else rows.filter(which)
+            )
             parts.append(kept.group_by(DELIVERY).agg((sign * pl.len().cast(pl.Int64)).alias(column)))
     moves = pl.concat(parts, how="diagonal").group_by(DELIVERY).agg(pl.col(account.COUNTS).sum())
     touched = pl.concat([moves.select(DELIVERY), states.select(DELIVERY)]).unique()
@@ -227,8 +229,8 @@ def _account(
 
 def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
     if layer != "superseded" or remove.is_empty():
-        return remove.with_columns(kind=pl.lit(None, pl.String)) if layer == "superseded" else remove
-    kinds = base.scan("superseded").select(*RECORD, "kind").join(remove.lazy(), on=RECORD, how="semi").collect()
+        return remove.with_columns(_kind=pl.lit(None, pl.String)) if layer == "superseded" else remove
+    kinds = base.scan("superseded").select(*RECORD, "_kind").join(remove.lazy(), on=RECORD, how="semi").collect()
     return remove.join(kinds, on=RECORD, how="left")
 
 

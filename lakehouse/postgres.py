@@ -10,7 +10,7 @@ import os
 import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -131,6 +131,9 @@ def _start(folder: Path) -> str:
     try:
         server = get_server(folder, cleanup_mode=None)
     except (subprocess.SubprocessError, OSError, AssertionError) as error:
+        # The library remembers the server as started; the next attempt is to start it.
+        if broken := PostgresServer._instances.pop(folder.resolve(), None):
+            atexit.unregister(broken._cleanup)
         raise UnavailableError(
             f"the embedded PostgreSQL does not start ({type(error).__name__}): its log is {folder / 'log'}"
         ) from None
@@ -141,7 +144,9 @@ def _start(folder: Path) -> str:
     with dbapi.connect(admin, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
         if cursor.fetchone() is None:
-            cursor.execute(f"create database {DATABASE}")
+            # Several processes may get here at the same moment; one of them makes it.
+            with suppress(AdbcError):
+                cursor.execute(f"create database {DATABASE}")
     return url
 
 

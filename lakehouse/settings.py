@@ -78,7 +78,7 @@ class Settings(BaseModel):
         written = _read(dotenv)
         origin = {**dict.fromkeys(written, str(dotenv)), **dict.fromkeys(given, "the environment")}
         named = {**written, **given}
-        home = Path(named.get(PREFIX + "HOME", cls.model_fields["home"].default))
+        home = Path(named.get(PREFIX + "HOME") or cls.model_fields["home"].default)
         kept = _read(home / "settings.env")
         origin = {**dict.fromkeys(kept, str(home / "settings.env")), **origin}
         values = {
@@ -112,12 +112,14 @@ def _read(path: Path) -> dict[str, str]:
             bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read ({type(error).__name__}): write it as UTF-8 text") from None
-    if broken := [binding.original.line for binding in bindings if binding.error]:
-        raise ConfigurationError(f"{path}, line {broken[0]}: not a NAME=value line; mend it or remove it")
-    if bare := [binding for binding in bindings if binding.key and binding.value is None]:
-        raise ConfigurationError(
-            f"{path}, line {bare[0].original.line}: {bare[0].key} has no value; write {bare[0].key}=…"
-        )
+    for binding in bindings:
+        # What the parser takes for the text of a line begins with the blank lines before it.
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if binding.error:
+            raise ConfigurationError(f"{path}, line {line}: not a NAME=value line; mend it or remove it")
+        if binding.key and binding.value is None:
+            raise ConfigurationError(f"{path}, line {line}: {binding.key} has no value; write {binding.key}=…")
     return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import polars as pl
 
 from lakehouse.code import fingerprint
-from lakehouse.contract import Contract
+from lakehouse.contract import PROVENANCE, Contract
 
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
 
@@ -58,6 +58,10 @@ class Source:
         known = self.contract.column_names()
         if missing := [column for column in self.key if column not in known]:
             raise SourceError(f"source {self.name}: key columns {missing} are not in its contract, which has {known}")
+        if own := [column for column in known if column.startswith("_") and column not in PROVENANCE]:
+            raise SourceError(
+                f"source {self.name}: contract columns {own} begin with '_', which is kept for the engine's"
+            )
         if not self.key:
             raise SourceError(f"source {self.name}: without a key nothing tells a correction from a new row")
         names = self.columns + self.optional
@@ -67,8 +71,12 @@ class Source:
             raise SourceError(
                 f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns"
             )
-        if "{day}" not in self.path or "{site}" not in self.path:
-            raise SourceError(f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}}")
+        fields = [field for field in re.findall(r"\{\w*\}", self.path) if field != "{name}"]
+        if sorted(fields) != ["{day}", "{site}"]:
+            raise SourceError(
+                f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, and may hold {{name}}; "
+                f"it holds {', '.join(fields) or 'neither'}"
+            )
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

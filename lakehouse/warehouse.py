@@ -151,7 +151,9 @@ def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: t
     inserted = deleted = 0
     if shown is None or not same_table or shown[1] < version:
         gone, added = lake.changed(table.source, shown[1] if shown and same_table else None, version)
-        if not same_table:
+        # Every row counts as added: the version shown is no longer there to compare with, so all rows are loaded anew.
+        anew = not same_table or (shown is not None and added.height == delta.count())
+        if anew:
             cursor.execute(f"delete from {table.qualified}")
             deleted = max(cursor.rowcount, 0)
         elif not gone.is_empty():

@@ -79,7 +79,7 @@ def shown(house: House) -> dict[str, Counter[tuple[object, ...]]]:
             "_site",
         ),
         "quarantine": (*origin, "reasons", "_text"),
-        "superseded": (*origin, "kind", "_winner_file", "_winner_checksum", "_winner_line"),
+        "superseded": (*origin, "_kind", "_winner_file", "_winner_checksum", "_winner_line"),
         "account": (
             *("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "records"),
             *("accepted", "quarantined", "superseded", "state", "reason"),

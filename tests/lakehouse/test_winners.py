@@ -32,7 +32,7 @@ def settled(*rows: Row) -> dict[tuple[str, int], tuple[str, str | None, int | No
         random.Random(seed).shuffle(order)
         told = settle(frame[order], ("sensor", "hour"))
         assert told["_winner_checksum"].equals("sum of " + told["_winner_file"], check_names=False)
-        columns = ("_file", "_line", "standing", "_winner_file", "_winner_line")
+        columns = ("_file", "_line", "_standing", "_winner_file", "_winner_line")
         found.append({row[:2]: row[2:] for row in told.select(columns).rows()})
     assert found[0] == found[1] == found[2]
     return found[0]
