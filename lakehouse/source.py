@@ -74,7 +74,7 @@ class Source:
         fields = [field for field in re.findall(r"\{\w*\}", self.path) if field != "{name}"]
         if sorted(fields) != ["{day}", "{site}"]:
             raise SourceError(
-                f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, and may hold {{name}}; "
+                f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, perhaps {{name}}; "
                 f"it holds {', '.join(fields) or 'neither'}"
             )
 
