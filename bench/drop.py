@@ -4,8 +4,8 @@
     python bench/drop.py [--drops 20]     in another
 
 Each drop is one vital sign of a subject of site 701, on a day of its own; the time runs from the file's last byte to
-the moment `marts.fct_vital_signs` has the row. The pauses between drops vary, so that they meet the sensor at any moment
-of its interval.
+the moment `marts.fct_vital_signs` has the row. The pauses between drops vary, so that they meet the sensor at any
+moment of its interval.
 """
 
 import argparse
@@ -55,9 +55,8 @@ def main() -> None:
         print(f"{len(taken):3}  {taken[-1]:5.1f} s", flush=True)
         time.sleep(random.uniform(1, 8))
     taken.sort()
-    print(
-        f"median {taken[len(taken) // 2]:.1f} s, 95th percentile {taken[round(0.95 * len(taken)) - 1]:.1f} s, slowest {taken[-1]:.1f} s"
-    )
+    middle, high = taken[len(taken) // 2], taken[round(0.95 * len(taken)) - 1]
+    print(f"median {middle:.1f} s, 95th percentile {high:.1f} s, slowest {taken[-1]:.1f} s")
 
 
 if __name__ == "__main__":
