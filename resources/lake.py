@@ -27,4 +27,5 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def lake(self) -> Lake:
         """The engine's handle."""
-        return Lake(self.root, self.storage.str_dict() if isinstance(self.storage, S3Config) else {})
+        # `provider` tells the configurations apart; no object store knows it.
+        return Lake(self.root, {key: value for key, value in self.storage.str_dict().items() if key != "provider"})

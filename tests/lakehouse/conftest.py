@@ -1,9 +1,11 @@
 """Fixtures of the engine's tests; the modules beside this file are imported by their plain names."""
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,23 +30,46 @@ def lake(house: House) -> Lake:
     return house.lake
 
 
-@pytest.fixture
-def quiet() -> Iterator[Settings]:
-    """Settings of an embedded PostgreSQL that nobody has started yet."""
+@contextmanager
+def postgres_home() -> Iterator[Settings]:
+    """Settings of an embedded PostgreSQL in a folder of its own, gone afterwards."""
     # Near the root: the path of a socket is short. Open to the server's own user, who is not root.
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     home.chmod(0o755)
     settings = Settings(home=home)
-    yield settings
-    postgres.stop(settings)
-    shutil.rmtree(home)
+    try:
+        yield settings
+    finally:
+        postgres.stop(settings)
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def untouched() -> Iterator[Settings]:
+    """Settings of an embedded PostgreSQL that nobody has started yet."""
+    with postgres_home() as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def stopped() -> Iterator[Settings]:
+    """An embedded PostgreSQL that was started once and is down."""
+    with postgres_home() as settings:
+        with postgres.serving(settings):
+            pass
+        yield settings
+
+
+@pytest.fixture
+def quiet(stopped: Settings) -> Iterator[Settings]:
+    """A copy of it to start, at the cost of a copy."""
+    with postgres_home() as settings:
+        subprocess.run(["cp", "-a", stopped.postgres, settings.postgres], check=True)
+        yield settings
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """URL of an embedded PostgreSQL that is up for all tests."""
-    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    home.chmod(0o755)
-    with postgres.serving(Settings(home=home)) as url:
+    with postgres_home() as settings, postgres.serving(settings) as url:
         yield url
-    shutil.rmtree(home)

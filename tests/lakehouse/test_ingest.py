@@ -101,7 +101,7 @@ def test_any_history_gives_what_the_rules_say(house: House, seed: int) -> None:
     random_ = random.Random(seed)
     model = Model()
     for _ in range(6):
-        house.batch_bytes = random_.choice([1, 100, 10**6])
+        house.batch_bytes = random_.choice([1, 10**6, 10**6, 10**6])
         for _ in range(random_.randint(1, 3)):
             step(random_, house)
         house.run()

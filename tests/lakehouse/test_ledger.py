@@ -180,9 +180,7 @@ def test_only_the_days_asked_for_are_pending(house: House) -> None:
     assert (work.unseen, work.unfinished, work.any) == ([], True, True)
 
 
-@pytest.mark.parametrize(
-    "site", ["two words", "it's", 'say "x"', "a\nb", "Ä", "50%", "a;b", "*", "日本", "{site}", "\\"]
-)
+@pytest.mark.parametrize("site", ["it's", 'say "x"', "a\nb", "50% Ä", "*", "\\"])
 def test_a_site_of_any_name_is_ingested_corrected_and_contested(house: House, site: str) -> None:
     path = f"{site}/thermometer_2020-01-01.csv"
     house.land(path, "a,1,1\nb,1,1\nbad,1,hot\n")

@@ -82,12 +82,12 @@ def test_it_stops_when_the_last_process_leaves_and_not_before(quiet: Settings) -
         assert postgres.running(quiet) is None
 
 
-def test_several_processes_may_start_it_at_the_same_time(quiet: Settings) -> None:
-    with another_process(quiet) as first, another_process(quiet) as second, another_process(quiet) as third:
+def test_several_processes_may_start_it_at_the_same_time(untouched: Settings) -> None:
+    with another_process(untouched) as first, another_process(untouched) as second, another_process(untouched) as third:
         assert len({says(first), says(second), says(third)} - {""}) == 1
         for process in (first, second, third):
             leave(process)
-    assert postgres.running(quiet) is None
+    assert postgres.running(untouched) is None
 
 
 def test_a_killed_user_leaves_nothing_to_clean_up(quiet: Settings) -> None:
@@ -128,25 +128,25 @@ def test_a_server_that_was_killed_is_started_again(quiet: Settings) -> None:
         assert ask(url, "select answer from kept") == 42
 
 
-def test_stopping_what_was_never_started(quiet: Settings) -> None:
-    assert postgres.stop(quiet)
-    assert not quiet.postgres.exists()
+def test_stopping_what_was_never_started(untouched: Settings) -> None:
+    assert postgres.stop(untouched)
+    assert not untouched.postgres.exists()
 
 
-def test_a_configured_warehouse_is_used_and_nothing_is_started(quiet: Settings) -> None:
+def test_a_configured_warehouse_is_used_and_nothing_is_started(untouched: Settings) -> None:
     for given in (UNREACHABLE, UNREACHABLE.replace("postgresql:", "postgres:")):
-        configured = quiet.model_copy(update={"warehouse": SecretStr(given)})
+        configured = untouched.model_copy(update={"warehouse": SecretStr(given)})
         with postgres.serving(configured) as url:
             assert url == UNREACHABLE
         assert postgres.stop(configured)
-    assert not quiet.postgres.exists()
+    assert not untouched.postgres.exists()
 
 
 @pytest.mark.parametrize(
     "url", ["mysql://me:s3cret-word@db/trial", "postgresql://me:s3cret-word@db", "s3cret-word", "db:5432/s3cret-word"]
 )
-def test_a_url_that_is_none_is_told_without_it(quiet: Settings, url: str) -> None:
-    configured = quiet.model_copy(update={"warehouse": SecretStr(url)})
+def test_a_url_that_is_none_is_told_without_it(untouched: Settings, url: str) -> None:
+    configured = untouched.model_copy(update={"warehouse": SecretStr(url)})
     with (
         pytest.raises(ConfigurationError, match="LAKEHOUSE_WAREHOUSE must be a URL like") as raised,
         postgres.serving(configured),
@@ -155,9 +155,9 @@ def test_a_url_that_is_none_is_told_without_it(quiet: Settings, url: str) -> Non
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_home_that_cannot_be_written_is_told(quiet: Settings) -> None:
-    (quiet.home / "file").touch()
-    blocked = quiet.model_copy(update={"home": quiet.home / "file"})
+def test_a_home_that_cannot_be_written_is_told(untouched: Settings) -> None:
+    (untouched.home / "file").touch()
+    blocked = untouched.model_copy(update={"home": untouched.home / "file"})
     with (
         pytest.raises(UnavailableError, match=r"cannot be written .* make it writable or set LAKEHOUSE_HOME"),
         postgres.serving(blocked),

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import dataframely as dy
@@ -18,7 +17,6 @@ from lakehouse.lake import Change, Lake
 from lakehouse.warehouse import Load, Table, loaded, models_built, models_finished, models_started, publish
 
 UNREACHABLE = "postgresql://me:s3cret-word@127.0.0.1:1/trial"
-_NAMES = count(1)
 
 
 class Reading(dy.Schema):
@@ -36,11 +34,9 @@ Row = tuple[str, int | None, float | None]
 
 @pytest.fixture
 def url(server: str) -> Iterator[str]:
-    """An empty database of its own."""
-    name = f"test_{next(_NAMES)}"
-    ask(server, f"create database {name}")
-    yield server.replace("/lakehouse?", f"/{name}?")
-    ask(server, f"drop database {name} with (force)")
+    """A database without any table in it."""
+    yield server
+    ask(server, "drop schema if exists lake, unblinded cascade")
 
 
 def ask(url: str, statement: str) -> list[tuple[object, ...]]:
