@@ -177,13 +177,18 @@ def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: t
 
 def _define(cursor: dbapi.Cursor, table: Table, schema: dict[str, pl.DataType]) -> bool:
     """Make the table, or add the columns it lacks; whether an existing table's columns changed."""
-    wanted = {name: _TYPES[type(kind)] for name, kind in schema.items()}
+    wanted = {name: _column_type(table, name, kind) for name, kind in schema.items()}
     cursor.execute(
         "select attname, format_type(atttypid, atttypmod) from pg_attribute "
         "where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
         (table.qualified,),
     )
-    there = {name: kind.replace("timestamp with time zone", "timestamptz") for name, kind in cursor.fetchall()}
+    there = {
+        name: kind.replace("timestamp with time zone", "timestamptz").replace(
+            "timestamp without time zone", "timestamp"
+        )
+        for name, kind in cursor.fetchall()
+    }
     if not there:
         cursor.execute(f'create schema if not exists "{table.schema}"')
         columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
@@ -203,6 +208,19 @@ def _define(cursor: dbapi.Cursor, table: Table, schema: dict[str, pl.DataType]) 
     if missing:
         _describe(cursor, table)
     return bool(missing)
+
+
+def _column_type(table: Table, name: str, kind: pl.DataType) -> str:
+    if isinstance(kind, pl.Datetime) and kind.time_zone is None:
+        # What was delivered without a zone is given none.
+        return "timestamp"
+    if type(kind) not in _TYPES:
+        known = ", ".join(known.__name__ for known in _TYPES)
+        raise DefinitionError(
+            f"{table.schema}.{table.name}: column {name} is {kind}, which is not loaded into PostgreSQL; "
+            f"make it one of {known}, or keep the table out of the warehouse"
+        )
+    return _TYPES[type(kind)]
 
 
 def _describe(cursor: dbapi.Cursor, table: Table) -> None:

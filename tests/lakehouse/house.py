@@ -38,28 +38,30 @@ class House:
         os.utime(file, ns=(next(self.ticks) * 10**9,) * 2)
         return file
 
-    def run(self, source: Source | None = None) -> Sequence[ingest.Plan]:
+    def pending(self) -> ingest.Work:
+        """What is left to do."""
+        files = listing(self.landing, [self.source]).claimed[self.source.name]
+        return ingest.pending(self.lake, self.source, files)
+
+    def run(self) -> Sequence[ingest.Plan]:
         """Ingest whatever has landed."""
-        source = source or self.source
-        files = listing(self.landing, [source]).claimed[source.name]
-        work = ingest.pending(self.lake, source, files)
-        return ingest.ingest(self.lake, source, self.landing, work.unseen, self.clock, self.batch_bytes)
+        unseen = self.pending().unseen
+        return ingest.ingest(self.lake, self.source, self.landing, unseen, self.clock, self.batch_bytes)
 
     def idle(self) -> bool:
         """Whether nothing is left to do."""
-        return not ingest.pending(
-            self.lake, self.source, listing(self.landing, [self.source]).claimed["thermometer"]
-        ).any
+        return not self.pending().any
 
-    def read(self) -> dict[str, pl.DataFrame]:
-        """Every layer as readers see it."""
+    def read(self, *layers: str) -> dict[str, pl.DataFrame]:
+        """The layers (default: all) as readers see them."""
         versions = manifest.versions(self.lake)
-        scans = [self.lake.scan(name, versions[name]) for name in ingest.tables(self.source).values()]
-        return dict(zip(ingest.LAYERS, pl.collect_all(scans), strict=True))
+        names = {layer: f"{layer}/{self.source.name}" for layer in layers or ingest.LAYERS}
+        scans = [self.lake.scan(name, versions[name]) for name in names.values()]
+        return dict(zip(names, pl.collect_all(scans), strict=True))
 
     def table(self, layer: str) -> pl.DataFrame:
         """One layer as readers see it."""
-        return self.read()[layer]
+        return self.read(layer)[layer]
 
     def tables(self) -> dict[str, list[tuple[object, ...]]]:
         """Every layer as readers see it, but for `_received_at`, in an order that compares."""

@@ -96,7 +96,7 @@ def shown(house: House) -> dict[str, Counter[tuple[object, ...]]]:
     return tables
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(10))
 def test_any_history_gives_what_the_rules_say(house: House, seed: int) -> None:
     random_ = random.Random(seed)
     model = Model()

@@ -270,9 +270,9 @@ def test_defects_become_what_they_should(name: str) -> None:
     outcome = {
         defect.path: (
             judged.raw.filter(pl.col("_file") == defect.path).height,
-            standing.filter(pl.col("_file") == defect.path, pl.col("standing") == "wins").height,
+            standing.filter(pl.col("_file") == defect.path, pl.col("_standing") == "wins").height,
             judged.rejected.filter(pl.col("_file") == defect.path, pl.col("_line") > 0).height,
-            standing.filter(pl.col("_file") == defect.path, pl.col("standing") == "key").height,
+            standing.filter(pl.col("_file") == defect.path, pl.col("_standing") == "key").height,
         )
         for defect in defects
     }
