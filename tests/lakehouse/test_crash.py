@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from house import House
 
-from lakehouse import manifest
+from lakehouse import ingest, manifest
 from lakehouse.errors import SupersededError
 from lakehouse.lake import Change, Lake
 
@@ -150,6 +150,44 @@ def test_every_attempt_gets_further_even_if_each_is_killed(
         assert begun.tables() == states[attempt]
     assert attempt == len(states) - 1
     assert begun.idle()
+    assert begun.unbalanced().is_empty()
+
+
+@pytest.mark.parametrize(("step", "batch_bytes"), [(_RAW, 1), (_QUARANTINE, 1), (PROCESSED, 10**6)])
+def test_what_an_attempt_began_is_finished_whatever_came_since(
+    begun: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, batch_bytes: int
+) -> None:
+    other = copy(begun, tmp_path / "undisturbed")
+    assert not killed_after(monkeypatch, begun, step, ("commit",))
+    # The first commit fixes where the batch ends: neither more deliveries nor another batch size move that.
+    begun.land("C/thermometer_2020-01-04.csv", "c1,1,1\n")
+    begun.batch_bytes = batch_bytes
+    begun.run()
+    other.run()
+    assert begun.tables() == other.tables()
+    assert begun.unbalanced().is_empty()
+    assert begun.idle()
+
+
+def test_an_attempt_that_planned_a_larger_batch_than_was_begun_since_gives_up(
+    begun: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = copy(begun, tmp_path / "undisturbed")
+    undisturbed.run()
+    real = ingest.plan
+
+    def plan(*args: object) -> object:
+        worked_out = real(*args)  # type: ignore[arg-type]
+        # Meanwhile another attempt, with smaller batches, gets as far as its first commit and dies.
+        monkeypatch.setattr(ingest, "plan", real)
+        assert not killed_after(monkeypatch, replace(begun, batch_bytes=1), 1, ("commit",))
+        return worked_out
+
+    monkeypatch.setattr(ingest, "plan", plan)
+    with pytest.raises(SupersededError, match="another run is ingesting thermometer"):
+        begun.run()
+    begun.run()
+    assert begun.tables() == undisturbed.tables()
     assert begun.unbalanced().is_empty()
 
 

@@ -138,7 +138,40 @@ def test_all_rows_may_go(lake: Lake, url: str, add: list[Row]) -> None:
     assert shown(url) == add
 
 
-def test_two_loads_at_once_load_once(lake: Lake, url: str) -> None:
+def fail(monkeypatch: pytest.MonkeyPatch, at: str, happens: Callable[[], None]) -> None:
+    """Let something happen just before rows are put into a table."""
+    real = warehouse._insert
+
+    def insert(cursor: dbapi.Cursor, schema: str, name: str, rows: pl.DataFrame) -> None:
+        if name == at:
+            happens()
+        real(cursor, schema, name, rows)
+
+    monkeypatch.setattr(warehouse, "_insert", insert)
+
+
+def test_a_load_waits_for_the_one_that_is_at_it(lake: Lake, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
+    first = write(lake, [("a", 1, 9.0)], [A])
+    last = write(lake, [B])
+    told: list[Load] = []
+    second = threading.Thread(target=lambda: told.extend(publish(lake, url, [READINGS], {READINGS.source: last})))
+
+    def happens() -> None:
+        monkeypatch.undo()
+        second.start()
+        waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        while second.is_alive() and ask(url, waiting) == [(0,)]:
+            pass
+
+    fail(monkeypatch, "readings", happens)
+    publish(lake, url, [READINGS], {READINGS.source: first})
+    second.join()
+    assert told == [Load(READINGS, 2, 1, 0, last)]
+    assert shown(url) == [("a", 1, 9.0), B]
+
+
+def test_loads_at_once_end_at_the_newest_version(lake: Lake, url: str) -> None:
     first, last = write(lake, [A]), write(lake, [("a", 1, 9.0), B], [A])
     told: list[Load] = []
 
@@ -153,18 +186,6 @@ def test_two_loads_at_once_load_once(lake: Lake, url: str) -> None:
     assert len(told) == 4
     assert shown(url) == [("a", 1, 9.0), B]
     assert loaded(url)["lake.readings"][1] == last
-
-
-def fail(monkeypatch: pytest.MonkeyPatch, at: str, happens: Callable[[], None]) -> None:
-    """Let something happen just before rows are put into a table."""
-    real = warehouse._insert
-
-    def insert(cursor: dbapi.Cursor, schema: str, name: str, rows: pl.DataFrame) -> None:
-        if name == at:
-            happens()
-        real(cursor, schema, name, rows)
-
-    monkeypatch.setattr(warehouse, "_insert", insert)
 
 
 class Killed(BaseException):
