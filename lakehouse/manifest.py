@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from lakehouse.errors import SupersededError
 from lakehouse.lake import Change, Lake
 
 TABLE = "manifest"
+_ATTEMPTS = 5
 SCHEMA: dict[str, pl.DataType] = {
     "name": pl.String(),
     "seq": pl.Int64(),
@@ -59,7 +61,6 @@ def versions(lake: Lake) -> dict[str, int]:
 def record(lake: Lake, state: State) -> None:
     """Make `state` the one its group is read at. Raises SupersededError when a later one is recorded already."""
     # A partition per group: groups are written at the same time without getting in each other's way.
-    delta = lake.create(TABLE, SCHEMA, partition_by=["name"])
     row = {
         "name": state.name,
         "seq": state.seq,
@@ -69,4 +70,13 @@ def record(lake: Lake, state: State) -> None:
         "code": state.code,
     }
     change = Change(pl.DataFrame([row], schema=SCHEMA))
-    lake.commit(delta, change, f"manifest/{state.name}", state.seq, replace=f"name = '{state.name}'")
+    app, where = f"manifest/{state.name}", f"name = '{state.name}'"
+    for attempt in range(_ATTEMPTS):
+        delta = lake.create(TABLE, SCHEMA, partition_by=["name"])
+        try:
+            lake.commit(delta, change, app, state.seq, replace=where)
+            return
+        except SupersededError:
+            # Another group may have made the table at this very moment; only a later state of ours is in the way.
+            if attempt == _ATTEMPTS - 1 or (delta.transaction_version(app) or 0) >= state.seq:
+                raise

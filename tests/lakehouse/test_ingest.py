@@ -2,14 +2,10 @@
 
 import random
 from collections import Counter
-from dataclasses import replace
 
-import dataframely as dy
-import polars as pl
 import pytest
 from house import House
 from model import Model
-from thermometer import Reading
 
 SITES = ("A", "B", "Ä b")
 DAYS = ("2020-01-01", "2020-01-02", "2020-01-03", "2020-02-30")
@@ -116,23 +112,3 @@ def test_any_history_gives_what_the_rules_say(house: House, seed: int) -> None:
             assert rows - got[layer] == Counter(), f"{layer} lacks rows"
         assert house.unbalanced().is_empty()
         assert house.idle()
-
-
-class Stricter(Reading):
-    """The same readings, of which fewer can be."""
-
-    celsius = dy.Float64(nullable=True, max=10)
-
-
-def test_a_record_judged_anew_by_a_stricter_contract_is_not_lost(house: House) -> None:
-    house.land("A/thermometer_2020-01-01.csv", "a,1,50\nb,1,1\n")
-    house.land("A/thermometer_2020-01-02.csv", "a,1,5\nb,2,1\n")
-    house.run()
-    house.source = replace(house.source, contract=Stricter)
-    # The record that beat the one of the first day goes, and that one would come back if it were still good.
-    house.land("A/thermometer_2020-01-02.csv", "b,2,1\n")
-    house.run()
-    assert house.unbalanced().is_empty()
-    assert house.table("processed").filter(pl.col("celsius") > 10).is_empty()
-    rejected = house.table("quarantine").select("_file", "_line", "reasons").rows()
-    assert rejected == [("A/thermometer_2020-01-01.csv", 2, ["celsius|max"])]
