@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import date, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from rich.markup import escape
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
-from lakehouse import manifest, postgres, query, standing
+from lakehouse import ledger, manifest, postgres, query, standing
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
@@ -92,6 +93,22 @@ def run(
     if source:
         catalog.source(source)
     _run(Settings.load(), source, days)
+
+
+@app.command()
+def rebuild(
+    source: SourceOption = None,
+    reason: Annotated[str, typer.Option(help="Why; it stays on record.")] = "asked for",
+) -> None:
+    """Make raw, processed and quarantine anew from the bytes on record, and bring everything after them up to date.
+
+    A changed contract does this by itself with the next run. Readers see the tables as they were until all is done.
+    """
+    settings = Settings.load()
+    chosen = [catalog.source(source)] if source else list(catalog.sources())
+    for item in chosen:
+        ledger.rebuild(Lake(settings.lake_uri), item, getuser(), reason, settings.batch_bytes)
+    _run(settings, source, None)
 
 
 @app.command()

@@ -68,8 +68,11 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) ->
     """
     states = manifest.states(lake)
     reached = inputs_reached(states, sources)
-    versions = {table: version for state in states.values() for table, version in (state.versions or {}).items()}
-    tables = {table.table: lake.create(table.table, table.contract.create_empty().schema) for table in curated}
+    versions = manifest.readable(states)
+    tables = {
+        table.table: lake.open(table.table) or lake.create(table.table, table.contract.create_empty().schema)
+        for table in curated
+    }
     before = states.get(GROUP, manifest.State(GROUP))
     generation = max([before.seq, *(delta.transaction_version(GROUP) or 0 for delta in tables.values())]) + 1
     made: dict[str, pl.LazyFrame] = {}
@@ -79,7 +82,8 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) ->
         rows = _checked(table, table.transform(*frames).collect())
         made[table.table] = rows.lazy()
         delta = tables[table.table]
-        changed = delta.version() == 0 or not rows.equals(stored(delta).collect())
+        old = stored(delta)
+        changed = delta.version() == 0 or old.collect_schema() != rows.schema or not rows.equals(old.collect())
         if changed:
             lake.commit(delta, Change(rows), GROUP, generation, replace="true")
         breaches = {name: check(*frames).select(pl.len()).collect().item() for name, check in table.checks.items()}

@@ -4,6 +4,9 @@ A batch goes through the source's tables in a fixed order, each in one commit th
 manifest comes last. The raw table is the gate: the first commit to it fixes where the batch ends, and an attempt that
 finds a table neither where the batch starts nor where it ends gives up. So a crash at any moment leaves tables that the
 next attempt completes, and a late attempt of an earlier run changes nothing.
+
+A rebuild is a row of the ledger like any other: its first part replaces what the tables hold, the others add to that,
+and readers see none of it before the last.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -25,6 +28,8 @@ from lakehouse.records import Delivery, schema
 from lakehouse.source import Source
 from lakehouse.winners import superseded_schema
 
+# A position is a ledger row and a part of it: `seq * _PARTS` when the tables reflect all rows up to `seq`.
+_PARTS = 1 << 20
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -60,12 +65,11 @@ def schemas(source: Source) -> dict[str, dict[str, pl.DataType]]:
 def pending(lake: Lake, source: Source, files: list[Landed], days: Collection[date] | None = None) -> Work:
     """What is left to do: landed files not on record (of `days`, when given), and recorded ones not in the tables."""
     on_record = ledger.read(lake, source)
-    state = manifest.states(lake).get(source.name, manifest.State(source.name))
     unseen = ledger.unseen(files, ledger.latest(on_record))
     if days is not None:
         unseen = [file for file in unseen if file.delivered in days]
-    unfinished = on_record.filter(~pl.col("seen_again") & (pl.col("seq") > state.seq))
-    return Work(unseen, not unfinished.is_empty())
+    reached = _reached(lake, source)
+    return Work(unseen, _outdated(source, on_record, reached) or _next(on_record, reached, 0) is not None)
 
 
 def ingest(
@@ -79,61 +83,116 @@ def ingest(
 ) -> list[Plan]:
     """Put `files` on record, then bring the source's tables up to the ledger; what each batch did.
 
-    files: landed files that may hold something new, see `pending`. Running it again completes what a crash left.
+    files: landed files that may hold something new, see `pending`. Running it again completes what a crash left. When
+    the source's contract has changed, every delivery on record is judged anew.
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
     fresh = ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
+    if _outdated(source, ledger.read(lake, source), _reached(lake, source)):
+        why = f"the contract changed to {source.contract_version}"
+        ledger.rebuild(lake, source, "lakehouse", why, batch_bytes)
     return list(_catch_up(lake, source, fresh, batch_bytes))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The next batch: it takes the tables from position `begin` to `end`.
+
+    deliveries: its ledger rows. anew: it starts over from empty tables. A batch may be one part of a rebuild: readers
+    go on with the tables as they were until the last part.
+    """
+
+    begin: int
+    end: int
+    deliveries: pl.DataFrame
+    anew: bool = False
+
+    @property
+    def partial(self) -> bool:
+        return self.end % _PARTS != 0
+
+
+def _reached(lake: Lake, source: Source) -> manifest.State:
+    """How far the tables are: what readers see, or the rebuild under way that will take its place."""
+    states = manifest.states(lake)
+    found = [states.get(f"{group}{source.name}") for group in ("", manifest.UNFINISHED)]
+    return max((state for state in found if state), key=lambda state: state.seq, default=manifest.State(source.name))
+
+
+def _outdated(source: Source, on_record: pl.DataFrame, reached: manifest.State) -> bool:
+    """Whether tables were made by another contract, and no rebuild that is still to begin will make them anew."""
+    if reached.seq == 0 or reached.code == source.contract_version:
+        return False
+    begun = -(-reached.seq // _PARTS)
+    return on_record.filter(pl.col("seq") > begun, pl.col("act") == ledger.REBUILD).is_empty()
+
+
+def _next(on_record: pl.DataFrame, reached: manifest.State, batch_bytes: int, gate: int = 0) -> _Step | None:
+    """The next batch, or None when the tables are where the ledger is. gate: how far the first table is already."""
+    seq, part = divmod(reached.seq, _PARTS)
+    waiting = on_record.filter(pl.col("seq") > seq)
+    delivered = pl.col("act") == ledger.DELIVERED
+    ordered = waiting.filter(pl.col("act") == ledger.REBUILD)
+    if ordered.is_empty():
+        batch = waiting.filter(delivered)
+        if batch.is_empty():
+            return None
+        last = gate // _PARTS if gate > reached.seq else _batch_end(batch, batch_bytes)
+        return _Step(reached.seq, last * _PARTS, batch.filter(pl.col("seq") <= last))
+    last, part_bytes = ordered.select("seq", "bytes").row(-1)
+    part = part if last == seq + 1 else 0
+    whole = on_record.filter(delivered, pl.col("seq") < last)
+    parts = whole.with_columns(_part=(pl.col("bytes").cum_sum() - pl.col("bytes")) // part_bytes).partition_by("_part")
+    done = last * _PARTS if part + 1 >= len(parts) else (last - 1) * _PARTS + part + 1
+    return _Step(reached.seq, done, parts[part].drop("_part"), anew=part == 0)
+
+
+def _batch_end(waiting: pl.DataFrame, batch_bytes: int) -> int:
+    """The last ledger row of the next batch: as many as fit, at least one."""
+    fitting = waiting.filter((pl.col("bytes").cum_sum() <= batch_bytes) | (pl.int_range(pl.len()) == 0))
+    return int(fitting["seq"][-1])
 
 
 def _catch_up(lake: Lake, source: Source, fresh: dict[str, bytes], batch_bytes: int) -> Iterator[Plan]:
     on_record = ledger.read(lake, source)
     for layer, columns in schemas(source).items():
-        lake.create(tables(source)[layer], columns)
+        table = tables(source)[layer]
+        if lake.open(table) is None:
+            lake.create(table, columns)
     while True:
-        state = manifest.states(lake).get(source.name, manifest.State(source.name))
-        waiting = on_record.filter(pl.col("seq") > state.seq)
-        if waiting.filter(~pl.col("seen_again")).is_empty():
-            return
+        reached = _reached(lake, source)
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
-        begun = gate.transaction_version("ledger") or 0
-        end = begun if begun > state.seq else _batch_end(waiting, batch_bytes)
-        batch = waiting.filter(pl.col("seq") <= end, ~pl.col("seen_again"))
-        yield _advance(lake, source, state, batch, end, fresh)
+        step = _next(on_record, reached, batch_bytes, gate.transaction_version("ledger") or 0)
+        if step is None:
+            return
+        yield _advance(lake, source, reached, step, fresh)
 
 
-def _batch_end(waiting: pl.DataFrame, batch_bytes: int) -> int:
-    """The last ledger row of the next batch: as many as fit, at least one."""
-    size = pl.when("seen_again").then(0).otherwise("bytes").cum_sum()
-    first = (~pl.col("seen_again")).cum_sum() <= 1
-    fitting = waiting.filter((size <= batch_bytes) | first)
-    return int(fitting["seq"].max())  # type: ignore[arg-type]
-
-
-def _advance(
-    lake: Lake, source: Source, state: manifest.State, batch: pl.DataFrame, end: int, fresh: dict[str, bytes]
-) -> Plan:
-    """One batch: the ledger rows after `state` up to `end` into every table, then the manifest."""
+def _advance(lake: Lake, source: Source, reached: manifest.State, step: _Step, fresh: dict[str, bytes]) -> Plan:
+    """One batch into every table, then the manifest."""
 
     def evaluate(rows: pl.DataFrame) -> Judged:
         return judge(source, [_delivery(lake, row, fresh) for row in rows.iter_rows(named=True)])
 
     names = tables(source)
-    base = Base(lake, source, {layer: state.version(name) for layer, name in names.items()}, schemas(source))
-    done = plan(base, batch, evaluate(batch), evaluate)
-    reached = {}
+    versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
+    base = Base(lake, source, versions, schemas(source))
+    done = plan(base, step.deliveries, evaluate(step.deliveries), evaluate)
+    new = {}
     for layer, change in done.changes.items():
         delta = lake.open(names[layer])
         assert delta is not None
         at = delta.transaction_version("ledger") or 0
-        if at == end:
-            reached[names[layer]] = delta.version()
-            continue
-        if at != state.seq:
+        if at == step.end:
+            new[names[layer]] = delta.version()
+        # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
+        elif at == step.begin or (step.anew and at < step.end):
+            new[names[layer]] = lake.commit(delta, change, "ledger", step.end, replace="true" if step.anew else None)
+        else:
             raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
-        reached[names[layer]] = lake.commit(delta, change, "ledger", end)
-    manifest.record(lake, manifest.State(source.name, end, reached, {names["raw"]: end}, source.contract_version))
+    group = f"{manifest.UNFINISHED}{source.name}" if step.partial else source.name
+    manifest.record(lake, manifest.State(group, step.end, new, {}, source.contract_version))
     return done
 
 

@@ -28,6 +28,10 @@ from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 15
+_DELTA_TYPES = (
+    *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
+    *(pl.Boolean, pl.String, pl.Binary, pl.Date),
+)
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,14 @@ class Lake:
     def create(
         self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None
     ) -> DeltaTable:
-        """The table, created empty when it was never written; columns that `schema` adds are added."""
+        """The table, created empty when it was never written; columns that `schema` adds are added.
+
+        Raises DefinitionError when Delta has no such type as one of `schema`.
+        """
         existing = self.open(table)
         try:
             if existing is None:
+                _storable(table, schema)
                 return DeltaTable.create(
                     self.uri(table),
                     schema=_arrow(pl.DataFrame(schema=dict(schema))).schema,
@@ -88,6 +96,7 @@ class Lake:
                 )
             known = {item.name for item in existing.schema().fields}
             if missing := {name: kind for name, kind in schema.items() if name not in known}:
+                _storable(table, missing)
                 empty = _arrow(pl.DataFrame(schema=missing))
                 write_deltalake(existing, empty, mode="append", schema_mode="merge")
                 return self.create(table, schema)
@@ -112,21 +121,27 @@ class Lake:
     def commit(self, delta: DeltaTable, change: Change, app: str, version: int, *, replace: str | None = None) -> int:
         """Apply `change` to the snapshot `delta` in one commit that says `app` is at `version`; the table version.
 
-        replace: an SQL predicate; rows that meet it give way to `change.add` (`true` replaces the whole table).
+        replace: an SQL predicate; rows that meet it give way to `change.add` (`true` replaces the whole table, columns
+            and types as well).
         Raises SupersededError when the snapshot already reflects `version` or another writer got there first,
         DefinitionError when a column's type is not the table's, UnavailableError when the lake cannot be written.
         """
         if (done := delta.transaction_version(app)) is not None and done >= version:
             raise SupersededError(f"{delta.table_uri} already reflects {app} {done}; nothing was written")
-        _same_types(delta, change.add)
+        if replace == "true":
+            _storable(delta.table_uri, change.add.schema)
+        else:
+            _same_types(delta, change.add)
         properties = CommitProperties(app_transactions=[Transaction(app, version)], max_commit_retries=_RETRIES)
         try:
             if change.remove is not None and not change.remove.is_empty():
                 _merge(delta, change, properties)
+            elif replace == "true":
+                new = _arrow(change.add)
+                write_deltalake(delta, new, mode="overwrite", schema_mode="overwrite", commit_properties=properties)
             elif replace is not None:
-                predicate = None if replace == "true" else replace
-                rows = _arrow(change.add)
-                write_deltalake(delta, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
+                new = _arrow(change.add)
+                write_deltalake(delta, new, mode="overwrite", predicate=replace, commit_properties=properties)
             else:
                 write_deltalake(delta, _arrow(change.add), mode="append", commit_properties=properties)
         except CommitFailedError as error:
@@ -209,6 +224,26 @@ def _key(checksum: str) -> str:
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _storable(table: str, schema: Mapping[str, pl.DataType]) -> None:
+    """Refuse types that Delta would store as others: 4000000000 as a UInt32 would come back as -294967296."""
+    if wrong := [f"{name}: {kind}" for name, kind in schema.items() if not _delta_has(kind)]:
+        raise DefinitionError(
+            f"{table}: Delta has no type for {', '.join(wrong)}; whole numbers are signed (Int8 to Int64), text is "
+            "String, times are Datetime('us'); nothing was written"
+        )
+
+
+def _delta_has(kind: pl.DataType) -> bool:
+    match kind:
+        case pl.List():
+            return _delta_has(kind.inner)  # type: ignore[arg-type]
+        case pl.Struct():
+            return all(_delta_has(field.dtype) for field in kind.fields)  # type: ignore[arg-type]
+        case pl.Datetime():
+            return kind.time_unit == "us" and kind.time_zone in (None, "UTC")
+    return isinstance(kind, _DELTA_TYPES)
 
 
 def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: every delivery on record, in the order it was first seen.
+"""The ledger: every delivery on record, in the order it was first seen, and every act that changes what counts.
 
 A delivery is (path, checksum, observation): the same bytes under one path after other bytes were there are a delivery
 of their own. Its bytes are kept before its row is written, so whatever is on record can be read again. `seq` numbers
@@ -19,8 +19,12 @@ from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed, refusal
 from lakehouse.source import Source
 
+# What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; or that all
+# tables are to be made anew from what is on record.
+DELIVERED, SEEN_AGAIN, REBUILD = "delivered", "seen_again", "rebuild"
 SCHEMA: dict[str, pl.DataType] = {
     "seq": pl.Int64(),
+    "act": pl.String(),
     "_file": pl.String(),
     "_checksum": pl.String(),
     "_observation": pl.Int64(),
@@ -31,8 +35,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "mtime_ns": pl.Int64(),
     # Why the file's day keeps it out, judged once by the clock of that moment so that a rebuild judges alike.
     "refusal": pl.String(),
-    # True for a file that was touched but not changed: a row that only remembers its new time.
-    "seen_again": pl.Boolean(),
+    # Whose act it was and why; null for what the sites deliver.
+    "who": pl.String(),
+    "why": pl.String(),
 }
 
 
@@ -58,7 +63,7 @@ def read(lake: Lake, source: Source) -> pl.DataFrame:
 def latest(ledger: pl.DataFrame) -> dict[str, Known]:
     """What is known of each path."""
     columns = ["_file", "_checksum", "_observation", "bytes", "mtime_ns"]
-    newest = ledger.group_by("_file", maintain_order=True).last().select(columns)
+    newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last().select(columns)
     return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
 
 
@@ -105,21 +110,54 @@ def register(
         lake.keep(data, checksum)
         if progress:
             progress(1)
-    while found:
-        delta = lake.create(table(source), SCHEMA)
-        on_record = read(lake, source)
+
+    def news(on_record: pl.DataFrame) -> pl.DataFrame:
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
         # and newer bytes recorded before it show in the folder.
-        found = [(file, checksum, size) for file, checksum, size in found if _as_listed(landing, file)]
-        rows = _rows(found, latest(on_record), source, clock, last_seq(on_record))
-        if not rows.is_empty():
-            try:
-                lake.commit(delta, Change(rows), "ledger", last_seq(rows))
-            except SupersededError:
-                # Another run put deliveries on record meanwhile: number ours after them, and leave out what is there.
-                continue
-        break
+        listed = [item for item in found if _as_listed(landing, item[0])]
+        return _rows(listed, latest(on_record), source, clock, last_seq(on_record))
+
+    if found:
+        _append(lake, source, news)
     return held
+
+
+def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> None:
+    """Put on record that the source's tables are to be made anew from all that is on record, `part_bytes` at a time.
+
+    Nothing happens when no delivery is on record, or when the last row says so already.
+    """
+
+    def order(on_record: pl.DataFrame) -> pl.DataFrame:
+        if on_record.is_empty() or on_record["act"][-1] == REBUILD:
+            return pl.DataFrame(schema=SCHEMA)
+        row = dict.fromkeys(SCHEMA) | {
+            "seq": last_seq(on_record) + 1,
+            "act": REBUILD,
+            "_received_at": datetime.now(UTC),
+            # Kept here because an attempt that goes on after a crash must cut the same parts.
+            "bytes": part_bytes,
+            "who": who,
+            "why": why,
+        }
+        return pl.DataFrame([row], schema=SCHEMA)
+
+    _append(lake, source, order)
+
+
+def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Put on record the rows that `rows` makes of what is on record."""
+    while True:
+        delta = lake.create(table(source), SCHEMA)
+        new = rows(read(lake, source))
+        if new.is_empty():
+            return
+        try:
+            lake.commit(delta, Change(new), "ledger", last_seq(new))
+            return
+        except SupersededError:
+            # Another run put something on record meanwhile: number ours after it, and leave out what is there.
+            continue
 
 
 def _as_listed(landing: Path, file: Landed) -> bool:
@@ -144,7 +182,7 @@ def _rows(
         reason = refusal(file, source, clock)
         delivered = None if reason else file.delivered
         last += 1
-        rows.append(
-            (last, file.path, checksum, observation, delivered, file.site, now, size, file.mtime_ns, reason, same)
-        )
+        act = SEEN_AGAIN if same else DELIVERED
+        told = (file.path, checksum, observation, delivered, file.site, now, size, file.mtime_ns, reason)
+        rows.append((last, act, *told, None, None))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -5,6 +5,7 @@ lake reads through it and never sees half a batch.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,8 @@ from lakehouse.errors import SupersededError
 from lakehouse.lake import Change, Lake
 
 TABLE = "manifest"
+# Groups of this name are not for readers: tables on their way to the next state of the group after it.
+UNFINISHED = "unfinished/"
 _ATTEMPTS = 5
 SCHEMA: dict[str, pl.DataType] = {
     "name": pl.String(),
@@ -29,7 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
 class State:
     """One consistent state of a group of tables.
 
-    seq: counts its states up; for a source, the last ledger row the tables reflect. versions: table to Delta version.
+    seq: counts its states up; for a source, how far into the ledger its tables are. versions: table to Delta version.
     inputs: what it was made from. code: version of the contract or transforms that made it.
     """
 
@@ -55,7 +58,13 @@ def states(lake: Lake) -> dict[str, State]:
 
 def versions(lake: Lake) -> dict[str, int]:
     """The version of every table that a reader should read, in one consistent state."""
-    return {table: version for state in states(lake).values() for table, version in (state.versions or {}).items()}
+    return readable(states(lake))
+
+
+def readable(found: Mapping[str, State]) -> dict[str, int]:
+    """The version of every table in these states, but for what is unfinished."""
+    shown = [state for name, state in found.items() if not name.startswith(UNFINISHED)]
+    return {table: version for state in shown for table, version in (state.versions or {}).items()}
 
 
 def record(lake: Lake, state: State) -> None:

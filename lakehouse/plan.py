@@ -11,6 +11,7 @@ import polars as pl
 
 from lakehouse import account
 from lakehouse.contract import PROVENANCE
+from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import Judged
 from lakehouse.lake import DELIVERY, RECORD, Change, Lake
 from lakehouse.source import Source
@@ -75,7 +76,13 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
     recalled = _recalled(moved, evaluate)
     wins = pl.col("_standing") == "wins"
     tag = pl.col("_tag")
-    returned = recalled.accepted.join(moved.filter(wins, tag == "loser"), on=RECORD, how="semi")
+    back = moved.filter(wins, tag == "loser")
+    returned = recalled.accepted.join(back, on=RECORD, how="semi")
+    if returned.height < back.height:
+        raise DefinitionError(
+            f"source {base.source.name} judges records otherwise than when they came, and its contract is the same; "
+            f"lakehouse rebuild --source {base.source.name} judges all of them anew"
+        )
     processed = Change(
         add=pl.concat([fresh.join(settled.filter(wins, tag == "fresh"), on=RECORD, how="semi"), returned]),
         remove=pl.concat(

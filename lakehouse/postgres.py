@@ -141,12 +141,15 @@ def _start(folder: Path) -> str:
     atexit.unregister(server._cleanup)
     url = _url(Path(server.get_postmaster_info().socket_dir))
     admin = url.replace(f"/{DATABASE}?", "/postgres?")
-    with dbapi.connect(admin, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
-        if cursor.fetchone() is None:
-            # Several processes may get here at the same moment; one of them makes it.
-            with suppress(AdbcError):
-                cursor.execute(f"create database {DATABASE}")
+    try:
+        with dbapi.connect(admin, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
+            if cursor.fetchone() is None:
+                # Several processes may get here at the same moment; one of them makes it.
+                with suppress(AdbcError):
+                    cursor.execute(f"create database {DATABASE}")
+    except AdbcError as error:
+        raise unavailable(error) from None
     return url
 
 

@@ -4,6 +4,7 @@ A `Source` is a frozen value that checks itself when made. Raw, processed and qu
 sensor coverage, docs and the PostgreSQL table all follow from it; nothing about a source is written anywhere else.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from functools import cached_property
 
 import polars as pl
 
-from lakehouse.code import fingerprint
+from lakehouse.code import JUDGEMENT, fingerprint
 from lakehouse.contract import PROVENANCE, Contract
 
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
@@ -94,5 +95,9 @@ class Source:
 
     @cached_property
     def contract_version(self) -> str:
-        """Names the contract: changes when the code that declares it changes, not with its comments."""
-        return fingerprint([self.contract.__module__])
+        """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the header
+        and the key. When it changes, the next run judges every delivery on record anew.
+        """
+        code = fingerprint({self.contract.__module__, self.tidy.__module__})
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional))
+        return hashlib.sha256(declared.encode()).hexdigest()[:12]

@@ -61,7 +61,9 @@ def test_a_row_tells_all_there_is_to_know(house: House) -> None:
         "bytes": file.stat().st_size,
         "mtime_ns": file.stat().st_mtime_ns,
         "refusal": None,
-        "seen_again": False,
+        "act": "delivered",
+        "who": None,
+        "why": None,
     }
 
 
@@ -83,10 +85,10 @@ def test_a_file_touched_but_not_changed_is_remembered_and_not_read_again(house: 
     house.run()
     assert house.idle()
     assert house.tables() == before
-    assert on_record(house, "seq", "_observation", "mtime_ns", "seen_again")[1] == (2, 1, 10**18, True)
+    assert on_record(house, "seq", "_observation", "mtime_ns", "act")[1] == (2, 1, 10**18, "seen_again")
     house.land(PATH, "a,1,2\n")
     house.run()
-    assert on_record(house, "seq", "_observation", "seen_again")[2] == (3, 2, False)
+    assert on_record(house, "seq", "_observation", "act")[2] == (3, 2, "delivered")
 
 
 def test_a_touched_file_does_not_hold_back_a_batch(house: House) -> None:

@@ -31,7 +31,7 @@ def test_what_is_not_in_the_manifest_yet_is_not_read(full: House) -> None:
     delta = full.lake.open("processed/thermometer")
     assert delta
     rows = full.lake.scan("processed/thermometer").collect()
-    full.lake.commit(delta, Change(rows), "ledger", 99)
+    full.lake.commit(delta, Change(rows), "ledger", 99 << 20)
     assert full.lake.scan("processed/thermometer").collect().height == 4
     assert sql(full.lake, "select count(*) from processed.thermometer").item() == 2
 
