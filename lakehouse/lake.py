@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import obstore
 import polars as pl
-import pyarrow as pa
 import zstandard
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -22,6 +22,9 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What tells one delivery, and one record, from every other: the same bytes may come back under the same path, so the
 # time they were first seen belongs to it. Never null, so that a join on it needs no special care.
@@ -222,7 +225,7 @@ def _key(checksum: str) -> str:
     return f"{checksum[:2]}/{checksum}.zst"
 
 
-def _arrow(frame: pl.DataFrame) -> pa.Table:
+def _arrow(frame: pl.DataFrame) -> "pa.Table":
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 

@@ -12,14 +12,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from adbc_driver_manager import Error as AdbcError
-from adbc_driver_postgresql import dbapi
 from psutil import pid_exists
 
 from lakehouse.errors import ConfigurationError, UnavailableError
 from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql.dbapi import Cursor
 
 with warnings.catch_warnings():
     # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
@@ -104,20 +106,30 @@ def dagster_url(url: str) -> str:
 
 def prepare(url: str) -> None:
     """Make sure that the schema Dagster keeps its records in is there."""
+    with transaction(url) as cursor:
+        cursor.execute("create schema if not exists dagster")
+
+
+@contextmanager
+def transaction(url: str, *, autocommit: bool = False) -> Iterator["Cursor"]:
+    """A cursor whose work is committed when the block ends well, and undone when it does not.
+
+    Raises UnavailableError when the database cannot be reached or refuses, without its URL or any row's values.
+    """
+    # Only now: the driver takes its time to load, and whoever only asks for definitions has no use for it.
+    from adbc_driver_postgresql import dbapi
+
     try:
-        with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute("create schema if not exists dagster")
-    except AdbcError as error:
-        raise unavailable(error) from None
-
-
-def unavailable(error: AdbcError) -> UnavailableError:
-    """The error of a database that cannot be reached or refuses, without its URL or any row's values."""
-    state = getattr(error, "sqlstate", None)
-    why = f"SQLSTATE {state}" if state else "no connection"
-    return UnavailableError(
-        f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
-    )
+        with dbapi.connect(url, autocommit=autocommit) as connection:
+            with connection.cursor() as cursor:
+                yield cursor
+            if not autocommit:
+                connection.commit()
+    except dbapi.Error as error:
+        why = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "no connection"
+        raise UnavailableError(
+            f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
+        ) from None
 
 
 def _checked(url: str) -> str:
@@ -141,15 +153,13 @@ def _start(folder: Path) -> str:
     atexit.unregister(server._cleanup)
     url = _url(Path(server.get_postmaster_info().socket_dir))
     admin = url.replace(f"/{DATABASE}?", "/postgres?")
-    try:
-        with dbapi.connect(admin, autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
-            if cursor.fetchone() is None:
-                # Several processes may get here at the same moment; one of them makes it.
-                with suppress(AdbcError):
-                    cursor.execute(f"create database {DATABASE}")
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(admin, autocommit=True) as cursor:
+        cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
+        missing = cursor.fetchone() is None
+    # Several processes may get here at the same moment; one of them makes it.
+    with suppress(UnavailableError), transaction(admin, autocommit=True) as cursor:
+        if missing:
+            cursor.execute(f"create database {DATABASE}")
     return url
 
 

@@ -7,16 +7,17 @@ Readers see the old rows until the moment they see the new: nothing is dropped o
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import dataframely as dy
 import polars as pl
-from adbc_driver_manager import Error as AdbcError
-from adbc_driver_postgresql import dbapi
 
 from lakehouse.errors import DefinitionError
 from lakehouse.lake import Lake
-from lakehouse.postgres import unavailable
+from lakehouse.postgres import transaction
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql.dbapi import Cursor
 
 _TYPES: dict[type[pl.DataType], str] = {
     pl.String: "text",
@@ -65,51 +66,38 @@ class Load:
 
 def loaded(url: str) -> dict[str, tuple[str, int]]:
     """Delta id and version that each PostgreSQL table shows; empty before the first load."""
-    try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("select to_regclass('lake.loads') is not null")
-            row = cursor.fetchone()
-            return _loaded(cursor) if row and row[0] else {}
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(url) as cursor:
+        cursor.execute("select to_regclass('lake.loads') is not null")
+        row = cursor.fetchone()
+        return _loaded(cursor) if row and row[0] else {}
 
 
 def models_started(url: str) -> datetime:
     """PostgreSQL's time, to be given to `models_finished` by whoever builds models from the loaded tables."""
-    try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("select clock_timestamp()")
-            row = cursor.fetchone()
-            assert row is not None
-            return cast("datetime", row[0])
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(url) as cursor:
+        cursor.execute("select clock_timestamp()")
+        row = cursor.fetchone()
+        assert row is not None
+        return cast("datetime", row[0])
 
 
 def models_finished(url: str, code: str, started: datetime) -> None:
     """Remember that the models were built from the tables as they were at `started`, by `code`."""
-    try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("delete from lake.builds")
-            cursor.execute("insert into lake.builds values ($1, $2)", (code, started))
-            connection.commit()
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(url) as cursor:
+        cursor.execute("delete from lake.builds")
+        cursor.execute("insert into lake.builds values ($1, $2)", (code, started))
 
 
 def models_built(url: str) -> str | None:
     """The code that built the models, or None when a table was loaded since, or none was ever built."""
-    try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("select to_regclass('lake.builds') is not null")
-            row = cursor.fetchone()
-            if not (row and row[0]):
-                return None
-            cursor.execute("select code from lake.builds where started_at >= (select max(loaded_at) from lake.loads)")
-            row = cursor.fetchone()
-            return row[0] if row else None
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(url) as cursor:
+        cursor.execute("select to_regclass('lake.builds') is not null")
+        row = cursor.fetchone()
+        if not (row and row[0]):
+            return None
+        cursor.execute("select code from lake.builds where started_at >= (select max(loaded_at) from lake.loads)")
+        row = cursor.fetchone()
+        return row[0] if row else None
 
 
 def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:
@@ -118,30 +106,24 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when
     a table's columns changed in a way that rows cannot follow.
     """
-    try:
-        with dbapi.connect(url) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
-                for statement in _LOADS.split(";"):
-                    cursor.execute(statement)
-                shown = _loaded(cursor)
-                done = [
-                    _load(lake, cursor, table, versions[table.source], shown.get(f"{table.schema}.{table.name}"))
-                    for table in tables
-                    if table.source in versions
-                ]
-            connection.commit()
-            return done
-    except AdbcError as error:
-        raise unavailable(error) from None
+    with transaction(url) as cursor:
+        cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
+        for statement in _LOADS.split(";"):
+            cursor.execute(statement)
+        shown = _loaded(cursor)
+        return [
+            _load(lake, cursor, table, versions[table.source], shown.get(f"{table.schema}.{table.name}"))
+            for table in tables
+            if table.source in versions
+        ]
 
 
-def _loaded(cursor: dbapi.Cursor) -> dict[str, tuple[str, int]]:
+def _loaded(cursor: "Cursor") -> dict[str, tuple[str, int]]:
     cursor.execute("select table_name, delta_id, delta_version from lake.loads")
     return {name: (delta_id, version) for name, delta_id, version in cursor.fetchall()}
 
 
-def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: tuple[str, int] | None) -> Load:
+def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple[str, int] | None) -> Load:
     delta = lake.open(table.source, version)
     assert delta is not None
     delta_id = str(delta.metadata().id)
@@ -175,7 +157,7 @@ def _load(lake: Lake, cursor: dbapi.Cursor, table: Table, version: int, shown: t
     return Load(table, row[0], inserted, deleted, version)
 
 
-def _define(cursor: dbapi.Cursor, table: Table, schema: dict[str, pl.DataType]) -> bool:
+def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> bool:
     """Make the table, or add the columns it lacks; whether an existing table's columns changed."""
     wanted = {name: _column_type(table, name, kind) for name, kind in schema.items()}
     cursor.execute(
@@ -223,7 +205,7 @@ def _column_type(table: Table, name: str, kind: pl.DataType) -> str:
     return _TYPES[type(kind)]
 
 
-def _describe(cursor: dbapi.Cursor, table: Table) -> None:
+def _describe(cursor: "Cursor", table: Table) -> None:
     def text(value: str) -> str:
         return "'" + value.replace("'", "''") + "'"
 
@@ -233,7 +215,7 @@ def _describe(cursor: dbapi.Cursor, table: Table) -> None:
             cursor.execute(f'comment on column {table.qualified}."{name}" is {text(column.description)}')
 
 
-def _delete(cursor: dbapi.Cursor, table: Table, gone: pl.DataFrame) -> int:
+def _delete(cursor: "Cursor", table: Table, gone: pl.DataFrame) -> int:
     nullable = {name for name, column in table.contract.columns().items() if column.nullable}
     same = " and ".join(
         f't."{name}" {"is not distinct from" if name in nullable else "="} gone."{name}"' for name in table.key
@@ -245,7 +227,7 @@ def _delete(cursor: dbapi.Cursor, table: Table, gone: pl.DataFrame) -> int:
     return deleted
 
 
-def _insert(cursor: dbapi.Cursor, schema: str, name: str, rows: pl.DataFrame) -> None:
+def _insert(cursor: "Cursor", schema: str, name: str, rows: pl.DataFrame) -> None:
     cursor.adbc_ingest(name, _arrow(rows), mode="append", db_schema_name=schema)
 
 
