@@ -16,6 +16,10 @@ class DefinitionError(LakehouseError):
     """Code of this lakehouse (a source, a curated table) does not do what it declares."""
 
 
+class NotOnRecordError(LakehouseError):
+    """Somebody asked for a delivery that the ledger does not have."""
+
+
 class UnavailableError(LakehouseError):
     """Something outside is down or full; the same call may well succeed later."""
 

@@ -29,7 +29,8 @@ class Judged:
     rejected: rows of `quarantine/name`; a file refused whole has a row of its own on line 0.
     texts: `RECORD` and `_text` of every record.
     deliveries: one row per delivery: `DELIVERY`, `records`, `whole` (true when nothing of it can govern its path: it
-        was refused whole, or it has records and none is acceptable) and `reason` (the words, for a file refused).
+        was refused whole, or it has records and none is acceptable), `sound` (it has records and all are acceptable)
+        and `reason` (the words, for a file refused).
     """
 
     raw: pl.DataFrame
@@ -87,7 +88,10 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         accepted=accepted,
         rejected=rejected,
         texts=rows.select(*RECORD, "_text"),
-        deliveries=counts.with_columns(whole=pl.col("reason").is_not_null() | nothing_good).drop("accepted"),
+        deliveries=counts.with_columns(
+            whole=pl.col("reason").is_not_null() | nothing_good,
+            sound=(pl.col("records") > 0) & (pl.col("accepted") == pl.col("records")),
+        ).drop("accepted"),
     )
 
 

@@ -98,13 +98,13 @@ def ingest(
 class _Step:
     """The next batch: it takes the tables from position `begin` to `end`.
 
-    deliveries: its ledger rows. anew: it starts over from empty tables. A batch may be one part of a rebuild: readers
+    rows: its ledger rows. anew: it starts over from empty tables. A batch may be one part of a rebuild: readers
     go on with the tables as they were until the last part.
     """
 
     begin: int
     end: int
-    deliveries: pl.DataFrame
+    rows: pl.DataFrame
     anew: bool = False
 
     @property
@@ -131,17 +131,17 @@ def _next(on_record: pl.DataFrame, reached: manifest.State, batch_bytes: int, ga
     """The next batch, or None when the tables are where the ledger is. gate: how far the first table is already."""
     seq, part = divmod(reached.seq, _PARTS)
     waiting = on_record.filter(pl.col("seq") > seq)
-    delivered = pl.col("act") == ledger.DELIVERED
+    counts = pl.col("act").is_in([ledger.DELIVERED, ledger.WITHDRAWN])
     ordered = waiting.filter(pl.col("act") == ledger.REBUILD)
     if ordered.is_empty():
-        batch = waiting.filter(delivered)
+        batch = waiting.filter(counts)
         if batch.is_empty():
             return None
         last = gate // _PARTS if gate > reached.seq else _batch_end(batch, batch_bytes)
         return _Step(reached.seq, last * _PARTS, batch.filter(pl.col("seq") <= last))
     last, part_bytes = ordered.select("seq", "bytes").row(-1)
     part = part if last == seq + 1 else 0
-    whole = on_record.filter(delivered, pl.col("seq") < last)
+    whole = on_record.filter(counts, pl.col("seq") < last)
     parts = whole.with_columns(_part=(pl.col("bytes").cum_sum() - pl.col("bytes")) // part_bytes).partition_by("_part")
     done = last * _PARTS if part + 1 >= len(parts) else (last - 1) * _PARTS + part + 1
     return _Step(reached.seq, done, parts[part].drop("_part"), anew=part == 0)
@@ -175,10 +175,12 @@ def _advance(lake: Lake, source: Source, reached: manifest.State, step: _Step, f
     def evaluate(rows: pl.DataFrame) -> Judged:
         return judge(source, [_delivery(lake, row, fresh) for row in rows.iter_rows(named=True)])
 
+    delivered = step.rows.filter(pl.col("act") == ledger.DELIVERED)
+
     names = tables(source)
     versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
     base = Base(lake, source, versions, schemas(source))
-    done = plan(base, step.deliveries, evaluate(step.deliveries), evaluate)
+    done = plan(base, step.rows, evaluate(delivered), evaluate)
     new = {}
     for layer, change in done.changes.items():
         delta = lake.open(names[layer])

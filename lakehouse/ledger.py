@@ -14,14 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.clock import Clock
-from lakehouse.errors import SupersededError
+from lakehouse.errors import NotOnRecordError, SupersededError
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed, refusal
 from lakehouse.source import Source
 
-# What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; or that all
-# tables are to be made anew from what is on record.
-DELIVERED, SEEN_AGAIN, REBUILD = "delivered", "seen_again", "rebuild"
+# What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; that what a
+# path delivered until then no longer counts; or that all tables are to be made anew from what is on record.
+DELIVERED, SEEN_AGAIN, WITHDRAWN, REBUILD = "delivered", "seen_again", "withdrawn", "rebuild"
 SCHEMA: dict[str, pl.DataType] = {
     "seq": pl.Int64(),
     "act": pl.String(),
@@ -43,12 +43,15 @@ SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger knows of a path: its newest bytes, how often it changed, and how its folder entry looked."""
+    """What the ledger knows of a path: its newest bytes, how often it changed, how its folder entry looked, and whether
+    it was withdrawn since.
+    """
 
     checksum: str
     observation: int
     size: int
     mtime_ns: int
+    withdrawn: bool
 
 
 def table(source: Source) -> str:
@@ -63,7 +66,8 @@ def read(lake: Lake, source: Source) -> pl.DataFrame:
 def latest(ledger: pl.DataFrame) -> dict[str, Known]:
     """What is known of each path."""
     columns = ["_file", "_checksum", "_observation", "bytes", "mtime_ns"]
-    newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last().select(columns)
+    newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last()
+    newest = newest.select(*columns, pl.col("act") == WITHDRAWN)
     return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
 
 
@@ -131,18 +135,35 @@ def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> 
     def order(on_record: pl.DataFrame) -> pl.DataFrame:
         if on_record.is_empty() or on_record["act"][-1] == REBUILD:
             return pl.DataFrame(schema=SCHEMA)
-        row = dict.fromkeys(SCHEMA) | {
-            "seq": last_seq(on_record) + 1,
-            "act": REBUILD,
-            "_received_at": datetime.now(UTC),
-            # Kept here because an attempt that goes on after a crash must cut the same parts.
-            "bytes": part_bytes,
-            "who": who,
-            "why": why,
-        }
-        return pl.DataFrame([row], schema=SCHEMA)
+        # The size is kept because an attempt that goes on after a crash must cut the same parts.
+        return _act(on_record, REBUILD, who, why, {"bytes": part_bytes})
 
     _append(lake, source, order)
+
+
+def withdraw(lake: Lake, source: Source, path: str, who: str, why: str) -> None:
+    """Put on record that nothing delivered under `path` until now counts any longer. The bytes stay.
+
+    Raises NotOnRecordError when nothing that still counts is on record under this path.
+    """
+
+    def act(on_record: pl.DataFrame) -> pl.DataFrame:
+        newest = on_record.filter(pl.col("_file") == path).tail(1)
+        if newest.is_empty() or newest["act"].item() == WITHDRAWN:
+            raise NotOnRecordError(
+                f"{path}: nothing of source {source.name} that still counts is on record under this path; "
+                f'lakehouse sql "select _file, state from quality.deliveries" lists what is'
+            )
+        kept = newest.select("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "mtime_ns")
+        return _act(on_record, WITHDRAWN, who, why, kept.row(0, named=True))
+
+    _append(lake, source, act)
+
+
+def _act(on_record: pl.DataFrame, act: str, who: str, why: str, known: Mapping[str, object]) -> pl.DataFrame:
+    """A ledger row for what a person did; `known`: the columns that say to what."""
+    row = {**dict.fromkeys(SCHEMA), **known, "seq": last_seq(on_record) + 1, "act": act, "who": who, "why": why}
+    return pl.DataFrame([{**row, "_received_at": datetime.now(UTC)}], schema=SCHEMA)
 
 
 def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -178,6 +199,8 @@ def _rows(
         same = entry is not None and entry.checksum == checksum
         if same and entry and (entry.size, entry.mtime_ns) == (size, file.mtime_ns):
             continue
+        # The very bytes that were withdrawn, sent again: they are delivered anew.
+        same = same and entry is not None and not entry.withdrawn
         observation = (entry.observation if entry else 0) + (0 if same else 1)
         reason = refusal(file, source, clock)
         delivered = None if reason else file.delivered

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import Literal
 
 import polars as pl
 
@@ -33,6 +34,8 @@ class Source:
         judging rows is the contract's work, so an unreadable value becomes null beside its kept text.
     key: contract columns that name one processed row. Nulls are equal to each other. A date that a site may correct
         does not belong here.
+    mode: `rows`, each file adds records and corrects earlier ones; or `snapshot`, each file is all its site has, and
+        rows that its newest sound file lacks leave processed (raw keeps them).
     columns: header names that must be there. optional: names that may be; absent, they are null.
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
     first_day: deliveries dated before are refused: a mistyped year, not data.
@@ -48,6 +51,7 @@ class Source:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    mode: Literal["rows", "snapshot"] = "rows"
     path: str = "{site}/{name}_{day}.csv"
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
@@ -99,5 +103,5 @@ class Source:
         and the key. When it changes, the next run judges every delivery on record anew.
         """
         code = fingerprint({self.contract.__module__, self.tidy.__module__})
-        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional))
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode))
         return hashlib.sha256(declared.encode()).hexdigest()[:12]
