@@ -129,11 +129,11 @@ def register(
 def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> None:
     """Put on record that the source's tables are to be made anew from all that is on record, `part_bytes` at a time.
 
-    Nothing happens when no delivery is on record, or when the last row says so already.
+    Nothing happens when no delivery is on record.
     """
 
     def order(on_record: pl.DataFrame) -> pl.DataFrame:
-        if on_record.is_empty() or on_record["act"][-1] == REBUILD:
+        if on_record.is_empty():
             return pl.DataFrame(schema=SCHEMA)
         # The size is kept because an attempt that goes on after a crash must cut the same parts.
         return _act(on_record, REBUILD, who, why, {"bytes": part_bytes})

@@ -100,6 +100,7 @@ class Killed(BaseException):
 
 
 SEEDS = st.integers(0, 2**32)
+HOW = st.sampled_from(["run", "run", "later", "some days", "twice at once", "killed"])
 
 
 class Histories(RuleBasedStateMachine):
@@ -112,11 +113,12 @@ class Histories(RuleBasedStateMachine):
         self.house = House(self.folder / "landing", Lake(str(self.folder / "lake")))
         self.model = Model()
 
-    @initialize(snapshot=st.booleans(), batch_bytes=st.sampled_from([1, 10**6]))
-    def begin(self, snapshot: bool, batch_bytes: int) -> None:
+    @initialize(snapshot=st.booleans(), batch_bytes=st.sampled_from([1, 60, 10**6]), seed=SEEDS)
+    def begin(self, snapshot: bool, batch_bytes: int, seed: int) -> None:
         self.house.source = replace(THERMOMETER, mode="snapshot" if snapshot else "rows")
         self.house.batch_bytes = batch_bytes
         self.model.snapshot = snapshot
+        self.deliver("run", seed)
 
     @property
     def landed(self) -> list[str]:
@@ -124,84 +126,83 @@ class Histories(RuleBasedStateMachine):
 
     # What sites do.
 
-    @rule(seed=SEEDS, files=st.integers(1, 3))
-    def deliver(self, seed: int, files: int) -> None:
+    @rule(how=HOW, seed=SEEDS)
+    def deliver(self, how: str, seed: int) -> None:
         random_ = random.Random(seed)
-        for _ in range(files):
+        for _ in range(random_.randint(1, 4)):
             site = random_.choice(SITES)
             day = random_.choices(DAYS, (4, 4, 4, 1))[0]
             self.house.land(f"{site}/thermometer_{day}.csv", body(random_, site))
+        self.work(how, random_)
 
     @precondition(lambda self: self.landed)
-    @rule(seed=SEEDS)
-    def correct(self, seed: int) -> None:
+    @rule(how=HOW, seed=SEEDS, what=st.sampled_from(["anew", "lines lost", "copied", "touched", "cleared"]))
+    def change(self, how: str, seed: int, what: str) -> None:
         random_ = random.Random(seed)
         path = random_.choice(self.landed)
-        self.house.land(path, body(random_, path.split("/")[0]))
-
-    @precondition(lambda self: self.landed)
-    @rule(seed=SEEDS)
-    def lose_some_lines(self, seed: int) -> None:
-        random_ = random.Random(seed)
-        path = random_.choice(self.landed)
-        header, *lines = (self.house.landing / path).read_bytes().splitlines(keepends=True) or [b""]
-        self.house.land(path, header + b"".join(line for line in lines if random_.random() < 0.6))
-
-    @precondition(lambda self: self.landed)
-    @rule(seed=SEEDS)
-    def send_the_same_under_another_path(self, seed: int) -> None:
-        random_ = random.Random(seed)
-        data = (self.house.landing / random_.choice(self.landed)).read_bytes()
-        self.house.land(f"{random_.choice(SITES)}/thermometer_{random_.choice(DAYS)}.csv", data)
-
-    @precondition(lambda self: self.landed)
-    @rule(seed=SEEDS)
-    def touch(self, seed: int) -> None:
-        path = random.Random(seed).choice(self.landed)
-        self.house.land(path, (self.house.landing / path).read_bytes())
-
-    @precondition(lambda self: self.landed)
-    @rule(seed=SEEDS)
-    def clear(self, seed: int) -> None:
-        (self.house.landing / random.Random(seed).choice(self.landed)).unlink()
+        file = self.house.landing / path
+        data = file.read_bytes()
+        match what:
+            case "anew":
+                self.house.land(path, body(random_, path.split("/")[0]))
+            case "lines lost":
+                header, *lines = data.splitlines(keepends=True) or [b""]
+                self.house.land(path, header + b"".join(line for line in lines if random_.random() < 0.6))
+            case "copied":
+                self.house.land(f"{random_.choice(SITES)}/thermometer_{random_.choice(DAYS)}.csv", data)
+            case "touched":
+                self.house.land(path, data)
+            case "cleared":
+                file.unlink()
+        self.work(how, random_)
 
     # What people do.
 
     @precondition(lambda self: self.model.counting())
-    @rule(seed=SEEDS)
-    def withdraw(self, seed: int) -> None:
-        path = random.Random(seed).choice(sorted(self.model.counting()))
+    @rule(how=HOW, seed=SEEDS)
+    def withdraw(self, how: str, seed: int) -> None:
+        random_ = random.Random(seed)
+        path = random_.choice(sorted(self.model.counting()))
         ledger.withdraw(self.house.lake, self.house.source, path, "someone", "a mistake")
         self.model.withdraw(path)
+        self.work(how, random_)
 
-    @rule(part_bytes=st.sampled_from([1, 100, 10**6]))
-    def order_a_rebuild(self, part_bytes: int) -> None:
+    @rule(how=HOW, seed=SEEDS, part_bytes=st.sampled_from([1, 100, 10**6]))
+    def order_a_rebuild(self, how: str, seed: int, part_bytes: int) -> None:
         ledger.rebuild(self.house.lake, self.house.source, "someone", "to be sure", part_bytes)
+        self.work(how, random.Random(seed))
 
-    @rule()
-    def change_the_contract(self) -> None:
+    @rule(how=HOW, seed=SEEDS)
+    def change_the_contract(self, how: str, seed: int) -> None:
         strict = self.house.source.contract is Reading
         self.house.source = replace(self.house.source, contract=Stricter if strict else Reading)
         self.model.hottest = 25 if strict else 100
+        self.work(how, random.Random(seed))
 
     # What machines do.
 
-    @rule()
-    def run(self) -> None:
+    def work(self, how: str, random_: random.Random) -> None:
+        """One attempt to bring the tables up to date, then another where the first may have been cut short."""
+        match how:
+            case "later":
+                return
+            case "some days":
+                self.run_some_days({day for day in map(_day, DAYS) if day and random_.random() < 0.6})
+                return
+            case "twice at once":
+                self.run_twice_at_once()
+            case "killed":
+                self.run_and_be_killed(random_.randint(1, 14))
         self.house.run()
         self.compare()
 
-    @rule(seed=SEEDS)
-    def run_some_days(self, seed: int) -> None:
-        """A backfill of some days, or a replay of days that are done."""
-        days = {day for day in map(_day, DAYS) if day and random.Random(seed).random() < 0.6}
+    def run_some_days(self, days: set[date]) -> None:
         house = self.house
         files = listing(house.landing, [house.source]).claimed[house.source.name]
         unseen = ingest.pending(house.lake, house.source, files, days).unseen
         ingest.ingest(house.lake, house.source, house.landing, unseen, house.clock, house.batch_bytes)
         self.compare(lambda path: _day(path[-14:-4]) in days)
 
-    @rule()
     def run_twice_at_once(self) -> None:
         def attempt() -> None:
             with suppress(SupersededError):
@@ -212,9 +213,7 @@ class Histories(RuleBasedStateMachine):
             thread.start()
         for thread in threads:
             thread.join()
-        self.run()
 
-    @rule(step=st.integers(1, 12))
     def run_and_be_killed(self, step: int) -> None:
         count = 0
         commit = Lake.commit
@@ -229,7 +228,6 @@ class Histories(RuleBasedStateMachine):
 
         with patch.object(Lake, "commit", killing), suppress(Killed):
             self.house.run()
-        self.run()
 
     def compare(self, seen: Callable[[str], bool] = lambda _: True) -> None:
         """The tables are what the model makes of everything `seen` in the landing folder until now."""
@@ -247,10 +245,9 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end, everything made anew from the record is what there was."""
         try:
-            self.run()
+            self.work("run", random.Random(0))
             assert self.house.idle()
-            self.order_a_rebuild(100)
-            self.run()
+            self.order_a_rebuild("run", 0, 100)
         finally:
             shutil.rmtree(self.folder)
 
@@ -266,7 +263,7 @@ def test_any_history_gives_what_the_rules_say(request: pytest.FixtureRequest) ->
         Histories,
         settings=settings(
             max_examples=request.config.getoption("--histories"),
-            stateful_step_count=12,
+            stateful_step_count=8,
             deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
