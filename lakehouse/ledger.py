@@ -32,6 +32,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "_site": pl.String(),
     "_received_at": pl.Datetime("us", "UTC"),
     "bytes": pl.Int64(),
+    # How much of it, or of what is made anew, is read at a time: an attempt that goes on after a crash must cut at the
+    # same places.
+    "part_bytes": pl.Int64(),
     "mtime_ns": pl.Int64(),
     # Why the file's day keeps it out, judged once by the clock of that moment so that a rebuild judges alike.
     "refusal": pl.String(),
@@ -91,27 +94,28 @@ def register(
     landing: Path,
     files: list[Landed],
     clock: Clock,
-    hold: int,
+    part_bytes: int,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, bytes]:
-    """Keep the bytes of `files` and put them on record; the first `hold` bytes of them by checksum, to be read next.
+    """Keep the bytes of `files` and put them on record; the first `part_bytes` of them by checksum, to be read next.
 
     A file that is gone, not readable or changed by now is left for the next run. Raises UnavailableError when the lake
     cannot be written; what is on record by then stays.
     """
     held: dict[str, bytes] = {}
     found = []
+    hold = part_bytes
     for file in files:
         try:
-            data = (landing / file.path).read_bytes()
+            data = (landing / file.path).read_bytes() if file.size <= part_bytes else None
+            checksum = _keep(lake, landing / file.path, data)
         except OSError:
             continue
-        checksum = hashlib.sha256(data).hexdigest()
-        hold -= len(data)
-        if hold >= 0:
+        if checksum is None:
+            continue
+        if data is not None and (hold := hold - len(data)) >= 0:
             held[checksum] = data
-        found.append((file, checksum, len(data)))
-        lake.keep(data, checksum)
+        found.append((file, checksum, file.size if data is None else len(data)))
         if progress:
             progress(1)
 
@@ -119,7 +123,7 @@ def register(
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
         # and newer bytes recorded before it show in the folder.
         listed = [item for item in found if _as_listed(landing, item[0])]
-        return _rows(listed, latest(on_record), source, clock, last_seq(on_record))
+        return _rows(listed, latest(on_record), source, clock, last_seq(on_record), part_bytes)
 
     if found:
         _append(lake, source, news)
@@ -135,8 +139,7 @@ def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> 
     def order(on_record: pl.DataFrame) -> pl.DataFrame:
         if on_record.is_empty():
             return pl.DataFrame(schema=SCHEMA)
-        # The size is kept because an attempt that goes on after a crash must cut the same parts.
-        return _act(on_record, REBUILD, who, why, {"bytes": part_bytes})
+        return _act(on_record, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
 
     _append(lake, source, order)
 
@@ -181,6 +184,17 @@ def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFr
             continue
 
 
+def _keep(lake: Lake, file: Path, data: bytes | None) -> str | None:
+    """Keep a file's bytes: `data`, or more than are to be held. Their checksum; None if they change meanwhile."""
+    if data is not None:
+        checksum = hashlib.sha256(data).hexdigest()
+        lake.keep(data, checksum)
+        return checksum
+    with file.open("rb") as stream:
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    return checksum if lake.keep_file(file, checksum) else None
+
+
 def _as_listed(landing: Path, file: Landed) -> bool:
     try:
         stat = (landing / file.path).stat()
@@ -190,7 +204,7 @@ def _as_listed(landing: Path, file: Landed) -> bool:
 
 
 def _rows(
-    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int
+    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int, part: int
 ) -> pl.DataFrame:
     now = datetime.now(UTC)
     rows = []
@@ -206,6 +220,6 @@ def _rows(
         delivered = None if reason else file.delivered
         last += 1
         act = SEEN_AGAIN if same else DELIVERED
-        told = (file.path, checksum, observation, delivered, file.site, now, size, file.mtime_ns, reason)
+        told = (file.path, checksum, observation, delivered, file.site, now, size, part, file.mtime_ns, reason)
         rows.append((last, act, *told, None, None))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -21,6 +21,8 @@ from lakehouse.winners import NO_SNAPSHOTS, WINNER, settle
 _CONTESTED = "key:two_sites"
 _CONTESTED_WORDS = "two sites deliver this key; the site it does not belong to must withdraw it"
 _ORIGIN = list(PROVENANCE)
+# Judges the records of its second argument (RECORD) anew, of the deliveries of its first.
+Again = Callable[[pl.DataFrame, pl.DataFrame], Judged]
 # States of deliveries that count; what was replaced or withdrawn does not come back.
 STANDING = ("in effect", "rejected")
 
@@ -54,15 +56,16 @@ class Plan:
     rules: pl.DataFrame
 
 
-def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl.DataFrame], Judged]) -> Plan:
+def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> Plan:
     """The changes that bring the tables from `base` to where the batch is part of them.
 
-    batch: ledger rows. judged: what became of their records. evaluate: judges ledger-like rows anew, for records of
-    earlier deliveries that a change brings back.
+    batch: ledger rows. judged: what became of their records, or of some more records of the one delivery in the batch.
+    again: judges some records of earlier deliveries anew, those that a change brings back.
     """
     states = _states(base, batch, judged)
+    mine = states.join(judged.deliveries, on=DELIVERY, how="semi")
     gone = states.filter(~pl.col("state").is_in(STANDING))
-    standing = states.filter(pl.col("state") == "in effect", pl.col("was") == "new").select(DELIVERY)
+    standing = mine.filter(pl.col("state") == "in effect").select(DELIVERY)
     fresh = judged.accepted.join(standing, on=DELIVERY, how="semi")
     snapshots = _snapshots(base, states)
     old, losers = _rivals(base, fresh, gone, states.select("_site").unique())
@@ -78,7 +81,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
     settled = settle(candidates, base.source.key, snapshots)
     beaten = pl.col("_standing").is_in(["key", "vanished"])
     moved = settled.filter((pl.col("_standing") != pl.col("_was")).fill_null(True) | beaten)
-    recalled = _recalled(moved, evaluate)
+    recalled = _recalled(base, moved, again)
     wins = pl.col("_standing") == "wins"
     tag = pl.col("_tag")
     back = moved.filter(wins, tag == "loser")
@@ -109,7 +112,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
             ]
         ),
     )
-    quarantine = _quarantine(base, judged, recalled, states, gone, moved)
+    quarantine = _quarantine(base, judged, recalled, mine, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
     changes["account"] = _account(base, batch, judged, states, changes)
     return Plan(changes, changes["account"].add, _rules(quarantine.add))
@@ -129,7 +132,8 @@ def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     )
     new = (
         batch.filter(pl.col("act") == DELIVERED)
-        .join(judged.deliveries, on=DELIVERY, how="left")
+        .join(judged.deliveries, on=DELIVERY)
+        .join(earlier, on=DELIVERY, how="anti")
         .select(*columns, "sound", was=pl.lit("new"), whole="whole")
     )
     withdrawn = batch.filter(pl.col("act") == WITHDRAWN).select("_file", "why", until="_observation")
@@ -195,12 +199,13 @@ def _rivals(
     return old, losers
 
 
-def _recalled(moved: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
-    """Earlier deliveries judged again, those with records that come back or become contested."""
+def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
+    """Records of earlier deliveries judged again, those that come back or become contested."""
     tag, standing = pl.col("_tag"), pl.col("_standing")
     back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
-    wanted = back.select(*DELIVERY, "_delivered", "_site").unique()
-    return evaluate(wanted.with_columns(refusal=pl.lit(None, pl.String)))
+    sizes = base.scan("account").select(*DELIVERY, "bytes")
+    wanted = sizes.join(back.lazy().select(*DELIVERY, "_delivered", "_site").unique(), on=DELIVERY).collect()
+    return again(wanted, back.select(RECORD))
 
 
 def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
@@ -220,9 +225,9 @@ def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame)
 
 
 def _quarantine(
-    base: Base, judged: Judged, recalled: Judged, states: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
+    base: Base, judged: Judged, recalled: Judged, mine: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
 ) -> Change:
-    current = states.filter(pl.col("was") == "new", pl.col("state").is_in(STANDING))
+    current = mine.filter(pl.col("state").is_in(STANDING))
     texts = pl.concat([judged.texts, recalled.texts]).unique(RECORD)
     contested = (
         moved.filter(pl.col("_standing") == "contested")
@@ -260,7 +265,13 @@ def _account(
     moves = pl.concat(parts, how="diagonal").group_by(DELIVERY).agg(pl.col(account.COUNTS).sum())
     touched = pl.concat([moves.select(DELIVERY), states.select(DELIVERY)]).unique()
     earlier = base.scan("account").join(touched.lazy(), on=DELIVERY, how="semi").collect()
-    new = batch.join(judged.deliveries, on=DELIVERY).select(
+    more = judged.deliveries.select(*DELIVERY, _records="records", _sound="sound")
+    grown = earlier.join(more, on=DELIVERY, how="left", maintain_order="left").with_columns(
+        records=pl.col("records") + pl.col("_records").fill_null(0),
+        sound=pl.col("sound") & pl.col("_sound").fill_null(True),
+    )
+    new = batch.join(judged.deliveries, on=DELIVERY).join(earlier, on=DELIVERY, how="anti")
+    new = new.select(
         pl.lit(base.source.name).alias("source"),
         *[name for name in account.SCHEMA if name in batch.columns],
         "records",
@@ -270,7 +281,7 @@ def _account(
         reason="reason",
     )
     renewed = (
-        pl.concat([earlier, new])
+        pl.concat([grown.drop("_records", "_sound"), new])
         .join(moves, on=DELIVERY, how="left", suffix="_moved")
         .with_columns(pl.col(name) + pl.col(f"{name}_moved").fill_null(0) for name in account.COUNTS)
         .join(states.select(*DELIVERY, "why", now="state"), on=DELIVERY, how="left")

@@ -113,7 +113,7 @@ class Histories(RuleBasedStateMachine):
         self.house = House(self.folder / "landing", Lake(str(self.folder / "lake")))
         self.model = Model()
 
-    @initialize(snapshot=st.booleans(), batch_bytes=st.sampled_from([1, 60, 10**6]), seed=SEEDS)
+    @initialize(snapshot=st.booleans(), batch_bytes=st.sampled_from([60, 10**6]), seed=SEEDS)
     def begin(self, snapshot: bool, batch_bytes: int, seed: int) -> None:
         self.house.source = replace(THERMOMETER, mode="snapshot" if snapshot else "rows")
         self.house.batch_bytes = batch_bytes
@@ -167,7 +167,7 @@ class Histories(RuleBasedStateMachine):
         self.model.withdraw(path)
         self.work(how, random_)
 
-    @rule(how=HOW, seed=SEEDS, part_bytes=st.sampled_from([1, 100, 10**6]))
+    @rule(how=HOW, seed=SEEDS, part_bytes=st.sampled_from([100, 10**6]))
     def order_a_rebuild(self, how: str, seed: int, part_bytes: int) -> None:
         ledger.rebuild(self.house.lake, self.house.source, "someone", "to be sure", part_bytes)
         self.work(how, random.Random(seed))
