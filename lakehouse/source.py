@@ -40,6 +40,8 @@ class Source:
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
     first_day: deliveries dated before are refused: a mistyped year, not data.
     late_after: a site silent for longer, by the lakehouse's clock, is late.
+    after_landing: what becomes of a landed file that is safely on record, `clear_after` later: `keep` it, `move` it to
+        `.cleared/` in the landing folder, or `delete` it.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
     """
 
@@ -55,6 +57,8 @@ class Source:
     path: str = "{site}/{name}_{day}.csv"
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
+    after_landing: Literal["keep", "move", "delete"] = "keep"
+    clear_after: timedelta = timedelta(days=30)
     publish: bool = True
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from assets.wiring.events import report_days, reported
 from assets.wiring.failures import told_apart
 from assets.wiring.partitions import asked_days
 from lakehouse import account, manifest
+from lakehouse.clearing import clear
 from lakehouse.ingest import ingest, pending, schemas
 from lakehouse.lake import Lake
 from lakehouse.plan import Plan
@@ -92,6 +93,8 @@ def build(
         with told_apart(context):
             work = pending(lake.lake, source, landing.settled(source), asked_days(context))
             plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
+            if cleared := clear(lake.lake, source, landing.settings.landing):
+                context.log.info(f"{source.name}: {cleared:,} landed files were cleared away, as its policy says")
             versions = manifest.versions(lake.lake)
             _report(context, lake.lake, source, plans, versions)
             for layer in _LAYERS:
