@@ -261,7 +261,7 @@ def _read_again(settings: Settings, lake: Lake, sources: list[Source]) -> None:
     lacking = [path for item in sources for path in ledger.missing(lake, item, landed[item.name])]
     if lacking:
         raise NotOnRecordError(
-            f"{settings.landing} lacks {len(lacking)} files that are on record, the first of them {lacking[0]}; nothing "
+            f"{settings.landing} lacks {len(lacking)} files that are on record, first {lacking[0]}; nothing "
             "was changed; lakehouse rebuild without --from-landing makes the tables anew from the bytes on record"
         )
     for item in sources:
