@@ -163,7 +163,11 @@ def _catch_up(lake: Lake, source: Source, fresh: dict[str, bytes], batch_bytes: 
         reached = _reached(lake, source)
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
-        step = _next(on_record, reached, batch_bytes, gate.transaction_version("ledger") or 0)
+        begun = gate.transaction_version("ledger") or 0
+        if begun > ledger.last_seq(on_record) * _PARTS:
+            # Another run put more on record meanwhile and began it: a batch cut from what we read would lack its end.
+            on_record = ledger.read(lake, source)
+        step = _next(on_record, reached, batch_bytes, begun)
         if step is None:
             return
         yield _advance(lake, source, reached, step, fresh)

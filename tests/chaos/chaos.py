@@ -7,9 +7,11 @@ a new station begins.
 """
 
 import multiprocessing
+import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from reader import listed, read_on
 from station import CURATED, LOADED, Place, land
-from test_rebuild import from_scratch
+from test_crash import from_the_record
 from worker import BOUNDARIES, DONE, SUPERSEDED, UNAVAILABLE, Fate, work
 
 from lakehouse import manifest, postgres
@@ -70,8 +72,9 @@ class Workers:
 
     def __init__(self) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        loaded = ("lakehouse.ingest", "lakehouse.curate", "lakehouse.warehouse", "adbc_driver_postgresql.dbapi")
-        self.context.set_forkserver_preload([*loaded, "dataframely", "pyarrow.dataset"])
+        # The forkserver looks for what it loads in advance where any new interpreter would.
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        self.context.set_forkserver_preload(["worker", "reader", "adbc_driver_postgresql.dbapi", "pyarrow.dataset"])
 
     @contextmanager
     def reading(self, place: Place, tally: Tally) -> Iterator[None]:
@@ -188,7 +191,7 @@ class Station:
         """Raises Chaos unless the survivors equal a clean rebuild, and PostgreSQL the lake."""
         lake = self.house.lake
         clean = Path(self.place.folder) / "clean"
-        survived, rebuilt = self.house.tables(), from_scratch(self.house, clean)
+        survived, rebuilt = self.house.tables(), from_the_record(self.house, clean)
         for layer, rows in rebuilt.items():
             if rows != survived[layer]:
                 raise Chaos(f"{layer}: {len(survived[layer])} rows survived, a clean rebuild has {len(rows)} others")
