@@ -100,7 +100,7 @@ class Workers:
     def start(self, place: Place, fate: Fate | None = None) -> tuple[BaseProcess, Connection]:
         ours, its = self.context.Pipe()
         # A station's PostgreSQL gives up on a loader that has stopped after this long.
-        worker = self.context.Process(target=work, args=(place, fate, its, "1s"))
+        worker = self.context.Process(target=work, args=(place, fate, its, "3s"))
         worker.start()
         its.close()
         return worker, ours

@@ -163,7 +163,7 @@ def test_every_attempt_gets_further_even_if_each_is_killed(
     assert begun.unbalanced().is_empty()
 
 
-@pytest.mark.parametrize(("step", "batch_bytes"), [(_RAW, 1), (_QUARANTINE, 1), (PROCESSED, 10**6)])
+@pytest.mark.parametrize(("step", "batch_bytes"), [(RAW, 1), (_QUARANTINE, 1), (PROCESSED, 10**6)])
 def test_what_an_attempt_began_is_finished_whatever_came_since(
     begun: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, batch_bytes: int
 ) -> None:
