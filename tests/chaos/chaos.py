@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -158,14 +158,13 @@ class Station:
     def haunted(self, fate: Fate) -> bool:
         """Whether an attempt was stopped, retried by another, and then resumed."""
         zombie, told = self.workers.start(self.place, fate if fate.where != RANDOM.where else None)
+        assert zombie.pid
         process = psutil.Process(zombie.pid)
         if fate.where == RANDOM.where:
             zombie.join(self.random.uniform(0, self.usual))
-            with _gone():
+            with suppress(psutil.NoSuchProcess):
                 process.suspend()
-        while zombie.is_alive() and process.status() != psutil.STATUS_STOPPED:
-            zombie.join(0.002)
-        if not zombie.is_alive():
+        if not _stopped(process):
             self.well_ended(zombie, told)
             self.tally.count(fate, "ended before")
             return False
@@ -214,12 +213,15 @@ def _reads(told: Connection) -> object:
         return None
 
 
-@contextmanager
-def _gone() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass
+def _stopped(process: psutil.Process) -> bool:
+    """Waits until the process stops, or ends."""
+    began = time.monotonic()
+    with suppress(psutil.NoSuchProcess):
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < began + TIMEOUT:
+            if process.status() == psutil.STATUS_STOPPED:
+                return True
+            time.sleep(0.002)
+    return False
 
 
 def fates(seed: int) -> Iterator[Fate]:

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import s3
 from house import House
 
 from lakehouse import postgres
@@ -73,3 +74,10 @@ def server() -> Iterator[str]:
     """URL of an embedded PostgreSQL that is up for all tests."""
     with postgres_home() as settings, postgres.serving(settings) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[s3.Bucket]:
+    """An S3 bucket that is there for all tests."""
+    with s3.serving() as bucket:
+        yield bucket
