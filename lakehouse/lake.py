@@ -302,7 +302,10 @@ def _unavailable(error: Exception, what: str) -> UnavailableError:
         ("Permission denied", "the lake may not be written: give this user the right to write it and run again"),
         ("Read-only file system", "the lake is on a read-only file system: mount it for writing and run again"),
         ("NoSuchBucket", "the bucket does not exist: make it, or set LAKEHOUSE_LAKE to one that does, and run again"),
-        ("403 Forbidden", "the object store refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (
+            "403 Forbidden",
+            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
         ("error sending request", "the object store does not answer: check AWS_ENDPOINT_URL, or run again later"),
     ):
         if sign in text:

@@ -18,27 +18,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
 from house import House
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from reader import listed, read_on
 from station import CURATED, LOADED, Place, land
 from test_crash import from_the_record
 from worker import BOUNDARIES, DONE, SUPERSEDED, UNAVAILABLE, Fate, work
 
-from lakehouse import manifest, postgres
+from lakehouse import manifest, postgres, warehouse
 from lakehouse.curate import curate
 
 KILLS_A_STATION = 40
 # A worker at all this takes less than a second; whoever takes so long hangs.
 TIMEOUT = 120
+# Outcomes.
+KILLED, ENDED, GAVE_UP, FINISHED = "killed", "ended before", "zombie gave up", "came to its end"
 RANDOM = Fate("any moment", "during", 1, signal.SIGKILL)
 
 
-class Chaos(AssertionError):
+class PromiseBrokenError(AssertionError):
     """A promise was broken."""
 
 
@@ -60,11 +62,11 @@ class Tally:
 
     @property
     def kills(self) -> int:
-        return self.total("killed")
+        return self.total(KILLED)
 
     @property
     def zombies(self) -> int:
-        return self.total("gave up", "came to its end")
+        return self.total(GAVE_UP, FINISHED)
 
 
 class Workers:
@@ -74,11 +76,12 @@ class Workers:
         self.context = multiprocessing.get_context("forkserver")
         # The forkserver looks for what it loads in advance where any new interpreter would.
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        self.started: list[BaseProcess] = []
         self.context.set_forkserver_preload(["worker", "reader", "adbc_driver_postgresql.dbapi", "pyarrow.dataset"])
 
     @contextmanager
     def reading(self, place: Place, tally: Tally) -> Iterator[None]:
-        """A reader watches while the block runs. Raises Chaos with its complaints."""
+        """A reader watches while the block runs. Raises PromiseBrokenError with its complaints."""
         stop = self.context.Event()
         ours, its = self.context.Pipe()
         reader = self.context.Process(target=read_on, args=(place, stop, its))
@@ -86,22 +89,26 @@ class Workers:
         try:
             yield
         finally:
+            # A zombie may be left when a promise was broken.
+            for process in self.started:
+                process.kill()
             stop.set()
             told = ours.recv() if ours.poll(TIMEOUT) else None
             reader.kill()
             reader.join()
         if told is None:
-            raise Chaos("the reader hangs")
+            raise PromiseBrokenError("the reader hangs")
         complaints, polls, states, loads = told
         tally.polls, tally.states, tally.loads = tally.polls + polls, tally.states + states, tally.loads + loads
         if complaints:
-            raise Chaos("the reader saw:\n" + "\n".join(complaints))
+            raise PromiseBrokenError("the reader saw:\n" + "\n".join(complaints))
 
     def start(self, place: Place, fate: Fate | None = None) -> tuple[BaseProcess, Connection]:
         ours, its = self.context.Pipe()
         # A station's PostgreSQL gives up on a loader that has stopped after this long.
         worker = self.context.Process(target=work, args=(place, fate, its, "3s"))
         worker.start()
+        self.started = [old for old in self.started if old.is_alive()] + [worker]
         its.close()
         return worker, ours
 
@@ -130,16 +137,15 @@ class Station:
         worker, told = self.workers.start(self.place, fate)
         if fate is RANDOM:
             worker.join(self.random.uniform(0, self.usual))
-        elif fate.when == "during":
-            if _reads(told) == "there":
-                worker.join(self.random.uniform(0, 0.02))
+        elif fate.when == "during" and _reads(told) == "there":
+            worker.join(self.random.uniform(0, 0.02))
         if fate.when == "during":
             worker.kill()
         worker.join(TIMEOUT)
         met = worker.exitcode == -signal.SIGKILL
         if not met:
             self.well_ended(worker, told)
-        self.tally.count(fate, "killed" if met else "ended before")
+        self.tally.count(fate, KILLED if met else ENDED)
         return met
 
     def retried(self) -> None:
@@ -151,9 +157,9 @@ class Station:
                 self.usual = 0.7 * self.usual + 0.3 * (time.monotonic() - began)
                 break
         else:
-            raise Chaos("five retries in a row gave up")
+            raise PromiseBrokenError("five retries in a row gave up")
         if not self.house.idle():
-            raise Chaos("a retry came to its end and left something to do")
+            raise PromiseBrokenError("a retry came to its end and left something to do")
 
     def haunted(self, fate: Fate) -> bool:
         """Whether an attempt was stopped, retried by another, and then resumed."""
@@ -166,44 +172,49 @@ class Station:
                 process.suspend()
         if not _stopped(process):
             self.well_ended(zombie, told)
-            self.tally.count(fate, "ended before")
+            self.tally.count(fate, ENDED)
             return False
         if self.random.random() < 0.6:
             self.deliver()
         self.retried()
         process.resume()
         ended = self.well_ended(zombie, told)
-        self.tally.count(fate, "came to its end" if ended == DONE else "gave up")
+        self.tally.count(fate, FINISHED if ended == DONE else GAVE_UP)
         return True
 
     def well_ended(self, worker: BaseProcess, told: Connection) -> int:
-        """How an attempt that nobody killed ended. Raises Chaos when it broke or hangs."""
+        """How an attempt that nobody killed ended. Raises PromiseBrokenError when it broke or hangs."""
         worker.join(TIMEOUT)
         if worker.exitcode is None:
             worker.kill()
-            raise Chaos("an attempt hangs")
+            raise PromiseBrokenError("an attempt hangs")
         if worker.exitcode not in {DONE, SUPERSEDED, UNAVAILABLE}:
-            raise Chaos(f"an attempt ended with {worker.exitcode}: {_reads(told)}")
+            raise PromiseBrokenError(f"an attempt ended with {worker.exitcode}: {_reads(told)}")
         return worker.exitcode
 
     def compare(self) -> None:
-        """Raises Chaos unless the survivors equal a clean rebuild, and PostgreSQL the lake."""
+        """Raises PromiseBrokenError unless the survivors equal a clean rebuild, and PostgreSQL the lake."""
         lake = self.house.lake
         clean = Path(self.place.folder) / "clean"
         survived, rebuilt = self.house.tables(), from_the_record(self.house, clean)
         for layer, rows in rebuilt.items():
             if rows != survived[layer]:
-                raise Chaos(f"{layer}: {len(survived[layer])} rows survived, a clean rebuild has {len(rows)} others")
+                raise PromiseBrokenError(
+                    f"{layer}: {len(survived[layer])} rows survived, a clean rebuild has {len(rows)} others"
+                )
         fresh = Place(str(clean.parent / "fresh"), self.place.url, self.place.batch_bytes).house.lake
         shutil.copytree(clean, fresh.root)
-        for name in ("curated",):
-            shutil.rmtree(Path(fresh.root) / name)
+        shutil.rmtree(Path(fresh.root) / "curated")
         curate(fresh, CURATED, [self.house.source])
         versions, anew = manifest.versions(lake), manifest.versions(fresh)
+        # The reader has compared its rows with the lake's at the version it shows.
+        shown = {name: version for name, (_, version) in warehouse.loaded(self.place.url).items()}
+        if shown != {f"lake.{table.name}": versions[table.source] for table in LOADED}:
+            raise PromiseBrokenError("PostgreSQL does not show the lake's last state")
         for table in CURATED:
             rows = listed(lake.scan(table.table, versions[table.table]).collect())
             if rows != listed(fresh.scan(table.table, anew[table.table]).collect()):
-                raise Chaos(f"{table.table} is not what a clean rebuild makes it")
+                raise PromiseBrokenError(f"{table.table} is not what a clean rebuild makes it")
 
 
 def _reads(told: Connection) -> object:
@@ -245,12 +256,10 @@ def fates(seed: int) -> Iterator[Fate]:
 
 
 def run(folder: Path, url: str, kills: int, seed: int, progress: Callable[[Tally], None]) -> Tally:
-    """Kill so many workers, at stations in `folder` and in the database at `url`. Raises Chaos."""
+    """Kill so many workers, at stations in `folder` and in the database at `url`. Raises PromiseBrokenError."""
     tally, workers = Tally(), Workers()
     coming = fates(seed)
     for number in count():
-        if tally.kills >= kills:
-            return tally
         with postgres.transaction(url) as cursor:
             cursor.execute("drop schema if exists lake cascade")
         choose = random.Random(f"{seed} {number}")
@@ -272,3 +281,6 @@ def run(folder: Path, url: str, kills: int, seed: int, progress: Callable[[Tally
                 progress(tally)
         station.compare()
         shutil.rmtree(place.folder)
+        if tally.kills >= kills:
+            break
+    return tally

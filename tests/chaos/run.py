@@ -5,12 +5,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse"))
 
-from chaos import Chaos, Tally, run
-from conftest import postgres_home
+from chaos import ENDED, GAVE_UP, PromiseBrokenError, Tally, run
+from embedded import postgres_home
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,27 +20,28 @@ from worker import BOUNDARIES
 
 from lakehouse import postgres
 
-MOMENTS = ("before", "during", "after", "zombie before", "zombie during", "zombie after")
+KILLED = ("before", "during", "after")
+ZOMBIES = tuple(f"zombie {moment}" for moment in KILLED)
+COLUMNS = (*KILLED, *ZOMBIES, GAVE_UP, ENDED)
 
 
 def table(tally: Tally) -> Table:
     """Kills and zombies, by boundary and moment."""
-    shown = Table(title="Workers killed, and stopped and resumed, by boundary")
-    shown.add_column("boundary")
-    for moment in (*MOMENTS, "ended before", "zombies that gave up"):
-        shown.add_column(moment, justify="right")
-    sums = [0] * (len(MOMENTS) + 2)
+    shown = Table(title="Workers killed, and stopped and resumed, by boundary", box=SIMPLE, pad_edge=False)
+    shown.add_column("boundary", no_wrap=True)
+    for column in COLUMNS:
+        shown.add_column(column.replace(" ", "\n", 1), justify="right")
+    sums = Counter[str]()
     for where in (*BOUNDARIES, "any moment"):
-        cells = [
-            sum(n for (at, when, outcome), n in tally.outcomes.items() if (at, when) == (where, moment) and outcome != "ended before")
-            for moment in MOMENTS
-        ]
-        for told in ("ended before", "gave up"):
-            cells.append(sum(n for (at, _, outcome), n in tally.outcomes.items() if (at, outcome) == (where, told)))
-        sums = [old + new for old, new in zip(sums, cells, strict=True)]
-        shown.add_row(where, *(str(cell or "") for cell in cells))
+        cells = Counter[str]()
+        for (at, when, outcome), number in tally.outcomes.items():
+            if at == where:
+                cells[ENDED if outcome == ENDED else when] += number
+                cells[GAVE_UP] += number if outcome == GAVE_UP else 0
+        sums += cells
+        shown.add_row(where, *(str(cells[column] or "") for column in COLUMNS))
     shown.add_section()
-    shown.add_row("all", *map(str, sums))
+    shown.add_row("all", *(str(sums[column]) for column in COLUMNS))
     return shown
 
 
@@ -51,20 +54,21 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     columns = (TextColumn("killed"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[zombies]} zombies"))
     began = time.monotonic()
-    with postgres_home() as settings, postgres.serving(settings) as url:
-        with Progress(*columns, TimeElapsedColumn(), console=out) as bar:
-            task = bar.add_task("", total=asked.kills, zombies=0)
-            try:
-                tally = run(
-                    folder,
-                    url,
-                    asked.kills,
-                    asked.seed,
-                    lambda tally: bar.update(task, completed=tally.kills, zombies=tally.zombies),
-                )
-            except Chaos as broken:
-                out.print(f"[red]{broken}[/red]\nWhat is left of the lakehouse is in {folder}.")
-                return 1
+    with (
+        postgres_home() as settings,
+        postgres.serving(settings) as url,
+        Progress(*columns, TimeElapsedColumn(), console=out, refresh_per_second=2) as bar,
+    ):
+        task = bar.add_task("", total=asked.kills, zombies=0)
+
+        def progress(tally: Tally) -> None:
+            bar.update(task, completed=tally.kills, zombies=tally.zombies)
+
+        try:
+            tally = run(folder, url, asked.kills, asked.seed, progress)
+        except PromiseBrokenError as broken:
+            out.print(f"[red]{broken}[/red]\nWhat is left of the lakehouse is in {folder}.")
+            return 1
     shutil.rmtree(folder)
     out.print(table(tally))
     out.print(

@@ -46,12 +46,16 @@ def files(account: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:
     """Made from an engine's table and from the other curated table, so that it shows whether the two fit together."""
     found = made.group_by("file", "checksum").agg(pl.len().cast(pl.Int64).alias("found"))
     current = account.filter(pl.col("state") == "in effect")
-    return current.join(found, left_on=["_file", "_checksum"], right_on=["file", "checksum"], how="left").select(
-        "accepted", pl.col("found").fill_null(0), file="_file", observation="_observation"
-    ).select("file", "observation", "accepted", "found")
+    return (
+        current.join(found, left_on=["_file", "_checksum"], right_on=["file", "checksum"], how="left")
+        .select("accepted", pl.col("found").fill_null(0), file="_file", observation="_observation")
+        .select("file", "observation", "accepted", "found")
+    )
 
 
-def curated(name: str, contract: type[dy.Schema], key: tuple[str, ...], inputs: tuple[str, ...], how: object) -> Curated:
+def curated(
+    name: str, contract: type[dy.Schema], key: tuple[str, ...], inputs: tuple[str, ...], how: object
+) -> Curated:
     return Curated(
         name=name,
         description=name,

@@ -1,11 +1,8 @@
 """Fixtures of the engine's tests; the modules beside this file are imported by their plain names."""
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import s3
+from embedded import postgres_home
 from house import House
 
 from lakehouse import postgres
@@ -29,20 +27,6 @@ def house(tmp_path: Path) -> House:
 @pytest.fixture
 def lake(house: House) -> Lake:
     return house.lake
-
-
-@contextmanager
-def postgres_home() -> Iterator[Settings]:
-    """Settings of an embedded PostgreSQL in a folder of its own, gone afterwards."""
-    # Near the root: the path of a socket is short. Open to the server's own user, who is not root.
-    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    home.chmod(0o755)
-    settings = Settings(home=home)
-    try:
-        yield settings
-    finally:
-        postgres.stop(settings)
-        shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_four_processes_do_what_one_does(shared: House, tmp_path: Path, days: st
         assert reached == sorted(set(reached)), table
 
 
-def test_corrections_by_four_processes_at_once(shared: House, tmp_path: Path) -> None:
+def test_corrections_by_four_processes_at_once(shared: House) -> None:
     shared.run()
     for number, day in enumerate(DAYS):
         shared.land(f"A/thermometer_{day}.csv", f"a{number % 5},1,{number + 50}\nnew{number},1,1\n")
