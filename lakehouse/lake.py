@@ -203,7 +203,8 @@ class Lake:
             named = {name.lower().removeprefix("aws_"): (name, value) for name, value in self._storage.items()}
             client = {short: value for short, (_, value) in named.items() if short in _CONNECTION}
             config = dict(item for short, item in named.items() if short not in client)
-            return from_url(f"{self.root}/objects", config=config, client_options=client or None)  # type: ignore[call-overload]
+            store: ObjectStore = from_url(f"{self.root}/objects", config=config, client_options=client or None)  # type: ignore[call-overload]
+            return store
         return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
 
     def keep(self, data: bytes, checksum: str) -> None:

@@ -27,7 +27,9 @@ COLUMNS = (*KILLED, *ZOMBIES, GAVE_UP, ENDED)
 
 def table(tally: Tally) -> Table:
     """Kills and zombies, by boundary and moment."""
-    shown = Table(title="Workers killed, and stopped and resumed, by boundary", box=SIMPLE, pad_edge=False)
+    shown = Table(
+        title="Workers killed, and stopped and resumed, by boundary", box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     shown.add_column("boundary", no_wrap=True)
     for column in COLUMNS:
         shown.add_column(column.replace(" ", "\n", 1), justify="right")
@@ -39,7 +41,7 @@ def table(tally: Tally) -> Table:
                 cells[ENDED if outcome == ENDED else when] += number
                 cells[GAVE_UP] += number if outcome == GAVE_UP else 0
         sums += cells
-        shown.add_row(where, *(str(cells[column] or "") for column in COLUMNS))
+        shown.add_row(where.removesuffix("/thermometer"), *(str(cells[column] or "") for column in COLUMNS))
     shown.add_section()
     shown.add_row("all", *(str(sums[column]) for column in COLUMNS))
     return shown
