@@ -94,8 +94,8 @@ class Settings(BaseModel):
             raise ConfigurationError("\n".join(_explain(item, origin) for item in error.errors())) from None
         if "://" in settings.lake and given.get(UNSAFE_RENAME, "").lower() in {"1", "true", "yes", "on"}:
             raise ConfigurationError(
-                f"{UNSAFE_RENAME}, set in the environment, lets writers undo each other's commits; unset it: the object "
-                "store itself refuses to overwrite a commit, as docs/settings.md tells"
+                f"{UNSAFE_RENAME}, set in the environment, lets writers undo each other's commits; unset it: the "
+                "object store itself refuses to overwrite a commit, as docs/settings.md tells"
             )
         return settings.model_copy(update={"home": settings.home.absolute(), "landing": settings.landing.absolute()})
 
