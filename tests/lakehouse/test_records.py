@@ -120,7 +120,7 @@ def test_the_columns_of_a_record_with_a_problem_are_null() -> None:
         (b"\n \r\n", "file:empty", "export it again"),
         (b"\xef\xbb\xbf", "file:empty", "export it again"),
         (b"A,B\n1,x\n2,\xe9\n", "file:encoding", "line 3 holds the byte 0xE9"),
-        ("A,B\n1,x\n".encode("utf-16"), "file:encoding", "line 1 holds the byte 0xFF"),
+        ("A,B\n1,x\n".encode("utf-16"), "file:encoding", "marked as UTF-16-LE; save it as UTF-8"),
         ("A,B\n1,x\n".encode("utf-16-le"), "file:header", "lacks A, B"),
         (b"A\n1\n", "file:header", "lacks B"),
         (b"a,b\n1,2\n", "file:header", "lacks A, B"),
