@@ -1,10 +1,11 @@
 # make demo   sets up and runs a real trial through the lakehouse
 # make test   sets up and runs the tests
+# make soak   feeds the reader 20,000 damaged files (some minutes)
 # make lint   style, types, import rules, SQL
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test lint lock screenshots clean
+.PHONY: setup demo test soak lint lock screenshots clean
 
 setup: .venv/installed
 
@@ -19,6 +20,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python -m pytest --hypothesis-profile=soak --durations=0 tests/lakehouse/test_fuzz.py
 
 lint: setup
 	$(BIN)/ruff check .
