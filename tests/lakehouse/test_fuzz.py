@@ -11,10 +11,10 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from functools import reduce
+from typing import Any
 
 import dataframely as dy
 import polars as pl
@@ -88,12 +88,32 @@ CELL = st.one_of(
 
 @dataclass(frozen=True)
 class File:
-    """A valid file: its dialect, the header as the site writes it (also where the file has none), rows and bytes."""
+    """A valid file: its dialect, the header as the site writes it (also where the file has none), rows and text."""
 
     dialect: Dialect
     header: tuple[str, ...]
     rows: list[list[str]]
-    data: bytes
+    text: str
+    mark: bytes
+
+    def data(self, befallen: Sequence["Damage"] = ()) -> bytes:
+        """The file as delivered, after some damage."""
+        text, mark, encoding = self.text, self.mark, self.dialect.encoding
+        for damage in befallen:
+            text = damage.of("text", text)
+        data = mark + text.encode(ORDERS.get(mark, encoding), "ignore")
+        for damage in befallen:
+            data = damage.of("bytes", data)
+        if self.dialect.compression == "gzip":
+            data = gzip.compress(data, mtime=0)
+        elif self.dialect.compression == "zip":
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(zipfile.ZipInfo("x.csv"), data, zipfile.ZIP_DEFLATED)
+            data = buffer.getvalue()
+        for damage in befallen:
+            data = damage.of("file", data)
+        return data
 
 
 @st.composite
@@ -102,6 +122,8 @@ def files(draw: st.DrawFn) -> File:
     dialect = draw(DIALECTS)
     given = {known: name for name, known in dialect.aliases.items()}
     names = draw(st.permutations([*COLUMNS, *draw(st.sampled_from([[], ["MORE"], ["Z"], ["MORE", "Z"]]))]))
+    # Without quotes a name cannot hold the delimiter.
+    assume(dialect.quote or not any(dialect.delimiter in name for name in given.values()))
     header = dialect.header or tuple(given.get(name, name) for name in names)
     rows = draw(st.lists(st.lists(CELL, min_size=len(header), max_size=len(header)), max_size=6))
     if dialect.quote is None:
@@ -111,16 +133,7 @@ def files(draw: st.DrawFn) -> File:
     ending = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     text = written([*([] if dialect.header else [header]), *rows], dialect, ending, draw(st.booleans()))
     text = text if draw(st.booleans()) else text.removesuffix(ending)
-    mark = draw(st.sampled_from(MARKS[dialect.encoding]))
-    data = mark + text.encode(ORDERS.get(mark, dialect.encoding))
-    if dialect.compression == "gzip":
-        data = gzip.compress(data, mtime=0)
-    elif dialect.compression == "zip":
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(zipfile.ZipInfo("x.csv"), data, zipfile.ZIP_DEFLATED)
-        data = buffer.getvalue()
-    return File(dialect, header, rows, data)
+    return File(dialect, header, rows, text, draw(st.sampled_from(MARKS[dialect.encoding])))
 
 
 def written(rows: list[tuple[str, ...] | list[str]], dialect: Dialect, ending: str, every: bool) -> str:
@@ -135,37 +148,56 @@ def written(rows: list[tuple[str, ...] | list[str]], dialect: Dialect, ending: s
     return "".join(delimiter.join(map(cell, row)) + ending for row in rows)
 
 
-Damage = Callable[[bytes], bytes]
-SNIPPETS = [b"\n", b"\r", b"\r\n", b'"', b"'", b",", b";", b"\t", b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"\xe9", b" ",
-            b"\xed\xa0\x80", b'"\n', b',"', b"NA", b"1,5", b"1.500", b"ID,VALUE,TEXT\n", b"x" * 70_000, b"\xff",
-            b"\0\n", b"\n\n", b'""', b"PK\3\4", b"\x1f\x8b", b"\x80" * 9, b"," * 6_000, "\u2028".encode()]  # fmt: skip
+SNIPPETS = ["\n", "\r", "\r\n", '"', "'", ",", ";", "\t", "|", "\0", "\ufeff", "é", " ", '"\n', ',"', "NA", "1,5",
+            "1.500", "ID,VALUE,TEXT\n", "x" * 70_000, "\0\n", "\n\n", '""', "," * 6_000, "\u2028", "¦"]  # fmt: skip
+BYTES = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xe9", b"\xed\xa0\x80", b"\xff", b"\x80" * 9, b"\0", b"PK\3\4", b"PK\5\6",
+         b"\x1f\x8b", b"\n", b"\r", b'"', b","]  # fmt: skip
 
 
-@st.composite
-def damages(draw: st.DrawFn) -> Damage:
-    """One thing that befalls a file, somewhere in it."""
-    kind = draw(st.sampled_from(["flip", "insert", "delete", "truncate", "duplicate", "swap", "head"]))
-    at, until = sorted([draw(st.floats(0, 1)), draw(st.floats(0, 1))])
-    snippet, other = draw(st.sampled_from(SNIPPETS)), draw(st.sampled_from(SNIPPETS))
-    bit = draw(st.integers(0, 7))
+@dataclass(frozen=True)
+class Damage:
+    """One thing that befalls a file somewhere: in its text, in the bytes of the text, or in the file delivered."""
 
-    def damage(data: bytes) -> bytes:
-        first, last = int(at * len(data)), int(until * len(data))
-        if kind == "flip" and first < len(data):
-            return data[:first] + bytes([data[first] ^ 1 << bit]) + data[first + 1 :]
-        if kind == "insert":
-            return data[:first] + snippet + data[first:]
-        if kind == "delete":
-            return data[:first] + data[first + 1 + bit * 3 :]
-        if kind == "truncate":
-            return data[:first]
-        if kind == "duplicate":
-            return data[:last] + data[first:last] + data[last:]
-        if kind == "swap":
-            return data.replace(snippet, other, 1 + bit)
-        return snippet + data
+    layer: str
+    kind: str
+    at: float
+    until: float
+    size: int
+    snippets: tuple[str, str]
+    bytes_: bytes
 
-    return damage
+    def of(self, layer: str, whole: Any) -> Any:
+        """A text or some bytes after it; unchanged when it befalls another layer."""
+        if layer != self.layer:
+            return whole
+        first, last = int(self.at * len(whole)), int(self.until * len(whole))
+        snippet = self.snippets[0] if isinstance(whole, str) else self.bytes_
+        match self.kind:
+            case "flip" if not isinstance(whole, str) and whole[first:]:
+                return whole[:first] + bytes([whole[first] ^ 1 << self.size]) + whole[first + 1 :]
+            case "delete":
+                return whole[:first] + whole[first + 1 + self.size :]
+            case "truncate":
+                return whole[:first]
+            case "duplicate":
+                return whole[:last] + whole[first:last] + whole[last:]
+            case "swap" if isinstance(whole, str):
+                return whole.replace(*self.snippets, 1 + self.size)
+            case "head":
+                return snippet + whole
+        return whole[:first] + snippet + whole[first:]
+
+
+DAMAGES = st.builds(
+    Damage,
+    layer=st.sampled_from(["text", "text", "text", "bytes", "file"]),
+    kind=st.sampled_from(["flip", "insert", "insert", "delete", "truncate", "duplicate", "swap", "head"]),
+    at=st.floats(0, 1),
+    until=st.floats(0, 1),
+    size=st.integers(0, 7),
+    snippets=st.tuples(st.sampled_from(SNIPPETS), st.sampled_from(SNIPPETS)),
+    bytes_=st.sampled_from(BYTES),
+)
 
 
 def delivery(data: bytes) -> Delivery:
@@ -284,7 +316,7 @@ def test_every_record_of_a_valid_file_is_read(file: File) -> None:
     assume(content)
     first = sorted(file.dialect.aliases.get(name, name) for name in rows[0]) if rows else []
     assume(file.dialect.header is None or first != sorted(file.header))
-    judged = judge(source(file.dialect), [delivery(file.data)])
+    judged = judge(source(file.dialect), [delivery(file.data())])
     assert judged.deliveries["reason"].item() is None
     doubt = re.compile(r"[0-9]\.|\.[0-9]")
     expected = [meant(row, list(file.header), file.dialect) for row in rows]
@@ -301,14 +333,14 @@ def test_every_record_of_a_valid_file_is_read(file: File) -> None:
 
 
 @LENIENT
-@given(files(), st.lists(damages(), min_size=1, max_size=4))
+@given(files(), st.lists(DAMAGES, min_size=1, max_size=4))
 def test_nothing_is_lost_or_made_up_whatever_befalls_a_file(file: File, befallen: list[Damage]) -> None:
-    data = reduce(lambda bytes_, harm: harm(bytes_), befallen, file.data)
+    data = file.data(befallen)
     check(judge(source(file.dialect), [delivery(data)]), data, file.dialect)
 
 
 @settings(LENIENT, max_examples=max(3, EXAMPLES // 400))
-@given(st.lists(st.tuples(files(), st.lists(damages(), max_size=2)), min_size=1, max_size=6))
+@given(st.lists(st.tuples(files(), st.lists(DAMAGES, max_size=2)), min_size=1, max_size=6))
 def test_a_lakehouse_of_damaged_files_balances(
     tmp_path_factory: pytest.TempPathFactory, befallen: list[tuple[File, list[Damage]]]
 ) -> None:
@@ -317,7 +349,7 @@ def test_a_lakehouse_of_damaged_files_balances(
     house = House(folder, Lake(str(folder / "lake")), replace(source(Dialect()), site_dialects=sites))
     delivered = {}
     for site, (file, damage) in zip(sites, befallen, strict=True):
-        data = reduce(lambda bytes_, harm: harm(bytes_), damage, file.data)
+        data = file.data(damage)
         delivered[f"{site}/anything_2020-01-01.csv"] = data
         house.land(f"{site}/anything_2020-01-01.csv", data)
     house.run()
