@@ -130,7 +130,7 @@ def test_the_columns_of_a_record_with_a_problem_are_null() -> None:
         (b"A,B,Z,Z\n1,2,3,4\n", "file:header", "names Z more than once"),
         (b'"A"x,B\n1,2\n', "file:header", "quotes do not match"),
         (b'"A,B\n1,2\n', "file:header", "quotes do not match"),
-        (b"\nA,B\n1,2\n", "file:header", "lacks A, B"),
+        (b"\nA,B\n1,2\n", "file:header", "the first line is no header"),
     ],
 )
 def test_a_file_is_refused_whole_in_words_a_site_can_act_on(data: bytes, name: str, words: str) -> None:
