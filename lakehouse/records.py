@@ -6,6 +6,7 @@ reader. Nothing is guessed: a record that does not fit its header keeps its text
 is wrong keeps all its records under one reason.
 """
 
+import codecs
 import csv
 import io
 import sys
@@ -220,6 +221,9 @@ def _fast(
         body = "\n".join(sound["_text"]).encode()
     if sound.is_empty():
         return lines, spanning
+    if body.startswith(codecs.BOM_UTF8):
+        # Polars takes the first one for the file's mark, and here it is the beginning of a value.
+        body = codecs.BOM_UTF8 + body
     values = pl.read_csv(
         body,
         has_header=False,

@@ -181,6 +181,11 @@ CASES = [
         [one(meter="𝄞מד\u200f\u2067عداد\u2069")]),
     Case("line separators that end no line", f"{HEAD}m\u2028\x85\x0b\x0cn,1.5,2020-01-01\n",
         [one(meter="m\u2028\x85\x0b\x0cn")]),
+    Case("mark that is no mark", f"{HEAD}\ufeffm,1.5,2020-01-01\n\ufeffn,1.5,2020-01-01\n", [
+        one(meter="\ufeffm"), one(3, meter="\ufeffn")]),
+    Case("two marks", f"\ufeff\ufeff{ROW}\n", [one(1, meter="\ufeffm")], dialect=BARE),
+    Case("mark that is no mark, after a short row", f"{HEAD}x\n\ufeff,1.5,2020-01-01\n", [one(3, meter="\ufeff")], [
+        (2, "record:short", "x")]),
     # Delimiters.
     Case("semicolon undeclared", GOOD.replace(",", ";"), [], whole("file:header", (2, ROW.replace(",", ";"))), "lacks"),
     Case("semicolon", "METER;VALUE;READ\nm;1,5;2020-01-01\n\"n;\";2;2020-01-01\no;2\n", [
