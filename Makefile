@@ -1,11 +1,12 @@
 # make demo   sets up and runs a real trial through the lakehouse
 # make test   sets up and runs the tests
 # make chaos  kills and retries everything, KILLS times (200), and compares what survives
+# make soak   feeds the reader 20,000 damaged files and goes through HISTORIES (400) random histories
 # make lint   style, types, import rules, SQL
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos lint lock screenshots clean
+.PHONY: setup demo test chaos soak lint lock screenshots clean
 
 setup: .venv/installed
 
@@ -24,6 +25,11 @@ test: setup
 KILLS ?= 200
 chaos: setup
 	$(BIN)/python tests/chaos/run.py --kills $(KILLS)
+
+HISTORIES ?= 400
+soak: setup
+	$(BIN)/python -m pytest --hypothesis-profile=soak --durations=0 tests/lakehouse/test_fuzz.py
+	$(BIN)/python -m pytest --histories $(HISTORIES) tests/lakehouse/test_ingest.py
 
 lint: setup
 	$(BIN)/ruff check .

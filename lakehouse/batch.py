@@ -12,11 +12,12 @@ import polars as pl
 
 from lakehouse import ledger
 from lakehouse.contract import PROVENANCE
+from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged, judge
 from lakehouse.lake import RECORD, Lake
 from lakehouse.manifest import State
 from lakehouse.pieces import Pieces
-from lakehouse.records import Delivery, undecodable
+from lakehouse.records import Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
@@ -90,7 +91,7 @@ class Intake:
         """The ledger rows of a batch, their records, judged, and where the next batch towards the same goal goes on."""
         rows = step.rows
         first = rows.row(0, named=True)
-        if step.size is not None and _large(first, step.size):
+        if step.size is not None and self._in_pieces(first, step.size):
             judged, rest = self._piece(first, step)
             batch = rows.head(1)
         else:
@@ -115,10 +116,10 @@ class Intake:
 
         rows: DELIVERY, `_delivered`, `_site` and `bytes` of the deliveries.
         """
-        rows = rows.with_columns(refusal=pl.lit(None, pl.String), seq=pl.lit(0))
-        small = rows.filter(pl.col("bytes") <= size)
-        found = [_only(self.whole(small), wanted)]
-        for row in rows.filter(pl.col("bytes") > size).iter_rows(named=True):
+        rows = rows.with_columns(refusal=pl.lit(None, pl.String), act=pl.lit(ledger.DELIVERED))
+        large = pl.Series([self._in_pieces(row, size) for row in rows.iter_rows(named=True)], dtype=pl.Boolean)
+        found = [_only(self.whole(rows.filter(~large)), wanted)]
+        for row in rows.filter(large).iter_rows(named=True):
             pieces = self._pieces(row)
             while not pieces.done:
                 found.append(_only(self._judge_piece(row, pieces, size), wanted))
@@ -150,8 +151,12 @@ class Intake:
     def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], tuple[str, str] | None]:
         """What only a look at the whole of a large delivery tells: whether it can be read, can govern and is sound."""
         checksum = str(row["_checksum"])
-        if unreadable := undecodable(self._lake.kept_chunks(checksum)):
-            return lambda judged: judged, unreadable
+        dialect = self._source.dialect_of(str(row["_site"]))
+        try:
+            for _ in dialect.decode_chunks(self._lake.kept_chunks(checksum)):
+                pass
+        except RefusalError as refusal:
+            return lambda judged: judged, (refusal.rule, str(refusal))
         pieces, whole, sound, reason = self._pieces(row), True, True, None
         # A snapshot lets rows vanish only if all of it is sound; of other files, one good record says enough.
         while not pieces.done and (whole or self._source.mode == "snapshot"):
@@ -167,10 +172,16 @@ class Intake:
     def _judge_piece(self, row: _Row, pieces: Pieces, size: int) -> Judged:
         skipped = pieces.lines - pieces.head_lines
         data = pieces.head + pieces.take(size)
-        return judge(self._source, [replace(self._delivery(row, data), skipped=skipped)])
+        return judge(self._source, [replace(self._delivery(row, data), decoded=True, skipped=skipped)])
+
+    def _in_pieces(self, row: _Row, size: int) -> bool:
+        """Whether a delivery is read in pieces; a compressed one is not, and never unpacks to more than a bound."""
+        return _large(row, size) and not self._source.dialect_of(str(row["_site"])).compression
 
     def _pieces(self, row: _Row) -> Pieces:
-        return Pieces(self._lake.kept_chunks(str(row["_checksum"])))
+        dialect = self._source.dialect_of(str(row["_site"]))
+        text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
+        return Pieces(text, dialect.quote, header=dialect.header is None)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
         checksum = str(row["_checksum"])

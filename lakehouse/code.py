@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 # Raise it when the engine comes to judge the same bytes by the same contract in another way: tables are made anew.
-JUDGEMENT = 1
+JUDGEMENT = 2
 
 
 def fingerprint(modules: Iterable[str]) -> str:

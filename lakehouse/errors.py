@@ -26,3 +26,15 @@ class UnavailableError(LakehouseError):
 
 class SupersededError(LakehouseError):
     """Another run has already done, or is doing, this work; nothing of this attempt was kept."""
+
+
+class SourceError(ValueError):
+    """A source is declared in a way that cannot work; the message names the source, what is wrong and the choices."""
+
+
+class RefusalError(Exception):
+    """A delivered file cannot be read and is refused whole; `rule` names why, the message is what its site reads."""
+
+    def __init__(self, rule: str, words: str) -> None:
+        super().__init__(words)
+        self.rule = rule

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from lakehouse.contract import PROVENANCE, explain
+from lakehouse.dialect import doubtful, reading
 from lakehouse.errors import DefinitionError
 from lakehouse.lake import DELIVERY, RECORD
 from lakehouse.records import PROBLEMS, Delivery, parse
@@ -18,6 +19,7 @@ QUARANTINE: dict[str, pl.DataType] = {
     "explanation": pl.String(),
     "_text": pl.String(),
 }
+_DECIMAL = "{name} has a point, and numbers of this site have decimal commas: 1.500 could be 1,5 or 1500"
 _LABELS = ["_rule", "_words"]
 
 
@@ -51,7 +53,8 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     Raises DefinitionError when the source's tidy drops, adds or reorders rows, or yields other columns or types than
     its contract names.
     """
-    records = parse(deliveries, source.columns, source.optional)
+    dialects = [source.dialect_of(delivery.provenance["_site"]) for delivery in deliveries]
+    records = parse(deliveries, source.columns, source.optional, dialects)
     rows = records.rows
     origin = pl.DataFrame(
         [delivery.provenance for delivery in deliveries],
@@ -71,11 +74,12 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         explanation=pl.coalesce("_words", problem),
     )
     sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
+    sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
     whole_files = files.filter(pl.col("_rule").is_not_null()).with_columns(
         _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("_rule"), explanation="_words", _text=pl.lit(None, pl.String)
     )
-    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, broken)])
+    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, ambiguous, broken)])
     counts = (
         files.select(*DELIVERY, reason="_words")
         .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
@@ -97,6 +101,24 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
 
 def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
+
+
+def _read(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records as tidy is to read them, and as quarantine rows those with a number that their dialect cannot read."""
+    ambiguous = []
+    for site, dialect in source.dialects():
+        others = list(source.site_dialects)
+        where = pl.col("_site") == site if site is not None else ~pl.col("_site").is_in(others)
+        if dialect.decimal == ",":
+            faults = [pl.when(doubtful(dialect, name)).then(pl.lit(f"{name}|decimal")) for name in source.numbers]
+            found = sound.filter(where).with_columns(reasons=pl.concat_list(faults).list.drop_nulls())
+            words = {f"{name}|decimal": _DECIMAL.format(name=name) for name in source.numbers}
+            explanation = pl.col("reasons").list.eval(pl.element().replace_strict(words)).list.join("; ")
+            found = found.filter(pl.col("reasons").list.len() > 0).with_columns(explanation=explanation)
+            ambiguous.append(found.select(list(QUARANTINE)))
+            sound = sound.join(found, on=RECORD, how="anti", maintain_order="left")
+        sound = reading(sound, where, dialect, source.header, source.numbers)
+    return sound, pl.concat(ambiguous) if ambiguous else pl.DataFrame(schema=QUARANTINE)
 
 
 def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -10,17 +10,19 @@ _LONGEST_RECORD = 1 << 28
 
 
 class Pieces:
-    """Cuts a stream of CSV bytes (UTF-8) between records.
+    """Cuts a stream of CSV text (UTF-8) between records.
 
+    quote: the character around fields, which may hold line ends; None when there is none. header: whether the first
+    line is one.
     head: the header line, with its line end. offset: bytes given out after it. lines: lines given out, the header's
     included. done: whether the last piece was given out.
     """
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
+    def __init__(self, chunks: Iterable[bytes], quote: str | None = '"', *, header: bool = True) -> None:
+        self._chunks, self._quote = iter(chunks), (quote or "").encode()
         self._buffer = bytearray()
         self.done = False
-        self.head = self._cut(1)
+        self.head = self._cut(1) if header else b""
         self.offset = 0
         self.lines = self.head_lines = line_ends(self.head)
 
@@ -44,7 +46,7 @@ class Pieces:
     def _cut(self, size: int) -> bytes:
         self._more(size)
         at = max(min(size, len(self._buffer)) - 1, 0)
-        quotes = self._buffer.count(b'"', 0, at)
+        quotes = self._quotes(0, at)
         cut = None
         while cut is None:
             end = _LINE_END.search(self._buffer, at)
@@ -54,13 +56,16 @@ class Pieces:
                     continue
                 cut = len(self._buffer)
                 break
-            quotes += self._buffer.count(b'"', at, end.start())
+            quotes += self._quotes(at, end.start())
             at = end.end()
             if quotes % 2 == 0 or at > _LONGEST_RECORD:
                 cut = at
         piece = bytes(self._buffer[:cut])
         del self._buffer[:cut]
         return piece
+
+    def _quotes(self, begin: int, end: int) -> int:
+        return self._buffer.count(self._quote, begin, end) if self._quote else 0
 
     def _more(self, size: int) -> bool:
         """Read on until `size` bytes are there; whether they are."""

@@ -1,31 +1,29 @@
 """Delivered bytes to records: every CSV record as text, with the line it starts on, or the reason it is not one.
 
 Two readers that agree: whole batches of plain files go through Polars at once; a file with anything unusual (quotes
-that span lines, lone carriage returns, NUL) goes record by record through Python's strict csv reader. Nothing is
-guessed: a record that does not fit its header keeps its text and a problem, and a file whose header or encoding is
-wrong keeps all its records under one reason.
+that span lines or are in the header, NUL, delimiters beyond ASCII) goes record by record through Python's strict csv
+reader. Nothing is guessed: a record that does not fit its header keeps its text and a problem, and a file whose header
+is wrong keeps all its records under one reason.
 """
 
 import codecs
 import csv
 import io
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from lakehouse.contract import PROVENANCE
+from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.errors import RefusalError
 
 csv.field_size_limit(sys.maxsize)
-
-# A line whose quotes are balanced the way RFC 4180 has them; only such lines are split by the fast reader.
-_FIELD = r'(?:[^",]*|"(?:[^"]|"")*")'
-_WELL_FORMED = rf"^{_FIELD}(?:,{_FIELD})*$"
-_QUOTED = r'"(?:[^"]|"")*"'
-_BOM = b"\xef\xbb\xbf"
 
 PROBLEMS = {
     "record:short": "the record has fewer fields than the header",
@@ -40,13 +38,14 @@ class Delivery:
     """One delivery as the ledger has it, and its bytes, or the header line and some records of them.
 
     refusal: why its day keeps it out, if so. unreadable: (name, words) when its bytes are known not to be text.
-    skipped: lines between the header and the records that are here.
+    decoded: the data is UTF-8 already. skipped: lines between the header and the records that are here.
     """
 
     provenance: dict[str, object]
     data: bytes
     refusal: str | None = None
     unreadable: tuple[str, str] | None = None
+    decoded: bool = False
     skipped: int = 0
 
 
@@ -70,112 +69,163 @@ def schema(header: Sequence[str]) -> dict[str, pl.DataType]:
     return {**known, "_extra": pl.String(), **PROVENANCE, "_problem": pl.String(), "_text": pl.String()}
 
 
-def parse(deliveries: Sequence[Delivery], required: Sequence[str], optional: Sequence[str]) -> Records:
+def parse(
+    deliveries: Sequence[Delivery],
+    required: Sequence[str],
+    optional: Sequence[str],
+    dialects: Sequence[Dialect] | None = None,
+) -> Records:
     """Split deliveries into records. `required` and `optional` are the header names the source knows.
 
-    A file is refused whole when it is empty, not UTF-8, or its header lacks a required column or names one twice; its
-    records, where they can be told apart, are in `rows` all the same.
+    dialects: how each delivery is written; plain CSV in UTF-8 when not given.
+    A file is refused whole when it is empty, cannot be unpacked or decoded, or its header lacks a required column,
+    names one twice or leaves one without a name; its records, where they can be told apart, are in `rows` all the same.
     """
     known = (*required, *optional)
     refused: dict[int, tuple[str, str]] = {}
-    groups: dict[bytes, list[tuple[int, bytes]]] = defaultdict(list)
-    odd: list[int] = []
-    for index, delivery in enumerate(deliveries):
-        data = delivery.data.removeprefix(_BOM)
-        if reason := delivery.unreadable or _unreadable(data):
-            refused[index] = reason
+    groups: dict[tuple[Dialect, bytes], list[tuple[int, bytes]]] = defaultdict(list)
+    odd: dict[int, bytes] = {}
+    dialects = [PLAIN] * len(deliveries) if dialects is None else dialects
+    for index, (delivery, dialect) in enumerate(zip(deliveries, dialects, strict=True)):
+        if delivery.unreadable:
+            refused[index] = delivery.unreadable
+            continue
+        try:
+            data = _text(delivery, dialect)
+        except RefusalError as refusal:
+            refused[index] = (refusal.rule, str(refusal))
+            continue
+        if not data.strip() and not delivery.decoded:
+            refused[index] = ("file:empty", "the file is empty; export it again")
             continue
         if delivery.refusal:
             refused[index] = ("file:day", delivery.refusal)
-        head, _, body = data.partition(b"\n")
-        head = head.removesuffix(b"\r")
-        body = body.replace(b"\r\n", b"\n") if b"\r\n" in body else body
-        if b'"' in head or b"\r" in head or b"\r" in body or b"\0" in data:
-            odd.append(index)
+        elif dialect.header and not delivery.skipped and _has_header(data.decode(), dialect):
+            words = "the first line is a header, and this site's files are agreed to have none; send it without"
+            refused[index] = ("file:header", words)
+        if (head_and_body := _plain(data, dialect)) is None:
+            odd[index] = data
         else:
-            groups[head].append((index, body + b"\n" if body and not body.endswith(b"\n") else body))
+            head, body = head_and_body
+            groups[dialect, head].append((index, body))
     frames = []
-    for head, members in groups.items():
-        names = head.decode().split(",")
-        frame, spanning = _fast(names, members, known)
+    for (dialect, head), members in groups.items():
+        names = dialect.names(dialect.header or head.decode().split(dialect.delimiter))
+        frame, spanning = _fast(names, members, known, dialect)
         frames.append(frame)
-        odd.extend(spanning)
-        if header := _header_problem(names, required):
+        odd.update((index, _text(deliveries[index], dialects[index])) for index in spanning)
+        if header := _header_problem(names, required, optional):
             for index, _ in members:
                 refused.setdefault(index, header)
-    for index in odd:
-        frame, names = _careful(index, deliveries[index].data.removeprefix(_BOM).decode(), known)
+    for index, data in odd.items():
+        frame, names = _careful(index, data.decode(), known, dialects[index])
         frames.append(frame)
-        if header := _header_problem(names, required):
+        if header := _header_problem(names, required, optional):
             refused.setdefault(index, header)
     return Records(_with_provenance(frames, deliveries, known), refused)
 
 
-def _unreadable(data: bytes) -> tuple[str, str] | None:
-    if not data.strip():
-        return "file:empty", "the file is empty; export it again"
-    if data.isascii():
+def _text(delivery: Delivery, dialect: Dialect) -> bytes:
+    return delivery.data if delivery.decoded else dialect.decode(delivery.data)
+
+
+def _plain(data: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:
+    """Header line and records of a file that the fast reader can have, with LF line ends; None for any other."""
+    delimiter, quote = dialect.delimiter, (dialect.quote or "").encode()
+    if b"\0" in data or not delimiter.isascii() or not quote.isascii():
         return None
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return _encoding(data[error.start], data.count(b"\n", 0, error.start) + 1)
-    return None
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+        if b"\r" in data:
+            # A quoted one would be part of its field.
+            if quote and quote in data:
+                return None
+            data = data.replace(b"\r", b"\n")
+    head, _, body = (b"", b"", data) if dialect.header else data.partition(b"\n")
+    if quote and quote in head:
+        return None
+    return head, body + b"\n" if body and not body.endswith(b"\n") else body
 
 
-def undecodable(chunks: Iterable[bytes]) -> tuple[str, str] | None:
-    """What `parse` would say of bytes that are not UTF-8, without holding them all; None when they are."""
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
-    for chunk in chunks:
-        pending = decoder.getstate()[0]
-        try:
-            decoder.decode(chunk)
-        except UnicodeDecodeError as error:
-            return _encoding((pending + chunk)[error.start], line + (pending + chunk).count(b"\n", 0, error.start))
-        line += chunk.count(b"\n")
-    rest = decoder.getstate()[0]
-    return _encoding(rest[0], line) if rest else None
+def _has_header(text: str, dialect: Dialect) -> bool:
+    """Whether a file that is to have no header line begins with one: the declared names, in any order."""
+    rows = csv.reader(io.StringIO(text, newline=""), **_format(dialect))
+    first = dialect.names(next(filter(None, rows), []))
+    return sorted(first) == sorted(dialect.names(dialect.header or ()))
 
 
-def _encoding(byte: int, line: int) -> tuple[str, str]:
-    return (
-        "file:encoding",
-        f"the file is not UTF-8 (line {line} holds the byte 0x{byte:02X}); save it as UTF-8 and send it again",
-    )
+def _header_problem(
+    names: Sequence[str], required: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[str, str] | None:
+    words = next(_header_faults(names, required, optional), None)
+    return ("file:header", words) if words else None
 
 
-def _header_problem(names: Sequence[str], required: Sequence[str]) -> tuple[str, str] | None:
+def _header_faults(names: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a header, the first thing first, in words for the site."""
     if not names:
-        return "file:header", "the header's quotes do not match; mend the first line and send the file again"
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        return (
-            "file:header",
-            f"the header names {', '.join(twice)} more than once; name each column once and send it again",
-        )
-    if missing := [name for name in required if name not in names]:
-        return "file:header", f"the header lacks {', '.join(missing)}; add what is missing and send the file again"
-    return None
+        yield "the header's quotes do not match; mend the first line and send the file again"
+        return
+    counts = Counter(names)
+    if counts[""] == len(names):
+        yield f"the first line is no header; send the file again with one that names {_some(required)}"
+    # First, because the first line of a file without a header holds values, which are not to be told.
+    if missing := [name for name in required if name not in counts]:
+        yield f"the header lacks {_some(missing)}{_almost(missing, names)}; add what is missing and send the file again"
+    if twice := sorted(name for name, count in counts.items() if name and count > 1):
+        yield f"the header names {_some(twice)} more than once; name each column once and send it again"
+    # Taken as a column nobody knows it would leave the one that is meant empty, and nobody would see.
+    if almost := _almost([name for name in optional if name not in counts], names):
+        yield f"the header is not written as agreed{almost}; mend the header and send the file again"
+    if blank := [str(number) for number, name in enumerate(names, start=1) if not name]:
+        yield f"the header gives column {_some(blank)} no name; name each column and send it again"
 
 
-def _fast(names: list[str], members: list[tuple[int, bytes]], known: Sequence[str]) -> tuple[pl.DataFrame, list[int]]:
+def _almost(missing: Sequence[str], names: Sequence[str]) -> str:
+    """Names that differ from missing ones in blanks or case only, in words; they are never taken for them."""
+    meant = {name.casefold(): name for name in missing}
+    pairs = ((name, meant.get(name.strip().casefold())) for name in names)
+    return "".join([f", and has {name!r} where {want!r} is meant" for name, want in pairs if want][:10])
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+@cache
+def _patterns(delimiter: str, quote: str) -> tuple[str, str]:
+    """Of a line with balanced quotes (RFC 4180), which alone the fast reader splits, and of a quoted field."""
+    comma, mark = f"\\x{ord(delimiter):02x}", f"\\x{ord(quote):02x}"
+    quoted = f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}"
+    one = f"(?:[^{mark}{comma}]*|{quoted})"
+    return f"^{one}(?:{comma}{one})*$", quoted
+
+
+def _fast(
+    names: list[str], members: list[tuple[int, bytes]], known: Sequence[str], dialect: Dialect = PLAIN
+) -> tuple[pl.DataFrame, list[int]]:
     """Records of plain files that share a header, and the indexes of those that need the careful reader after all."""
+    delimiter, quote = dialect.delimiter, dialect.quote
     body = b"".join(body for _, body in members)
     if not body:
         return pl.DataFrame(), []
+    first = 1 if dialect.header else 2
     owners = np.repeat([index for index, _ in members], [body.count(b"\n") for _, body in members])
     lines = pl.DataFrame(
         {
             "_index": pl.Series(owners, dtype=pl.Int64),
             "_text": pl.Series([body[:-1].decode()]).str.split("\n").explode(),
         }
-    ).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64).over("_index") + 2)
+    ).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64).over("_index") + first)
     text, spanning, width = pl.col("_text"), [], pl.col("_text")
-    if b'"' in body:
-        broken = lines.filter(text.str.contains('"', literal=True) & ~text.str.contains(_WELL_FORMED))
+    quoting = quote is not None and quote.encode() in body
+    if quoting:
+        well_formed, quoted = _patterns(delimiter, str(quote))
+        broken = lines.filter(text.str.contains(str(quote), literal=True) & ~text.str.contains(well_formed))
         spanning = broken["_index"].unique().to_list()
         lines = lines.filter(~pl.col("_index").is_in(spanning)) if spanning else lines
-        width = text.str.replace_all(_QUOTED, "")
-    excess = width.str.count_matches(",", literal=True).cast(pl.Int64) - (len(names) - 1)
+        width = text.str.replace_all(quoted, "")
+    excess = width.str.count_matches(delimiter, literal=True).cast(pl.Int64) - (len(names) - 1)
     uneven = pl.when(excess < 0).then(pl.lit("record:short")).when(excess > 0).then(pl.lit("record:long"))
     named_twice = len(set(names)) < len(names)
     problem = pl.lit("file:header") if named_twice else uneven.otherwise(pl.lit(None, pl.String))
@@ -185,12 +235,16 @@ def _fast(names: list[str], members: list[tuple[int, bytes]], known: Sequence[st
         body = "\n".join(sound["_text"]).encode()
     if sound.is_empty():
         return lines, spanning
+    if body.startswith(codecs.BOM_UTF8):
+        # Polars takes the first one for the file's mark, and here it is the beginning of a value.
+        body = codecs.BOM_UTF8 + body
     values = pl.read_csv(
         body,
         has_header=False,
+        separator=delimiter,
         schema=dict.fromkeys(names, pl.String()),
         null_values=[""],
-        quote_char='"' if b'"' in body else None,
+        quote_char=quote if quoting else None,
     )
     if values.height != sound.height:
         raise AssertionError(f"{sound.height} records became {values.height} rows: the two readers disagree")
@@ -198,13 +252,20 @@ def _fast(names: list[str], members: list[tuple[int, bytes]], known: Sequence[st
     return pl.concat([framed, lines.filter(pl.col("_problem").is_not_null())], how="diagonal"), spanning
 
 
-def _careful(index: int, text: str, known: Sequence[str]) -> tuple[pl.DataFrame, list[str]]:
+def _format(dialect: Dialect) -> dict[str, Any]:
+    """A dialect in the words of the csv module."""
+    if dialect.quote is None:
+        return {"delimiter": dialect.delimiter, "quotechar": None, "quoting": csv.QUOTE_NONE}
+    return {"delimiter": dialect.delimiter, "quotechar": dialect.quote}
+
+
+def _careful(index: int, text: str, known: Sequence[str], dialect: Dialect = PLAIN) -> tuple[pl.DataFrame, list[str]]:
     """Records of one file by Python's strict csv reader, and its header (empty when that cannot be read)."""
     lines = io.StringIO(text, newline="").readlines()
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, **_format(dialect))
     found: list[tuple[int, str, str | None]] = []
     values: list[list[str | None]] = []
-    names: list[str] | None = None
+    names = dialect.names(dialect.header) if dialect.header else None
     while reader.line_num < len(lines):
         start = reader.line_num + 1
         try:
@@ -213,7 +274,7 @@ def _careful(index: int, text: str, known: Sequence[str]) -> tuple[pl.DataFrame,
             fields = None
         whole = "".join(lines[start - 1 : reader.line_num])
         if names is None:
-            names = fields or []
+            names = [] if fields is None else dialect.names(fields or [""])
             continue
         if fields == []:
             continue
@@ -242,9 +303,10 @@ def _problem(fields: list[str] | None, names: Sequence[str], text: str) -> str |
 
 
 def _known_and_extra(values: pl.DataFrame, known: Sequence[str]) -> pl.DataFrame:
-    extra = [name for name in values.columns if name not in known]
+    wanted = set(known)
+    extra = [name for name in values.columns if name not in wanted]
     packed = pl.struct(extra).struct.json_encode() if extra else pl.lit(None, pl.String)
-    kept = [name for name in values.columns if name in known]
+    kept = [name for name in values.columns if name in wanted]
     return values.with_columns(packed.alias("_extra")).select(*kept, "_extra")
 
 

@@ -6,22 +6,21 @@ sensor coverage, docs and the PostgreSQL table all follow from it; nothing about
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Literal
 
 import polars as pl
 
+from lakehouse.archive import KINDS
 from lakehouse.code import JUDGEMENT, fingerprint
 from lakehouse.contract import PROVENANCE, Contract
+from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.errors import SourceError
 
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
-
-
-class SourceError(ValueError):
-    """A source is declared in a way that cannot work; the message names the source, what is wrong and the choices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,10 @@ class Source:
     mode: `rows`, each file adds records and corrects earlier ones; or `snapshot`, each file is all its site has, and
         rows that its newest sound file lacks leave processed (raw keeps them).
     columns: header names that must be there. optional: names that may be; absent, they are null.
-    path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
+    numbers: header names whose values are numbers, so that a dialect's decimal comma is read in them.
+    path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it. Where a dialect
+        compresses, `.gz` or `.zip` may follow.
+    dialect: how sites write their CSV. site_dialects: by site, of those that write it otherwise.
     first_day: deliveries dated before are refused: a mistyped year, not data.
     late_after: a site silent for longer, by the lakehouse's clock, is late.
     after_landing: what becomes of a landed file that is safely on record, `clear_after` later: `keep` it, `move` it to
@@ -54,7 +56,10 @@ class Source:
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
     mode: Literal["rows", "snapshot"] = "rows"
+    numbers: tuple[str, ...] = ()
     path: str = "{site}/{name}_{day}.csv"
+    dialect: Dialect = PLAIN
+    site_dialects: Mapping[str, Dialect] = field(default_factory=dict)
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
     after_landing: Literal["keep", "move", "delete"] = "keep"
@@ -76,16 +81,39 @@ class Source:
         names = self.columns + self.optional
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SourceError(f"source {self.name}: header columns {twice} are declared twice")
+        if unknown := [name for name in self.numbers if name not in names]:
+            raise SourceError(f"source {self.name}: numbers {unknown} are not header columns: {names}")
         if engine := [name for name in names if name.startswith("_")]:
             raise SourceError(
                 f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns"
             )
-        fields = [field for field in re.findall(r"\{\w*\}", self.path) if field != "{name}"]
+        for site, dialect in self.dialects():
+            self._check(dialect, f"source {self.name}" if site is None else f"source {self.name}, site {site}")
+        fields = [found for found in re.findall(r"\{\w*\}", self.path) if found != "{name}"]
         if sorted(fields) != ["{day}", "{site}"]:
             raise SourceError(
                 f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, perhaps {{name}}; "
                 f"it holds {', '.join(fields) or 'neither'}"
             )
+
+    def _check(self, dialect: Dialect, where: str) -> None:
+        """Raise SourceError when a dialect does not fit this source."""
+        if strange := sorted({name for name in dialect.aliases.values() if name not in self.header}):
+            raise SourceError(f"{where}: aliases stand for {strange}, which are not header columns: {self.header}")
+        named = dialect.names(dialect.header or self.header)
+        if missing := [name for name in self.columns if dialect.header and name not in named]:
+            raise SourceError(f"{where}: the dialect's header lacks {missing}")
+        if dialect.decimal == "," and not self.numbers:
+            raise SourceError(f"{where}: a decimal comma changes nothing unless `numbers` names columns of numbers")
+
+    def dialects(self) -> Iterator[tuple[str | None, Dialect]]:
+        """Every dialect with its site; None stands for all sites without one of their own."""
+        yield None, self.dialect
+        yield from sorted(self.site_dialects.items())
+
+    def dialect_of(self, site: object) -> Dialect:
+        """How a site writes its files."""
+        return self.site_dialects.get(str(site), self.dialect)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -94,7 +122,9 @@ class Source:
         fields = [
             _FIELDS[part[1:-1]] if part[:1] == "{" and part[1:-1] in _FIELDS else re.escape(part) for part in parts
         ]
-        return re.compile("".join(fields))
+        kinds = {KINDS[dialect.compression] for _, dialect in self.dialects() if dialect.compression}
+        ending = "|".join(re.escape(kind) for kind in sorted(kinds) if not self.path.endswith(kind))
+        return re.compile("".join(fields) + (f"(?:{ending})?" if ending else ""))
 
     @cached_property
     def header(self) -> tuple[str, ...]:
@@ -103,9 +133,10 @@ class Source:
 
     @cached_property
     def contract_version(self) -> str:
-        """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the header
-        and the key. When it changes, the next run judges every delivery on record anew.
+        """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the
+        header, the dialects and the key. When it changes, the next run judges every delivery on record anew.
         """
         code = fingerprint({self.contract.__module__, self.tidy.__module__})
-        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode))
+        written = (self.numbers, list(self.dialects()))
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode, written))
         return hashlib.sha256(declared.encode()).hexdigest()[:12]

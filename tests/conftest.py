@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import hypothesis
 import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
@@ -20,6 +21,9 @@ from lakehouse import definitions, manifest, postgres
 from lakehouse.lake import Lake
 from lakehouse.settings import PROJECT, Settings, export
 from resources import instance
+
+# Chosen by `--hypothesis-profile=soak`.
+hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

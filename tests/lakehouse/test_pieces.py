@@ -8,6 +8,7 @@ import pytest
 from house import HEADER, House
 
 from lakehouse import manifest
+from lakehouse.dialect import Dialect
 from lakehouse.lake import Lake
 from lakehouse.pieces import Pieces
 
@@ -66,6 +67,24 @@ def histories(house: House, seed: int) -> None:
     house.run()
     (house.landing / "A/thermometer_2020-01-03.csv").unlink()
     house.run()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_dialect_is_read_in_pieces_as_at_once(house: House, tmp_path: Path, encoding: str) -> None:
+    dialect = Dialect(delimiter=";", quote="'", encoding=encoding, decimal=",", header=("SENSOR", "HOUR", "CELSIUS"))
+    house.source = replace(house.source, dialect=dialect, numbers=("CELSIUS",))
+    text = "".join(f"'Tür;\n{n}';{n % 24};1,5\r\n" for n in range(40)) + "\n\nx;1\n"
+    for batch_bytes in (100, 10**6):
+        other = replace(house, lake=Lake(str(tmp_path / str(batch_bytes))), batch_bytes=batch_bytes)
+        other.land("A/thermometer_2020-01-01.csv", text.encode(encoding))
+        other.land("A/thermometer_2020-01-02.csv", text.encode(encoding) + b"\x81\xff\xd8")
+        other.run()
+        tables = other.tables()
+        assert other.unbalanced().is_empty()
+        assert len(tables["processed"]) == 40
+        if batch_bytes == 100:
+            in_pieces = tables
+    assert in_pieces == tables
 
 
 @pytest.mark.parametrize("mode", ["rows", "snapshot"])

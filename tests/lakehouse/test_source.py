@@ -13,7 +13,8 @@ from house import House
 from thermometer import THERMOMETER
 
 from lakehouse.contract import Contract
-from lakehouse.source import Source, SourceError
+from lakehouse.errors import SourceError
+from lakehouse.source import Source
 
 
 @pytest.mark.parametrize(
