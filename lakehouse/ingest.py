@@ -21,7 +21,7 @@ from lakehouse.clock import Clock
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import SupersededError
 from lakehouse.evaluate import QUARANTINE, Judged, judge, processed_schema
-from lakehouse.lake import Lake
+from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import Delivery, schema
@@ -30,6 +30,7 @@ from lakehouse.winners import superseded_schema
 
 # A position is a ledger row and a part of it: `seq * _PARTS` when the tables reflect all rows up to `seq`.
 _PARTS = 1 << 20
+_ATTEMPTS = 5
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -179,21 +180,31 @@ def _advance(lake: Lake, source: Source, reached: manifest.State, step: _Step, f
     versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
     base = Base(lake, source, versions, schemas(source))
     done = plan(base, step.deliveries, evaluate(step.deliveries), evaluate)
-    new = {}
-    for layer, change in done.changes.items():
-        delta = lake.open(names[layer])
-        assert delta is not None
-        at = delta.transaction_version("ledger") or 0
-        if at == step.end:
-            new[names[layer]] = delta.version()
-        # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
-        elif at == step.begin or (step.anew and at < step.end):
-            new[names[layer]] = lake.commit(delta, change, "ledger", step.end, replace="true" if step.anew else None)
-        else:
-            raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
+    new = {names[layer]: _commit(lake, source, names[layer], change, step) for layer, change in done.changes.items()}
     group = f"{manifest.UNFINISHED}{source.name}" if step.partial else source.name
     manifest.record(lake, manifest.State(group, step.end, new, {}, source.contract_version))
     return done
+
+
+def _commit(lake: Lake, source: Source, table: str, change: Change, step: _Step) -> int:
+    """The version at which the table holds the batch; raises SupersededError when it is not where the batch begins."""
+    for attempt in range(_ATTEMPTS):
+        delta = lake.open(table)
+        assert delta is not None
+        at = delta.transaction_version("ledger") or 0
+        if at == step.end:
+            return delta.version()
+        # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
+        if at != step.begin and not (step.anew and at < step.end):
+            break
+        try:
+            return lake.commit(delta, change, "ledger", step.end, replace="true" if step.anew else None)
+        except SupersededError:
+            # Housekeeping may have moved the same rows into other files; an ingestion would have moved the position.
+            now = lake.open(table)
+            if attempt == _ATTEMPTS - 1 or now is None or (now.transaction_version("ledger") or 0) != at:
+                raise
+    raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
 
 
 def _delivery(lake: Lake, row: dict[str, object], fresh: dict[str, bytes]) -> Delivery:

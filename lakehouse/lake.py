@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -31,6 +30,10 @@ if TYPE_CHECKING:
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 15
+# A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
+PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
+# Commits that leave every row as it is.
+_SAME_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"}
 _DELTA_TYPES = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
     *(pl.Boolean, pl.String, pl.Binary, pl.Date),
@@ -77,7 +80,16 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, f"{table} cannot be read") from error
+            raise unavailable(error, f"{table} cannot be read") from error
+
+    def tables(self) -> list[str]:
+        """Names of all tables there are, whoever made them."""
+        try:
+            layers = [name for name in self._folders("") if name != "objects"]
+            inside = [name for layer in layers if layer not in self._logged(layers) for name in self._folders(layer)]
+            return sorted([*self._logged(layers), *self._logged(inside)])
+        except Exception as error:
+            raise unavailable(error, "the lake cannot be listed") from error
 
     def create(
         self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None
@@ -95,6 +107,7 @@ class Lake:
                     schema=_arrow(pl.DataFrame(schema=dict(schema))).schema,
                     mode="ignore",
                     partition_by=partition_by,
+                    configuration=PROPERTIES,
                     storage_options=dict(self.options) or None,
                 )
             known = {item.name for item in existing.schema().fields}
@@ -107,7 +120,7 @@ class Lake:
             # Another run created or widened it at the same moment.
             return self.create(table, schema, partition_by)
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, f"{table} cannot be created") from error
+            raise unavailable(error, f"{table} cannot be created") from error
         return existing
 
     def scan(
@@ -150,20 +163,22 @@ class Lake:
         except CommitFailedError as error:
             raise SupersededError(f"another run committed to {delta.table_uri} first; nothing was written") from error
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, "a table cannot be written") from error
+            raise unavailable(error, "a table cannot be written") from error
         return delta.version()
 
     def changed(self, table: str, old: int | None, new: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows of version `old` that `new` no longer has, and rows of `new` that `old` did not have, whole rows each.
 
-        Reads only the data files that differ between the two, so the cost follows the change. With `old` None, or no
-        longer readable, every row of `new` counts as added: the caller starts over.
+        Reads only the data files that differ between the two, so the cost follows the change; files that were only
+        compacted after `old` count as they are afterwards. (Compacted after changes that come after `old`, they differ:
+        the result is right and costs as much as reading them.) With `old` None, or no longer readable, every row of
+        `new` counts as added: the caller starts over.
         """
         after = self.open(table, new)
         assert after is not None, f"{table} has no version {new}"
         files = set(after.file_uris())
         try:
-            before = None if old is None else self.open(table, old)
+            before = None if old is None else self.open(table, _same_rows(after, old))
             kept = set(before.file_uris()) if before else set()
             gone = self._read(kept - files, after)
         except (UnavailableError, OSError):
@@ -187,25 +202,33 @@ class Lake:
         found = pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False, storage_options=options)
         return found.collect()
 
+    def _folders(self, parent: str) -> list[str]:
+        prefixes = obstore.list_with_delimiter(self.store, parent or None)["common_prefixes"]
+        return [unquote(name) for name in prefixes]
+
+    def _logged(self, folders: Iterable[str]) -> list[str]:
+        return [folder for folder in folders if f"{folder}/_delta_log" in self._folders(folder)]
+
     @cached_property
-    def _objects(self) -> ObjectStore:
+    def store(self) -> ObjectStore:
+        """Everything under the root, as files."""
         if "://" in self.root:
-            return from_url(f"{self.root}/objects", config=dict(self.options) or None)  # type: ignore[arg-type]
-        return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
+            return from_url(self.root, config=dict(self.options) or None)  # type: ignore[arg-type]
+        return LocalStore(prefix=self.root, mkdir=True)
 
     def keep(self, data: bytes, checksum: str) -> None:
         """Keep delivered bytes, compressed, under their checksum; bytes kept already are left alone."""
         try:
-            obstore.put(self._objects, _key(checksum), zstandard.compress(data, 3), mode="create")
+            obstore.put(self.store, _key(checksum), zstandard.compress(data, 3), mode="create")
         except AlreadyExistsError:
             return
         except Exception as error:
-            raise _unavailable(error, "delivered bytes cannot be kept") from error
+            raise unavailable(error, "delivered bytes cannot be kept") from error
 
     def kept(self, checksum: str) -> bytes:
         """The delivered bytes with this checksum, verified. Raises UnavailableError when they are gone or damaged."""
         try:
-            data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
+            data = zstandard.decompress(bytes(obstore.get(self.store, _key(checksum)).bytes()))
             if hashlib.sha256(data).hexdigest() == checksum:
                 return data
         except (FileNotFoundError, zstandard.ZstdError):
@@ -222,7 +245,16 @@ def rows(delta: DeltaTable) -> pl.LazyFrame:
 
 
 def _key(checksum: str) -> str:
-    return f"{checksum[:2]}/{checksum}.zst"
+    return f"objects/{checksum[:2]}/{checksum}.zst"
+
+
+def _same_rows(delta: DeltaTable, version: int) -> int:
+    """The last version up to `delta`'s whose rows are those of `version`: commits in between moved them at most."""
+    latest = delta.version()
+    done = {commit["version"]: commit["operation"] for commit in delta.history(max(1, latest - version))}
+    while version < latest and done.get(version + 1) in _SAME_ROWS:
+        version += 1
+    return version
 
 
 def _arrow(frame: pl.DataFrame) -> "pa.Table":
@@ -280,7 +312,7 @@ def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> N
     merger.when_matched_delete().when_not_matched_insert(values, predicate="s._op = 'add'").execute()
 
 
-def _unavailable(error: Exception, what: str) -> UnavailableError:
+def unavailable(error: Exception, what: str) -> UnavailableError:
     text = str(error)
     for sign, advice in (
         ("No space left", "the disk is full: free some space and run again"),
