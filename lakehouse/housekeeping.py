@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import obstore
+import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -20,7 +21,7 @@ from lakehouse import manifest
 from lakehouse.errors import SupersededError, UnavailableError
 from lakehouse.lake import PROPERTIES, Lake, unavailable
 
-# Files up to this size are put together. A change to a few rows rewrites the files they are in, so bigger is not better.
+# Files up to this size are put together; no bigger, because a change to a few rows rewrites the files they are in.
 _TARGET_BYTES = 32 * 2**20
 # Fewer small files than this are left alone, so that a table is not written anew for every batch.
 _SMALL_FILES = 8
@@ -43,6 +44,16 @@ class Tidied:
     log: int
     freed: int
     gave_way: bool
+
+
+def report(done: Collection[Tidied]) -> pl.DataFrame:
+    """What was done, one row per table."""
+    names = ["table", "files_before", "files", "log_before", "log", "freed"]
+    return (
+        pl.DataFrame([{name: getattr(item, name) for name in names} for item in done]).rename({"freed": "bytes_freed"})
+        if done
+        else pl.DataFrame()
+    )
 
 
 def housekeep(
@@ -79,13 +90,13 @@ def _tidy(lake: Lake, table: str, keep: timedelta, pinned: Collection[int]) -> T
             gave_way = True
         needed = _needed(lake, table, pinned)
         hours = int(keep / timedelta(hours=1))
-        _vacuum(_open(lake, table), hours, needed)
+        _vacuum(_open(lake, table), hours, needed, before)
         _checkpoint(lake, table)
         _clean_log(lake, table, needed, datetime.now(UTC) - keep)
         after = _stored(lake, table)
         freed = sum(size for path, (size, _) in before.items() if path not in after)
-        log = [len(_commits(stored)) for stored in (before, after)]
-        return Tidied(table, files, len(_open(lake, table).file_uris()), *log, freed, gave_way)
+        log_before, log = len(_commits(before)), len(_commits(after))
+        return Tidied(table, files, len(_open(lake, table).file_uris()), log_before, log, freed, gave_way)
     except (DeltaError, OSError) as error:
         raise unavailable(error, f"{table} cannot be tidied") from error
 
@@ -132,7 +143,7 @@ def _compact(lake: Lake, table: str, keep: timedelta) -> None:
     raise SupersededError(f"{table} is being written; its small files are left to the next time")
 
 
-def _vacuum(delta: DeltaTable, hours: int, needed: Collection[int]) -> None:
+def _vacuum(delta: DeltaTable, hours: int, needed: Collection[int], stored: Collection[str]) -> None:
     """Remove data files that only versions older than `hours` had; from a day on, also what died before its commit."""
 
     def run(*, dry_run: bool) -> list[str]:
@@ -144,8 +155,8 @@ def _vacuum(delta: DeltaTable, hours: int, needed: Collection[int]) -> None:
             keep_versions=sorted(needed),
         )
 
-    # It commits even when it finds nothing.
-    if run(dry_run=True):
+    # It names what it has removed before as well, and commits even so. File names are unique; paths may be encoded.
+    if {path.rpartition("/")[2] for path in run(dry_run=True)} & {path.rpartition("/")[2] for path in stored}:
         run(dry_run=False)
 
 
