@@ -6,6 +6,7 @@ data silently (2.7 into a whole-number column is stored as 2).
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,8 +33,6 @@ RECORD = (*DELIVERY, "_line")
 _RETRIES = 15
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
-# Commits that leave every row as it is.
-_SAME_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"}
 _DELTA_TYPES = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
     *(pl.Boolean, pl.String, pl.Binary, pl.Date),
@@ -178,7 +177,7 @@ class Lake:
         assert after is not None, f"{table} has no version {new}"
         files = set(after.file_uris())
         try:
-            before = None if old is None else self.open(table, _same_rows(after, old))
+            before = None if old is None else self.open(table, self._same_rows(table, old, new))
             kept = set(before.file_uris()) if before else set()
             gone = self._read(kept - files, after)
         except (UnavailableError, OSError):
@@ -191,6 +190,23 @@ class Lake:
         return gone.join(added, on=key, how="anti", nulls_equal=True), added.join(
             gone, on=key, how="anti", nulls_equal=True
         )
+
+    def _same_rows(self, table: str, version: int, until: int) -> int:
+        """The last version up to `until` whose rows are those of `version`: commits in between only moved them.
+
+        Read from the log itself: `DeltaTable.history` numbers the commits of an older version wrongly.
+        """
+        while version < until:
+            entry = f"{table}/_delta_log/{version + 1:020}.json"
+            try:
+                actions = [json.loads(line) for line in bytes(obstore.get(self.store, entry).bytes()).splitlines()]
+            except FileNotFoundError:
+                break
+            files = [action.get("add") or action.get("remove") or {} for action in actions]
+            if any(file.get("dataChange", bool(file)) for file in files):
+                break
+            version += 1
+        return version
 
     def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
         schema = rows(delta).collect_schema()
@@ -246,15 +262,6 @@ def rows(delta: DeltaTable) -> pl.LazyFrame:
 
 def _key(checksum: str) -> str:
     return f"objects/{checksum[:2]}/{checksum}.zst"
-
-
-def _same_rows(delta: DeltaTable, version: int) -> int:
-    """The last version up to `delta`'s whose rows are those of `version`: commits in between moved them at most."""
-    latest = delta.version()
-    done = {commit["version"]: commit["operation"] for commit in delta.history(max(1, latest - version))}
-    while version < latest and done.get(version + 1) in _SAME_ROWS:
-        version += 1
-    return version
 
 
 def _arrow(frame: pl.DataFrame) -> "pa.Table":

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dataframely as dy
+import polars as pl
 import pytest
 from house import HEADER, House
 
