@@ -114,6 +114,18 @@ def test_versions_of_the_last_days_stay_readable(full: House) -> None:
         assert full.lake.scan("raw/thermometer", version).collect().height == 3 * version
 
 
+def test_what_a_writer_left_uncommitted_goes_when_nobody_can_be_writing_it_any_more(full: House) -> None:
+    table = Path(full.lake.root) / "raw/thermometer"
+    of_now, dead = table / "part-now.parquet", table / "part-dead.parquet"
+    for file in (of_now, dead):
+        file.write_bytes(b"rows")
+    os.utime(dead, (1, 1))
+    housekeep(full.lake, NOTHING)
+    assert of_now.exists()
+    housekeep(full.lake, MONTH)
+    assert (of_now.exists(), dead.exists()) == (True, False)
+
+
 def test_pinned_versions_stay_when_all_others_go(full: House) -> None:
     housekeep(full.lake, NOTHING, {"raw/thermometer": [5, 999]})
     deliver(full, range(13, 16))
@@ -230,7 +242,7 @@ def test_both_at_once_lose_nothing(house: House) -> None:
 
 
 def test_a_load_after_compaction_reads_only_what_changed(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = "processed/thermometer"
+    table = "raw/thermometer"
     loaded = manifest.versions(full.lake)[table]
     housekeep(full.lake, MONTH)
     deliver(full, range(13, 14))
@@ -240,9 +252,8 @@ def test_a_load_after_compaction_reads_only_what_changed(full: House, monkeypatc
         Lake, "_read", lambda lake, names, delta: read.append(len(set(names))) or real(lake, names, delta)
     )
     gone, added = full.lake.changed(table, loaded, manifest.versions(full.lake)[table])
-    assert (gone["sensor"].to_list(), sorted(added["sensor"])) == (["same"], ["a13", "same"])
-    # The compacted file, which the merge has written anew: one out, and what came in.
-    assert read[0] == 1
+    assert (gone.height, sorted(added["SENSOR"])) == (0, ["a13", "bad", "same"])
+    assert read == [0, 1]
 
 
 def test_compaction_alone_changes_nothing_for_a_load(full: House) -> None:
