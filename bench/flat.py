@@ -4,7 +4,8 @@
 
 Delivers a file of 20 readings a day to a small source, ingests each day on its own, and keeps house every so many
 days. Days pass in a second here, so nothing is kept for its age: what is left is what a lakehouse needs whose old
-versions have aged out. CPU time is shown, because other work on the machine does not change it much. Every tenth day corrects the file of five days before, so that rows are also taken out.
+versions have aged out. Every tenth day corrects the file of five days before, so that rows are also taken out.
+CPU time is shown: other work on the machine changes it less than the clock's.
 """
 
 import argparse
@@ -112,7 +113,8 @@ def main() -> None:
         taken = measure(Path(folder), given.days, 0 if given.never else given.every)
     early, late = statistics.median(taken[50:100]), statistics.median(taken[-100:])
     print(
-        f"median ingestion, days 51 to 100: {early:.3f} CPU s; the last 100 days: {late:.3f} CPU s; ratio {late / early:.2f}"
+        f"median ingestion in CPU seconds, days 51 to 100: {early:.3f}; the last 100 days: {late:.3f}; "
+        f"ratio {late / early:.2f}"
     )
 
 
