@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import assets
 from assets import curated as curated_package
-from lakehouse.curated import Curated
+from lakehouse.curated import Curated, Through
 from lakehouse.errors import DefinitionError
 from lakehouse.quality import QUALITY
 from lakehouse.source import Source
@@ -31,6 +31,11 @@ def curated() -> tuple[Curated, ...]:
     modules = _modules(curated_package)
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Curated)]
     return tuple(_named_once("curated tables", [*found, *QUALITY]))
+
+
+def through() -> dict[str, Through]:
+    """By table as SQL names it, what the rows of a curated table are made of, where a row is made of many."""
+    return {f"{item.layer}.{item.name}": item.through for item in curated() if item.through}
 
 
 @cache

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,8 @@ from rich.markup import escape
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
-from lakehouse import ledger, manifest, postgres, query, standing
+from lakehouse import housekeeping, ledger, manifest, postgres, query, standing, warehouse
+from lakehouse import trace as tracing
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
 from lakehouse.lake import Lake
@@ -221,6 +222,53 @@ def quarantine(
         return
     found = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
     rows(found.sort("source", "_file", "_line").collect(), format_)
+
+
+@app.command()
+def trace(
+    table: Annotated[str, typer.Argument(help="For example processed/vitals, curated.vital_signs, marts.dim_subject.")],
+    where: Annotated[
+        str, typer.Option(help="Which rows, as SQL: DuckDB's for the lake, PostgreSQL's for marts.")
+    ] = "true",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 20,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Go from rows to the lines they came from: file, line, checksum, and the line's text in the bytes as received."""
+    settings = Settings.load()
+    through = {**catalog.through(), **tracing.declared(DBT_PROJECT)}
+    lake = Lake(settings.lake_uri)
+    found = tracing.trace(lake, lambda: postgres.serving(settings), table, where, limit, through)
+    if format_ is Format.table:
+        known = [f"version {found.version}"] if found.version is not None else []
+        known += [f"code {found.code}"] if found.code else []
+        out.print(f"[b]{escape(found.table)}[/b]  {'  '.join(known)}")
+        if found.through:
+            out.print(f"A row of it is made of many; these are the rows of {escape(found.through)} it is made of.")
+    rows(found.rows, format_)
+
+
+@app.command()
+def housekeep() -> None:
+    """Put small files together and remove what no version of the last **LAKEHOUSE_KEEP_DAYS** needs; safe at any time.
+
+    **lakehouse up** does it every night. Delivered bytes stay, and so does what readers and PostgreSQL are at.
+    """
+    settings = Settings.load()
+    lake = Lake(settings.lake_uri)
+    with postgres.serving(settings) as url:
+        pins = warehouse.pinned(url, catalog.published())
+        with progress("Keeping house") as bar:
+            task = bar.task_ids[0]
+            done = housekeeping.housekeep(
+                lake,
+                timedelta(days=settings.keep_days),
+                pins,
+                progress=lambda number, total: bar.update(task, completed=number, total=total),
+            )
+    rows(housekeeping.report(done))
+    if busy := [item.table for item in done if item.gave_way]:
+        out.print(f"Left to the next time, because they were being written: {', '.join(busy)}")
+    out.print(f"{sum(item.freed for item in done) / 2**20:,.1f} MB freed; delivered bytes are all kept.")
 
 
 @app.command("warehouse-url")

@@ -8,6 +8,17 @@ import dataframely as dy
 import polars as pl
 
 
+@dataclass(frozen=True)
+class Through:
+    """What rows that are made of many are made of, for whoever follows them back to a line.
+
+    table: as SQL names it: `quality.deliveries`. on: SQL that tells which rows of it, `behind`, make a row, `this`.
+    """
+
+    table: str
+    on: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curated:
     """One curated table.
@@ -19,6 +30,7 @@ class Curated:
     key: names one row, nulls equal to each other; unique in the warehouse table.
     checks: a name to a function of the same inputs that yields the rows in breach; none is what should be. The
         function's docstring says what must hold.
+    through: what a row is made of, for a table whose rows do not each come from one line.
     warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment.
     """
 
@@ -30,6 +42,7 @@ class Curated:
     inputs: tuple[str, ...]
     transform: Callable[..., pl.LazyFrame]
     checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
+    through: Through | None = None
     warehouse: Literal["lake", "unblinded"] = "lake"
     layer: Literal["curated", "quality"] = "curated"
 

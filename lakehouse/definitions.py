@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, ingest, sensor, warehouse
+from assets.wiring import checks, curated, dbt, housekeeping, ingest, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -44,23 +44,29 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         dbt.build(models, freshness),
     ]
     arrivals = checks.build(sources)
+    tidying = housekeeping.build(sources, published, timedelta(days=settings.keep_days))
     job = dg.define_asset_job(
         sensor.JOB,
-        selection=dg.AssetSelection.all(),
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(housekeeping.GROUP),
         description="Ingest everything pending and bring every table and model after it up to date.",
     )
     lateness = dg.define_asset_job(
         "look_for_late_sites", selection=dg.AssetSelection.checks(arrivals), description="Judge what has not arrived."
     )
     return dg.Definitions(
-        assets=[*(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources), *downstream],
+        assets=[
+            *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
+            *downstream,
+            *tidying,
+        ],
         asset_checks=[arrivals],
         jobs=[job, lateness],
         sensors=[sensor.build(sources, [key for step in downstream for key in step.keys], interval=5)],
         schedules=[
             dg.ScheduleDefinition(
                 job=lateness, cron_schedule="0 6 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
-            )
+            ),
+            housekeeping.schedule(tidying),
         ],
         resources={
             "lake": LakeResource.of(settings),

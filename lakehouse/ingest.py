@@ -21,13 +21,14 @@ from lakehouse.batch import PARTS, Intake, Step, next_step
 from lakehouse.clock import Clock
 from lakehouse.errors import SupersededError
 from lakehouse.evaluate import QUARANTINE, processed_schema
-from lakehouse.lake import Lake
+from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import schema
 from lakehouse.source import Source
 from lakehouse.winners import superseded_schema
 
+_ATTEMPTS = 5
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -136,18 +137,28 @@ def _advance(lake: Lake, source: Source, reached: manifest.State, step: Step, in
     rows, judged, rest = intake.take(step)
     changes, done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
     end = step.end(rest)
-    new = {}
-    for layer, change in changes.items():
-        delta = lake.open(names[layer])
-        assert delta is not None
-        at = delta.transaction_version("ledger") or 0
-        if at == end:
-            new[names[layer]] = delta.version()
-        # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
-        elif at == step.begin or (step.anew and at < end):
-            new[names[layer]] = lake.commit(delta, change, "ledger", end, replace="true" if step.anew else None)
-        else:
-            raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
+    new = {names[layer]: _commit(lake, source, names[layer], change, step, end) for layer, change in changes.items()}
     group = source.name if rest is None else f"{manifest.UNFINISHED}{source.name}"
     manifest.record(lake, manifest.State(group, end, new, rest, source.contract_version))
     return done
+
+
+def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, end: int) -> int:
+    """The version at which the table holds the batch; raises SupersededError when it is not where the batch begins."""
+    for attempt in range(_ATTEMPTS):
+        delta = lake.open(table)
+        assert delta is not None
+        at = delta.transaction_version("ledger") or 0
+        if at == end:
+            return delta.version()
+        # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
+        if at != step.begin and not (step.anew and at < end):
+            break
+        try:
+            return lake.commit(delta, change, "ledger", end, replace="true" if step.anew else None)
+        except SupersededError:
+            # Housekeeping may have moved the same rows into other files; an ingestion would have moved the position.
+            now = lake.open(table)
+            if attempt == _ATTEMPTS - 1 or now is None or (now.transaction_version("ledger") or 0) != at:
+                raise
+    raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")

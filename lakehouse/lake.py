@@ -6,6 +6,7 @@ data silently (2.7 into a whole-number column is stored as 2).
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,8 @@ RECORD = (*DELIVERY, "_line")
 _RETRIES = 100
 _CHUNK = 1 << 23
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
+# A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
+PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
 _DELTA_TYPES = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
     *(pl.Boolean, pl.String, pl.Binary, pl.Date),
@@ -84,7 +87,16 @@ class Lake:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, f"{table} cannot be read") from error
+            raise unavailable(error, f"{table} cannot be read") from error
+
+    def tables(self) -> list[str]:
+        """Names of all tables there are, whoever made them."""
+        try:
+            layers = [name for name in self._folders("") if name != "objects"]
+            inside = [name for layer in layers if layer not in self._logged(layers) for name in self._folders(layer)]
+            return sorted([*self._logged(layers), *self._logged(inside)])
+        except Exception as error:
+            raise unavailable(error, "the lake cannot be listed") from error
 
     def create(
         self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None
@@ -105,6 +117,7 @@ class Lake:
                     storage_options=self._storage or None,
                     # Tried again it would be a second creation, on top of what others have made of the table by then.
                     commit_properties=CommitProperties(max_commit_retries=0),
+                    configuration=PROPERTIES,
                 )
             known = {item.name for item in existing.schema().fields}
             if missing := {name: kind for name, kind in schema.items() if name not in known}:
@@ -116,7 +129,7 @@ class Lake:
             # Another run created or widened it at the same moment.
             return self.create(table, schema, partition_by)
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, f"{table} cannot be created") from error
+            raise unavailable(error, f"{table} cannot be created") from error
         return existing
 
     def scan(
@@ -159,20 +172,22 @@ class Lake:
         except CommitFailedError as error:
             raise SupersededError(f"another run committed to {delta.table_uri} first; nothing was written") from error
         except (DeltaError, OSError) as error:
-            raise _unavailable(error, "a table cannot be written") from error
+            raise unavailable(error, "a table cannot be written") from error
         return delta.version()
 
     def changed(self, table: str, old: int | None, new: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows of version `old` that `new` no longer has, and rows of `new` that `old` did not have, whole rows each.
 
-        Reads only the data files that differ between the two, so the cost follows the change. With `old` None, or no
-        longer readable, every row of `new` counts as added: the caller starts over.
+        Reads only the data files that differ between the two, so the cost follows the change; files that were only
+        compacted after `old` count as they are afterwards. (Compacted after changes that come after `old`, they differ:
+        the result is right and costs as much as reading them.) With `old` None, or no longer readable, every row of
+        `new` counts as added: the caller starts over.
         """
         after = self.open(table, new)
         assert after is not None, f"{table} has no version {new}"
         files = set(after.file_uris())
         try:
-            before = None if old is None else self.open(table, old)
+            before = None if old is None else self.open(table, self._same_rows(table, old, new))
             kept = set(before.file_uris()) if before else set()
             gone = self._read(kept - files, after)
         except (UnavailableError, OSError):
@@ -186,6 +201,23 @@ class Lake:
             gone, on=key, how="anti", nulls_equal=True
         )
 
+    def _same_rows(self, table: str, version: int, until: int) -> int:
+        """The last version up to `until` whose rows are those of `version`: commits in between only moved them.
+
+        Read from the log itself: `DeltaTable.history` numbers the commits of an older version wrongly.
+        """
+        while version < until:
+            entry = f"{table}/_delta_log/{version + 1:020}.json"
+            try:
+                actions = [json.loads(line) for line in bytes(obstore.get(self.store, entry).bytes()).splitlines()]
+            except FileNotFoundError:
+                break
+            files = [action.get("add") or action.get("remove") or {} for action in actions]
+            if any(file.get("dataChange", bool(file)) for file in files):
+                break
+            version += 1
+        return version
+
     def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
         schema = rows(delta).collect_schema()
         # Delta writes local paths the way addresses are written, with %20 for a space.
@@ -197,26 +229,34 @@ class Lake:
         )
         return found.collect()
 
+    def _folders(self, parent: str) -> list[str]:
+        prefixes = obstore.list_with_delimiter(self.store, parent or None)["common_prefixes"]
+        return [unquote(name) for name in prefixes]
+
+    def _logged(self, folders: Iterable[str]) -> list[str]:
+        return [folder for folder in folders if f"{folder}/_delta_log" in self._folders(folder)]
+
     @cached_property
-    def _objects(self) -> ObjectStore:
+    def store(self) -> ObjectStore:
+        """Everything under the root, as files."""
         if "://" in self.root:
             # obstore takes options of the connection apart from those of the store, and in place of the environment's.
             named = {name.lower().removeprefix("aws_"): (name, value) for name, value in self._storage.items()}
             client = {short: value for short, (_, value) in named.items() if short in _CONNECTION}
             config = dict(item for short, item in named.items() if short not in client)
-            store: ObjectStore = from_url(f"{self.root}/objects", config=config, client_options=client or None)  # type: ignore[call-overload]
+            store: ObjectStore = from_url(self.root, config=config, client_options=client or None)  # type: ignore[call-overload]
             return store
-        return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
+        return LocalStore(prefix=self.root, mkdir=True)
 
     def keep(self, data: bytes, checksum: str, *, renew: bool = False) -> None:
         """Keep delivered bytes, compressed, under their checksum; bytes kept already are left alone, or renewed."""
         mode: Literal["create", "overwrite"] = "overwrite" if renew else "create"
         try:
-            obstore.put(self._objects, _key(checksum), zstandard.compress(data, 3), mode=mode)
+            obstore.put(self.store, _key(checksum), zstandard.compress(data, 3), mode=mode)
         except AlreadyExistsError:
             return
         except Exception as error:
-            raise _unavailable(error, "delivered bytes cannot be kept") from error
+            raise unavailable(error, "delivered bytes cannot be kept") from error
 
     def keep_file(self, file: Path, checksum: str, *, renew: bool = False) -> bool:
         """Keep a file's bytes like `keep`, without holding them; False when they are no longer those of `checksum`.
@@ -243,16 +283,16 @@ class Lake:
 
         try:
             if renew or not self._has(checksum):
-                obstore.put(self._objects, _key(checksum), filter(None, packed()))
+                obstore.put(self.store, _key(checksum), filter(None, packed()))
         except Exception as error:
             if changed:
                 return False
-            raise _unavailable(error, "delivered bytes cannot be kept") from error
+            raise unavailable(error, "delivered bytes cannot be kept") from error
         return True
 
     def _has(self, checksum: str) -> bool:
         try:
-            obstore.head(self._objects, _key(checksum))
+            obstore.head(self.store, _key(checksum))
         except FileNotFoundError:
             return False
         return True
@@ -268,7 +308,7 @@ class Lake:
         """
         digest, unpacker = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
         try:
-            for packed in obstore.get(self._objects, _key(checksum)).stream(min_chunk_size=1 << 20):
+            for packed in obstore.get(self.store, _key(checksum)).stream(min_chunk_size=1 << 20):
                 chunk = unpacker.decompress(bytes(packed))
                 digest.update(chunk)
                 yield chunk
@@ -277,7 +317,7 @@ class Lake:
         except (FileNotFoundError, zstandard.ZstdError):
             pass
         except BaseError as error:
-            raise _unavailable(error, "delivered bytes cannot be read") from error
+            raise unavailable(error, "delivered bytes cannot be read") from error
         raise UnavailableError(f"the kept bytes of {checksum} are gone or damaged; restore objects/ from a backup")
 
 
@@ -294,7 +334,7 @@ def rows(delta: DeltaTable) -> pl.LazyFrame:
 
 
 def _key(checksum: str) -> str:
-    return f"{checksum[:2]}/{checksum}.zst"
+    return f"objects/{checksum[:2]}/{checksum}.zst"
 
 
 def _arrow(frame: pl.DataFrame) -> "pa.Table":
@@ -352,7 +392,7 @@ def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> N
     merger.when_matched_delete().when_not_matched_insert(values, predicate="s._op = 'add'").execute()
 
 
-def _unavailable(error: Exception, what: str) -> UnavailableError:
+def unavailable(error: Exception, what: str) -> UnavailableError:
     text = str(error)
     for sign, advice in (
         ("No space left", "the disk is full: free some space and run again"),

@@ -67,6 +67,12 @@ def readable(found: Mapping[str, State]) -> dict[str, int]:
     return {table: version for state in shown for table, version in (state.versions or {}).items()}
 
 
+def made_by(lake: Lake) -> dict[str, str]:
+    """By table, the version of the contract or transforms that made what a reader reads."""
+    shown = {name: state for name, state in states(lake).items() if not name.startswith(UNFINISHED)}
+    return {table: state.code for state in shown.values() for table in state.versions or {}}
+
+
 def record(lake: Lake, state: State) -> None:
     """Make `state` the one its group is read at. Raises SupersededError when a later one is recorded already."""
     # A partition per group: groups are written at the same time without getting in each other's way.

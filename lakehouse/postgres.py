@@ -12,12 +12,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import polars as pl
 from psutil import pid_exists
 
-from lakehouse.errors import ConfigurationError, UnavailableError
+from lakehouse.errors import ConfigurationError, LakehouseError, UnavailableError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -130,6 +131,25 @@ def transaction(url: str, *, autocommit: bool = False) -> Iterator["Cursor"]:
         raise UnavailableError(
             f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
         ) from None
+
+
+def select(url: str, statement: str) -> pl.DataFrame:
+    """The rows of a statement that a person wrote, which may read and nothing else.
+
+    Raises LakehouseError with PostgreSQL's own words when it refuses the statement, UnavailableError when it cannot be
+    reached.
+    """
+    from adbc_driver_postgresql import dbapi
+
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute("set transaction read only")
+            cursor.execute(statement)
+            return cast("pl.DataFrame", pl.from_arrow(cursor.fetch_arrow_table()))
+    except dbapi.Error as error:
+        if not error.sqlstate:
+            raise UnavailableError("PostgreSQL does not answer; nothing was read") from None
+        raise LakehouseError(str(error).partition("ERROR:")[2].strip() or str(error)) from None
 
 
 def _checked(url: str) -> str:

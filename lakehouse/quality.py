@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from lakehouse.curated import Curated
+from lakehouse.curated import Curated, Through
 
 _OWNER = "team:platform"
 
@@ -78,6 +78,12 @@ REJECTIONS = Curated(
     key=("source", "_site", "_delivered", "rule"),
     inputs=("quarantine",),
     transform=rejections,
+    through=Through(
+        "quality.deliveries",
+        "behind.source = this.source and behind._site = this._site "
+        "and behind._delivered is not distinct from this._delivered and behind.quarantined + (behind.reason is not "
+        "null)::int > 0",
+    ),
 )
 
 QUALITY = (DELIVERIES, REJECTIONS)

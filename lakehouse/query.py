@@ -5,7 +5,7 @@ import polars as pl
 
 from lakehouse import manifest
 from lakehouse.errors import LakehouseError
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, rows
 
 
 def sql(lake: Lake, statement: str) -> pl.DataFrame:
@@ -21,7 +21,8 @@ def sql(lake: Lake, statement: str) -> pl.DataFrame:
         delta = lake.open(table, version)
         assert delta is not None
         view = f"{schema}__{name}"
-        connection.register(view, delta.to_pyarrow_dataset())
+        # Not as an Arrow dataset: that cannot filter by text in the files that a Delta merge has written.
+        connection.register(view, rows(delta))
         connection.execute(
             f'create schema if not exists "{schema}"; create view "{schema}"."{name}" as select * from {view}'
         )

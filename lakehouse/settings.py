@@ -33,6 +33,7 @@ class Settings(BaseModel):
     warehouse: a PostgreSQL URL; none means the embedded server.
     as_of: the lakehouse's clock, for a study that has ended; none means today.
     batch_bytes: how much delivered text one ingestion batch holds in memory at most.
+    keep_days: for how long every version of a table stays readable; at least a day, so that nobody reads a file away.
     settle_seconds: a landed file must have been left alone for this long before it is read.
     """
 
@@ -44,6 +45,7 @@ class Settings(BaseModel):
     warehouse: SecretStr | None = None
     as_of: date | None = None
     batch_bytes: int = Field(default=32 * 2**20, gt=0)
+    keep_days: int = Field(default=30, ge=1)
     settle_seconds: float = Field(default=2.0, ge=0)
 
     @cached_property

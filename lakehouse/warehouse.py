@@ -75,6 +75,16 @@ def loaded(url: str) -> dict[str, tuple[str, int]]:
         return _loaded(cursor) if row and row[0] else {}
 
 
+def pinned(url: str, tables: Sequence[Table]) -> dict[str, set[int]]:
+    """By table of the lake, the versions that PostgreSQL shows: the next load compares with them."""
+    shown = loaded(url)
+    found: dict[str, set[int]] = {}
+    for table in tables:
+        if entry := shown.get(f"{table.schema}.{table.name}"):
+            found.setdefault(table.source, set()).add(entry[1])
+    return found
+
+
 def models_started(url: str) -> datetime:
     """PostgreSQL's time, to be given to `models_finished` by whoever builds models from the loaded tables."""
     with transaction(url) as cursor:

@@ -21,6 +21,11 @@ class WarehouseResource:
         with postgres.serving(self.settings) as url:
             yield url
 
+    def pinned(self, tables: Sequence[warehouse.Table]) -> dict[str, set[int]]:
+        """By table of the lake, the versions that PostgreSQL shows."""
+        with self.url() as url:
+            return warehouse.pinned(url, tables)
+
     def publish(self, lake: Lake, tables: Sequence[warehouse.Table]) -> list[warehouse.Load]:
         """Bring PostgreSQL up to the lake's consistent state; what changed, by table."""
         with self.url() as url:

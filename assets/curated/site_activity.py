@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from lakehouse.curated import Curated
+from lakehouse.curated import Curated, Through
 
 
 class SiteActivity(dy.Schema):
@@ -53,4 +53,5 @@ SITE_ACTIVITY = Curated(
     key=("siteid", "day"),
     inputs=("account", "processed/vitals", "processed/labs", "processed/subjects"),
     transform=site_activity,
+    through=Through("quality.deliveries", "behind._site = this.siteid and behind._delivered = this.day"),
 )

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
 from assets.wiring.failures import told_apart
+from lakehouse.code import fingerprint
 from lakehouse.curate import GROUP, code_version, curate, ordered
 from lakehouse.curated import Curated
 from lakehouse.source import Source
@@ -65,6 +66,7 @@ def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: time
                     "dagster/row_count": result.rows,
                     "dagster/column_lineage": curated_lineage(table, tables),
                     "table_version": result.version,
+                    "contract_version": fingerprint([table.contract.__module__]),
                     "code_version": version,
                     "changed": result.changed,
                     "rows_by_site": bars("site", result.summary),

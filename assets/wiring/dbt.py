@@ -50,8 +50,15 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         with warehouse.url() as url:
             started = models_started(url)
+            # A model is built whole: its version is when, out of the tables as they were loaded by then.
+            made = {
+                "table_version": started.isoformat(),
+                "contract_version": dbt.fingerprint,
+                "code_version": dbt.fingerprint,
+            }
             build = dbt.cli(url).cli(_BUILD, context=context, target_path=dbt.target)
-            yield from build.stream().fetch_row_counts().fetch_column_metadata()
+            for event in build.stream().fetch_row_counts().fetch_column_metadata():
+                yield event.with_metadata({**event.metadata, **made}) if isinstance(event, dg.Output) else event
             models_finished(url, dbt.fingerprint, started)
 
     return _dbt_build

@@ -124,6 +124,7 @@ def _report(
         newest: dict[str, object] = {
             "table_version": versions[table],
             "contract_version": source.contract_version,
+            "code_version": source.contract_version,
             "run_files": totals["files"],
             "run_records": totals["records"],
             "files_by_site": bars("site", dict(deliveries.group_by("_site").len().sort("_site").iter_rows())),

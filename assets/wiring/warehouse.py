@@ -7,6 +7,8 @@ import dagster as dg
 
 from assets.wiring.describe import contract_schema, published_lineage
 from assets.wiring.failures import told_apart
+from lakehouse import manifest
+from lakehouse.code import fingerprint
 from lakehouse.warehouse import Table
 from resources.lake import LakeResource
 from resources.warehouse import WarehouseResource
@@ -27,6 +29,7 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
             group_name=table.schema,
             kinds={"postgres"},
             owners=["team:platform"],
+            code_version=fingerprint([table.contract.__module__]),
             metadata={
                 "dagster/column_schema": contract_schema(table.contract),
                 "dagster/table_name": f"{table.schema}.{table.name}",
@@ -46,6 +49,7 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with told_apart(context):
             loads = warehouse.publish(lake.lake, tables)
+            made_by = manifest.made_by(lake.lake)
         done = {load.table.source: load for load in loads}
         inserted, deleted = (sum(getattr(load, what) for load in loads) for what in ("inserted", "deleted"))
         context.log.info(f"PostgreSQL: {inserted:,} rows put in, {deleted:,} taken out")
@@ -62,6 +66,8 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
                     "inserted": load.inserted,
                     "deleted": load.deleted,
                     "table_version": load.version,
+                    "contract_version": fingerprint([table.contract.__module__]),
+                    "code_version": made_by[table.source],
                 },
             )
             yield dg.AssetCheckResult(

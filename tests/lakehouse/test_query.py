@@ -27,6 +27,14 @@ def test_tables_are_named_as_in_the_lake(full: House) -> None:
     assert sql(full.lake, joined).item() == 3
 
 
+def test_rows_are_found_by_text_after_a_correction(full: House) -> None:
+    """A merge writes text in a way of its own."""
+    full.land("A/thermometer_2020-01-01.csv", "a,1,1.5\nb,,3\n")
+    full.run()
+    found = sql(full.lake, "select celsius from processed.thermometer where sensor = 'b' and _site in ('A', 'B')")
+    assert found.rows() == [(3.0,)]
+
+
 def test_what_is_not_in_the_manifest_yet_is_not_read(full: House) -> None:
     delta = full.lake.open("processed/thermometer")
     assert delta

@@ -1,0 +1,146 @@
+"""From a row to the line it came from: file, checksum, line number and the line's text, out of the bytes as received.
+
+A row that carries `_file`, `_checksum` and `_line` is followed directly. A row made of many (counts of a site, say)
+has no line of its own; where its maker has declared what it is made of, those rows are followed instead. Anything else
+is told plainly. Nothing is written: neither to the lake nor to PostgreSQL.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from lakehouse import manifest, postgres, query
+from lakehouse.curated import Through
+from lakehouse.errors import LakehouseError
+from lakehouse.lake import Lake
+from lakehouse.records import Delivery, parse
+
+ORIGIN = ("_file", "_line", "_checksum", "_received_at")
+_IN_POSTGRES = """
+select table_schema || '.' || table_name as name, column_name from information_schema.columns
+where table_schema !~ '^(pg_|information_schema|dagster)' order by 1, ordinal_position"""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where some rows came from.
+
+    rows: for each, the columns its condition names, then `ORIGIN` and `_text`, the line as delivered; of a whole file
+        `_line` and `_text` are null. through: the table whose rows are followed, for rows that are made of many.
+    version, code: the version of the lake's table, and of the contract or transforms that made it, where known.
+    """
+
+    table: str
+    rows: pl.DataFrame
+    through: str | None = None
+    version: int | None = None
+    code: str | None = None
+
+
+def declared(dbt_project: Path) -> dict[str, Through]:
+    """What dbt models say of themselves in `config.meta.trace`: the table their rows are made of, and which rows."""
+    found = {}
+    for file in sorted(dbt_project.glob("models/*/*.yml")):
+        for model in (yaml.safe_load(file.read_text()) or {}).get("models", []):
+            if told := model.get("config", {}).get("meta", {}).get("trace"):
+                found[f"{file.parent.name}.{model['name']}"] = Through(told["table"], told["on"])
+    return found
+
+
+def trace(
+    lake: Lake,
+    warehouse: Callable[[], AbstractContextManager[str]],
+    table: str,
+    where: str,
+    limit: int,
+    through: Mapping[str, Through],
+) -> Trace:
+    """Where the rows of `table` that meet `where` came from, at most `limit` of them.
+
+    table: of the lake (`processed.vitals`, also written `processed/vitals`) or of PostgreSQL (`marts.dim_subject`).
+    where: SQL, DuckDB's for the lake. warehouse: opens PostgreSQL, called only for its tables. through: by table, what
+        rows are made of. Raises LakehouseError when there is no such table, when the condition cannot be run (with the
+        database's own words), and for a table nothing leads back from; UnavailableError when kept bytes are damaged.
+    """
+    name = table.replace("/", ".")
+    versions = {item.replace("/", "."): version for item, version in manifest.versions(lake).items()}
+    layer = name.partition(".")[0]
+    if name in versions:
+        columns = query.sql(lake, f"select * from {_quoted(name)} limit 0").columns
+        found = _rows(lambda sql: query.sql(lake, sql), name, columns, where, limit, through)
+        code = manifest.made_by(lake)[name.replace(".", "/", 1)]
+        return Trace(name, _followed(lake, found, where), _through(name, columns, through), versions[name], code)
+    if layer in {item.partition(".")[0] for item in versions}:
+        raise LakehouseError(f"there is no table {name}; in the lake there are {', '.join(sorted(versions))}")
+    with warehouse() as url:
+        there: dict[str, list[str]] = {}
+        for relation, column in postgres.select(url, _IN_POSTGRES).iter_rows():
+            there.setdefault(relation, []).append(column)
+        if name not in there:
+            known = [*sorted(versions), *sorted(there)]
+            raise LakehouseError(f"there is no table {name}; there are {', '.join(known) or 'none yet: lakehouse run'}")
+        found = _rows(lambda sql: postgres.select(url, sql), name, there[name], where, limit, through)
+    return Trace(name, _followed(lake, found, where), _through(name, there[name], through))
+
+
+def _through(name: str, columns: list[str], through: Mapping[str, Through]) -> str | None:
+    return None if "_file" in columns else through[name].table
+
+
+def _rows(
+    run: Callable[[str], pl.DataFrame],
+    name: str,
+    columns: list[str],
+    where: str,
+    limit: int,
+    through: Mapping[str, Through],
+) -> pl.DataFrame:
+    """The rows to follow: the ones asked for, or those they are made of."""
+    # On lines of its own, so that a comment in the condition ends where it should.
+    chosen = f"select * from {_quoted(name)} where (\n{where}\n)"
+    if "_file" in columns:
+        return run(f"{chosen} limit {limit}")
+    if name not in through:
+        raise LakehouseError(
+            f"a row of {name} is made of many and keeps no file and line, and nothing says of which; trace a table it "
+            f"is made from instead ({', '.join(sorted(through))} say of which rows theirs are made)"
+        )
+    made_of = through[name]
+    behind = f"select * from {_quoted(made_of.table)} as behind"
+    return run(f"with this as ({chosen}) {behind} where exists (select 1 from this where {made_of.on}) limit {limit}")
+
+
+def _quoted(name: str) -> str:
+    return ".".join(f'"{part}"' for part in name.replace('"', '""').split(".", 1))
+
+
+def _followed(lake: Lake, found: pl.DataFrame, where: str) -> pl.DataFrame:
+    """The rows' own columns that the condition names, their origin, and the lines' texts."""
+    if "_line" not in found.columns:
+        found = found.with_columns(_line=pl.lit(None, pl.Int64))
+    texts = {checksum: _lines(lake, checksum) for checksum in found["_checksum"].unique()}
+    text = [
+        texts[checksum].get(line) for checksum, line in found.select("_checksum", pl.col("_line").fill_null(0)).rows()
+    ]
+    named = [
+        name
+        for name in found.columns
+        if name not in ORIGIN and re.search(rf"\b{re.escape(name)}\b", where, re.IGNORECASE)
+    ]
+    return found.select(*(name for name in named if name != "_text"), *ORIGIN).with_columns(
+        _text=pl.Series(text, dtype=pl.String)
+    )
+
+
+def _lines(lake: Lake, checksum: str) -> dict[int, str]:
+    """Text of every record of some kept bytes, by the line it starts on, told apart as when they were first read."""
+    delivery = Delivery(
+        dict.fromkeys(("_file", "_checksum", "_delivered", "_site", "_received_at")), lake.kept(checksum)
+    )
+    records = parse([delivery], (), ()).rows
+    return dict(records.select("_line", "_text").iter_rows())
