@@ -11,16 +11,16 @@ from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 from rich.markup import escape
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
-from lakehouse import ledger, manifest, postgres, query, standing
+from lakehouse import cli_review, ledger, postgres, query, standing
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
+from lakehouse.options import FormatOption, SourceOption
 from lakehouse.settings import PROJECT, Settings, export, inherited
 from lakehouse.show import Format, err, out, progress, rows
 from resources import instance
@@ -31,14 +31,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_review.app, name="quarantine")
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 
 
-SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
 _DAY = ["%Y-%m-%d"]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
 
 
 @app.command()
@@ -165,36 +164,6 @@ def sql(
 ) -> None:
     """Query the lake's tables with SQL (DuckDB's), at one consistent state."""
     rows(query.sql(Lake(Settings.load().lake_uri), statement), format_)
-
-
-@app.command()
-def quarantine(
-    source: SourceOption = None,
-    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
-    format_: FormatOption = Format.table,
-) -> None:
-    """List rejected lines with their reasons. A line 0 stands for a whole file."""
-    lake = Lake(Settings.load().lake_uri)
-    versions = manifest.versions(lake)
-    chosen = [catalog.source(source)] if source else catalog.sources()
-    frames = [
-        lake.scan(table, versions[table]).select(
-            pl.lit(item.name).alias("source"),
-            "_site",
-            "_file",
-            "_line",
-            pl.col("reasons").list.join(" "),
-            "explanation",
-            "_text",
-        )
-        for item in chosen
-        if (table := f"quarantine/{item.name}") in versions
-    ]
-    if not frames:
-        out.print("Nothing was ingested yet: lakehouse run")
-        return
-    found = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
-    rows(found.sort("source", "_file", "_line").collect(), format_)
 
 
 @app.command("warehouse-url")

@@ -37,6 +37,7 @@ class Source:
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
     first_day: deliveries dated before are refused: a mistyped year, not data.
     late_after: a site silent for longer, by the lakehouse's clock, is late.
+    quarantine_limit: a rejected line that is open for longer after its delivery day fails a check.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
     """
 
@@ -51,6 +52,7 @@ class Source:
     path: str = "{site}/{name}_{day}.csv"
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
+    quarantine_limit: timedelta = timedelta(days=14)
     publish: bool = True
 
     def __post_init__(self) -> None:

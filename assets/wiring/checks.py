@@ -1,5 +1,6 @@
-"""Checks on what has not arrived. Dagster's freshness policies look at the last run; these look at the data, by the
-lakehouse's one clock: how old is each source's newest delivery day, and which sites have fallen silent."""
+"""Checks on all that is there, not on what a run did; time alone can fail some. Dagster's freshness policies look at the
+last run; these look at the data, by the lakehouse's one clock: how old is each source's newest delivery day, which sites
+have fallen silent, and for how long rejected lines have been waiting."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -7,26 +8,29 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
+from assets.wiring.describe import bars
 from assets.wiring.ingest import keys
-from lakehouse import account, manifest
+from lakehouse import account, manifest, quarantine
 from lakehouse.clock import Clock
 from lakehouse.lake import Lake
 from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
+# By the layer of the asset and the name of the check.
 _NAMES = {
-    "newest_day": "The newest delivery day is not older than the source allows.",
-    "late_sites": "No site has been silent for longer than the source allows.",
+    ("processed", "newest_day"): "The newest delivery day is not older than the source allows.",
+    ("processed", "late_sites"): "No site has been silent for longer than the source allows.",
+    ("quarantine", "overdue"): "Nothing has been waiting in quarantine for longer than the source allows.",
 }
 
 
 def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
-    """Both checks for every source, in one step."""
+    """Every check for every source, in one step."""
     specs = [
-        dg.AssetCheckSpec(name, asset=keys(source)["processed"], description=words)
+        dg.AssetCheckSpec(name, asset=keys(source)[layer], description=words)
         for source in sources
-        for name, words in _NAMES.items()
+        for (layer, name), words in _NAMES.items()
     ]
 
     @dg.multi_asset_check(name="arrivals", specs=specs, can_subset=True)
@@ -35,8 +39,13 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         asked = context.selected_asset_check_keys
         for source in sources:
-            for result in arrivals(lake.lake, source, landing.clock):
-                if dg.AssetCheckKey(keys(source)["processed"], str(result.check_name)) in asked:
+            results = [
+                *arrivals(lake.lake, source, landing.clock),
+                overdue(lake.lake, source, landing.clock),
+            ]
+            for result in results:
+                assert result.asset_key
+                if dg.AssetCheckKey(result.asset_key, str(result.check_name)) in asked:
                     yield result
 
     return _arrivals
@@ -74,4 +83,24 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
         passed=ended or not silent,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**facts, "silent_sites": ", ".join(silent) or "none", "sites": last.height},
+    )
+
+
+def overdue(lake: Lake, source: Source, clock: Clock) -> dg.AssetCheckResult:
+    """Whether a rejected line has been open for longer than the source allows. Tells reasons and counts, no lines."""
+    late = quarantine.overdue(lake, source, clock.today)
+    limit = source.quarantine_limit.days
+    return dg.AssetCheckResult(
+        asset_key=keys(source)["quarantine"],
+        check_name="overdue",
+        passed=late.is_empty(),
+        description=f"{late.height} reasons have been open for more than {limit} days: "
+        f"lakehouse quarantine --source {source.name} --by reason",
+        metadata={
+            "today": clock.today.isoformat(),
+            "allowed_days": limit,
+            "oldest_day": str(late["oldest"].min()),
+            "lines_by_reason": bars("reason", dict(late.select("reason", "lines").iter_rows())),
+            "files_by_reason": bars("reason", dict(late.select("reason", "files").iter_rows())),
+        },
     )

@@ -32,8 +32,8 @@ CHECKS = {
     "processed/vitals": ["account", "corrections", "newest_day", "late_sites"],
     "processed/labs": ["account", "corrections", "newest_day", "late_sites"],
     "processed/subjects": ["account", "corrections", "newest_day", "late_sites"],
-    "quarantine/vitals": ["empty"],
-    "quarantine/subjects": ["empty"],
+    "quarantine/vitals": ["empty", "overdue"],
+    "quarantine/subjects": ["empty", "overdue"],
     "curated/vital_signs": ["enrolled"],
     "curated/lab_results": ["enrolled"],
     "lake/vital_signs": ["complete"],
@@ -72,8 +72,8 @@ def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_
 def test_checks_show_what_holds_and_what_does_not(trial):
     for source in ("vitals", "labs", "subjects"):
         assert checks(trial, f"processed/{source}") == dict.fromkeys(CHECKS[f"processed/{source}"], True)
-    assert checks(trial, "quarantine/vitals") == {"empty": False}
-    assert checks(trial, "quarantine/subjects") == {"empty": True}
+    assert checks(trial, "quarantine/vitals") == {"empty": False, "overdue": False}
+    assert checks(trial, "quarantine/subjects") == {"empty": True, "overdue": True}
     assert checks(trial, "lake/vital_signs") == {"complete": True}
     assert checks(trial, "marts/dim_subject") == {"unique_dim_subject_usubjid": True}
 

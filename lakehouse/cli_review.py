@@ -1,0 +1,75 @@
+"""The commands of whoever reviews what arrived: what waits in quarantine, for whom, and what became of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from assets import catalog
+from lakehouse import quarantine
+from lakehouse.lake import Lake
+from lakehouse.options import FormatOption, SourceOption
+from lakehouse.quarantine import By
+from lakehouse.settings import Settings
+from lakehouse.show import Format, out, rows
+from lakehouse.source import Source
+
+app = typer.Typer(rich_markup_mode="markdown")
+
+
+@app.callback(invoke_without_command=True)
+def waiting(
+    context: typer.Context,
+    source: SourceOption = None,
+    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
+    by: Annotated[By | None, typer.Option(help="Count the lines instead of listing them.")] = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="List what a later delivery mended, and which one.")
+    ] = False,
+    format_: FormatOption = Format.table,
+) -> None:
+    """List rejected lines with their reasons. A line 0 stands for a whole file."""
+    if context.invoked_subcommand:
+        return
+    settings = Settings.load()
+    lake = Lake(settings.lake_uri)
+    if resolved:
+        if by:
+            raise typer.BadParameter("--resolved lists lines; it does not go with --by")
+        mended = pl.concat([quarantine.resolved(lake, item, settings.batch_bytes) for item in _chosen(source)])
+        rows(mended if site is None else mended.filter(pl.col("site") == site), format_)
+        return
+    found = quarantine.waiting(lake, _chosen(source), site)
+    if by:
+        rows(quarantine.grouped(found, by), format_)
+        return
+    reasons = pl.col("reasons").list.join(" ")
+    columns = ["source", "_site", "_file", "_line", reasons, "explanation", "_text"]
+    rows(found.select(columns).sort("source", "_file", "_line").collect(), format_)
+
+
+@app.command()
+def export(
+    site: Annotated[str, typer.Option(help="The site whose files to write.")],
+    to: Annotated[Path, typer.Option(help="Folder to write them into.")],
+    source: SourceOption = None,
+) -> None:
+    """Write each file of a site that has rejected lines, complete, with the reasons in a first column `_reasons`.
+
+    The site mends the lines in place and sends the file back under the same name: it takes the place of the first. The
+    column may stay.
+    """
+    settings = Settings.load()
+    if to.resolve().is_relative_to(settings.landing.resolve()):
+        raise typer.BadParameter("--to is in the landing folder; what is written there counts as delivered")
+    lake = Lake(settings.lake_uri)
+    written = quarantine.export(lake, _chosen(source), site, to)
+    if written.is_empty():
+        out.print(f"Nothing of site {site} waits in quarantine.")
+        return
+    rows(written.sort("file"), title=f"Written to {to}")
+
+
+def _chosen(source: str | None) -> list[Source]:
+    return [catalog.source(source)] if source else list(catalog.sources())

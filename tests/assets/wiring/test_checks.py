@@ -1,0 +1,49 @@
+"""The checks that time alone can fail, as Dagster records them."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from house import House
+
+from assets.wiring import checks
+from lakehouse.settings import Settings
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+
+@pytest.fixture
+def judged(house: House, tmp_path: Path) -> Callable[[date | None], dict[str, dg.AssetCheckEvaluation]]:
+    """Runs every check by a clock of its own; the evaluations by `layer/check`."""
+
+    def run(today: date | None) -> dict[str, dg.AssetCheckEvaluation]:
+        settings = Settings(home=tmp_path, lake=house.lake.root, landing=house.landing, as_of=today)
+        job = dg.define_asset_job("look", selection=dg.AssetSelection.all_asset_checks())
+        defined = dg.Definitions(
+            asset_checks=[checks.build([house.source])],
+            jobs=[job],
+            resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
+        )
+        result = defined.resolve_job_def("look").execute_in_process(instance=dg.DagsterInstance.ephemeral())
+        assert result.success
+        return {f"{item.asset_key.path[0]}/{item.check_name}": item for item in result.get_asset_check_evaluations()}
+
+    return run
+
+
+def test_a_line_that_waits_too_long_in_quarantine_fails_a_check_that_names_reasons_and_counts(house, judged) -> None:
+    house.land("A/thermometer_2020-01-01.csv", "a,1,secret\nb,1,1\n")
+    house.run()
+    assert judged(date(2020, 1, 15))["quarantine/overdue"].passed
+    late = judged(date(2020, 1, 16))["quarantine/overdue"]
+    assert not late.passed
+    assert late.severity == dg.AssetCheckSeverity.ERROR
+    assert not late.blocking
+    assert "temperature_is_a_number | 1" in late.metadata["lines_by_reason"].value
+    assert late.metadata["oldest_day"].value == "2020-01-01"
+    assert "secret" not in repr(late)
+    house.land("A/thermometer_2020-01-01.csv", "a,1,2\nb,1,1\n")
+    house.run()
+    assert judged(date(2020, 1, 16))["quarantine/overdue"].passed
