@@ -32,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_review.app, name="quarantine")
+app.command()(cli_review.drift)
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)

@@ -8,6 +8,7 @@ import typer
 
 from assets import catalog
 from lakehouse import quarantine
+from lakehouse.drift import unknown_columns
 from lakehouse.lake import Lake
 from lakehouse.options import FormatOption, SourceOption
 from lakehouse.quarantine import By
@@ -69,6 +70,15 @@ def export(
         out.print(f"Nothing of site {site} waits in quarantine.")
         return
     rows(written.sort("file"), title=f"Written to {to}")
+
+
+def drift(source: SourceOption = None, format_: FormatOption = Format.table) -> None:
+    """List the columns that sites deliver and the sources do not know: since when, from whom, and what they look like.
+
+    They are kept in raw. A column that is added to its source is filled in for all that came before with the next run.
+    """
+    found = unknown_columns(Lake(Settings.load().lake_uri), _chosen(source))
+    rows(found.with_columns(pl.col("filled", "share").round(3)), format_)
 
 
 def _chosen(source: str | None) -> list[Source]:

@@ -1,6 +1,7 @@
-"""Checks on all that is there, not on what a run did; time alone can fail some. Dagster's freshness policies look at the
-last run; these look at the data, by the lakehouse's one clock: how old is each source's newest delivery day, which sites
-have fallen silent, and for how long rejected lines have been waiting."""
+"""Checks on all that is there, whatever a run did; time alone can fail some. Dagster's freshness policies look at
+the last run; these look at the data, by the lakehouse's one clock: how old is each source's newest delivery day, which
+sites have fallen silent, for how long rejected lines have been waiting, and which columns nobody asked for.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -8,10 +9,11 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from assets.wiring.describe import bars
+from assets.wiring.describe import bars, plain_schema
 from assets.wiring.ingest import keys
 from lakehouse import account, manifest, quarantine
 from lakehouse.clock import Clock
+from lakehouse.drift import SCHEMA, unknown_columns
 from lakehouse.lake import Lake
 from lakehouse.source import Source
 from resources.lake import LakeResource
@@ -19,10 +21,14 @@ from resources.landing import LandingResource
 
 # By the layer of the asset and the name of the check.
 _NAMES = {
+    ("raw", "drift"): "Nothing but the columns that the source knows is delivered.",
     ("processed", "newest_day"): "The newest delivery day is not older than the source allows.",
     ("processed", "late_sites"): "No site has been silent for longer than the source allows.",
     ("quarantine", "overdue"): "Nothing has been waiting in quarantine for longer than the source allows.",
 }
+# A file with a thousand columns is a mistake that the first of them tell.
+_SHOWN = 50
+_DRIFT = plain_schema({name: kind for name, kind in SCHEMA.items() if name != "source"})
 
 
 def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
@@ -40,6 +46,7 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
         asked = context.selected_asset_check_keys
         for source in sources:
             results = [
+                drift(lake.lake, source),
                 *arrivals(lake.lake, source, landing.clock),
                 overdue(lake.lake, source, landing.clock),
             ]
@@ -83,6 +90,23 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
         passed=ended or not silent,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**facts, "silent_sites": ", ".join(silent) or "none", "sites": last.height},
+    )
+
+
+def drift(lake: Lake, source: Source) -> dg.AssetCheckResult:
+    """Whether columns arrive that the source does not know. Tells their names, where they came first and how full."""
+    found = unknown_columns(lake, [source]).drop("source")
+    shown = found.head(_SHOWN).with_columns(pl.col("first_day").cast(pl.String), pl.col("filled", "share").round(3))
+    return dg.AssetCheckResult(
+        asset_key=keys(source)["raw"],
+        check_name="drift",
+        passed=found.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{found.height} unknown columns are kept in raw: lakehouse drift --source {source.name}",
+        metadata={
+            "columns": found.height,
+            "unknown": dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dicts()], _DRIFT),
+        },
     )
 
 

@@ -130,7 +130,8 @@ def _report(
             newest["dagster/column_lineage"] = source_lineage(source)
         if layer != "raw":
             newest["rejected_by_rule"] = bars("rule", counts)
-        report_days(context, asset_key, days, newest, source.contract_version)
+        beside = [] if layer == "raw" else [keys(source)["raw"]]
+        report_days(context, asset_key, days, newest, source.contract_version, beside)
 
 
 def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:

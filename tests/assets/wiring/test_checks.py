@@ -47,3 +47,27 @@ def test_a_line_that_waits_too_long_in_quarantine_fails_a_check_that_names_reaso
     house.land("A/thermometer_2020-01-01.csv", "a,1,2\nb,1,1\n")
     house.run()
     assert judged(date(2020, 1, 16))["quarantine/overdue"].passed
+
+
+def test_a_column_nobody_asked_for_warns_and_is_named(house, judged) -> None:
+    house.land("A/thermometer_2020-01-01.csv", "a,1,2\n")
+    house.run()
+    assert judged(None)["raw/drift"].passed
+    house.land("A/thermometer_2020-01-02.csv", "a,2,2,secret\n", header="SENSOR,HOUR,CELSIUS,HUMIDITY\n")
+    house.run()
+    warned = judged(None)["raw/drift"]
+    assert not warned.passed
+    assert warned.severity == dg.AssetCheckSeverity.WARN
+    [told] = [record.data for record in warned.metadata["unknown"].records]
+    assert told == {
+        "column": "HUMIDITY",
+        "first_day": "2020-01-02",
+        "first_file": "A/thermometer_2020-01-02.csv",
+        "sites": "A",
+        "files": 1,
+        "records": 1,
+        "filled": 1.0,
+        "type": "text",
+        "share": 1.0,
+    }
+    assert "secret" not in repr(warned)
