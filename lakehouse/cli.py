@@ -17,6 +17,7 @@ from rich.markup import escape
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import cli_review, ledger, postgres, query, standing
+from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
@@ -207,7 +208,9 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
     asked = None if days is None else {date.fromordinal(n) for n in range(days[0].toordinal(), days[1].toordinal() + 1)}
     with postgres.serving(settings) as url:
         found = listing(settings.landing, catalog.sources())
-        work = standing.due(lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, asked)
+        work = standing.due(
+            lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, Clock(settings.as_of), asked
+        )
         if not work.any:
             out.print("Everything is up to date.")
             return

@@ -1,8 +1,9 @@
-"""The tables every lakehouse has about itself: what was delivered, and what was rejected by which rule."""
+"""The tables every lakehouse has about itself: what was delivered, what is due, and what was rejected by which rule."""
 
 import dataframely as dy
 import polars as pl
 
+from lakehouse.arrivals import arrivals
 from lakehouse.curated import Curated
 
 _OWNER = "team:platform"
@@ -31,6 +32,23 @@ class Delivery(dy.Schema):
         description="in effect, replaced (its path was delivered again) or rejected (nothing usable in it)."
     )
     reason = dy.String(nullable=True, description="Why the whole file was refused, in words for the site.")
+
+
+class Arrival(dy.Schema):
+    """When each site last delivered each source, and by when more is due. Compare the days with today, or with `as_of`
+    where that is set."""
+
+    source = dy.String(description="Name of the source.")
+    site = dy.String(alias="_site", description="Delivering site.")
+    first_day = dy.Date(description="First delivery day.")
+    last_day = dy.Date(description="Last delivery day.")
+    delivery_days = dy.Int64(description="Days with a delivery.")
+    cadence_days = dy.Int64(
+        description="Days between deliveries, as the source declares them or else the median of the site's own gaps."
+    )
+    expected_by = dy.Date(description="Day after which the site is late.")
+    silent_after = dy.Date(description="Day after which the site is silent.")
+    as_of = dy.Date(nullable=True, description="Day this lakehouse's clock was set to; null while it runs.")
 
 
 class Rejection(dy.Schema):
@@ -80,4 +98,15 @@ REJECTIONS = Curated(
     transform=rejections,
 )
 
-QUALITY = (DELIVERIES, REJECTIONS)
+ARRIVALS = Curated(
+    name="arrivals",
+    layer="quality",
+    description="When each site last delivered each source, and by when more is due.",
+    owner=_OWNER,
+    contract=Arrival,
+    key=("source", "_site"),
+    inputs=("account", "expectations"),
+    transform=arrivals,
+)
+
+QUALITY = (DELIVERIES, REJECTIONS, ARRIVALS)

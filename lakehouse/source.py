@@ -36,7 +36,8 @@ class Source:
     columns: header names that must be there. optional: names that may be; absent, they are null.
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
     first_day: deliveries dated before are refused: a mistyped year, not data.
-    late_after: a site silent for longer, by the lakehouse's clock, is late.
+    late_after: a site silent for longer, by the lakehouse's clock, may be late; no site is before.
+    cadence: how often a site is expected to deliver; None learns it from each site's past delivery days.
     quarantine_limit: a rejected line that is open for longer after its delivery day fails a check.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
     """
@@ -52,6 +53,7 @@ class Source:
     path: str = "{site}/{name}_{day}.csv"
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
+    cadence: timedelta | None = None
     quarantine_limit: timedelta = timedelta(days=14)
     publish: bool = True
 
@@ -74,6 +76,11 @@ class Source:
             raise SourceError(
                 f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns"
             )
+        for name in ("late_after", "cadence", "quarantine_limit"):
+            if (limit := getattr(self, name)) is not None and limit < timedelta(days=1):
+                raise SourceError(
+                    f"source {self.name}: {name} is {limit}; deliveries are dated by the day, so at least one"
+                )
         fields = [field for field in re.findall(r"\{\w*\}", self.path) if field != "{name}"]
         if sorted(fields) != ["{day}", "{site}"]:
             raise SourceError(

@@ -12,6 +12,7 @@ import polars as pl
 from assets.wiring.describe import bars, plain_schema
 from assets.wiring.ingest import keys
 from lakehouse import account, manifest, quarantine
+from lakehouse import arrivals as expected
 from lakehouse.clock import Clock
 from lakehouse.drift import SCHEMA, unknown_columns
 from lakehouse.lake import Lake
@@ -23,11 +24,12 @@ from resources.landing import LandingResource
 _NAMES = {
     ("raw", "drift"): "Nothing but the columns that the source knows is delivered.",
     ("processed", "newest_day"): "The newest delivery day is not older than the source allows.",
-    ("processed", "late_sites"): "No site has been silent for longer than the source allows.",
+    ("processed", "late_sites"): "Every site has delivered within twice its usual gap, or the time the source allows.",
     ("quarantine", "overdue"): "Nothing has been waiting in quarantine for longer than the source allows.",
 }
 # A file with a thousand columns is a mistake that the first of them tell.
 _SHOWN = 50
+_ARRIVAL = ("_site", "last_day", "days_since_last", "cadence_days", "expected_by", "status")
 _DRIFT = plain_schema({name: kind for name, kind in SCHEMA.items() if name != "source"})
 
 
@@ -64,10 +66,11 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
     A study that has ended (its clock is set) expects nothing more: it shows who delivered last, and does not alarm.
     """
     deliveries = account.deliveries(lake, [source.name], manifest.versions(lake))
-    last = deliveries.group_by("_site").agg(pl.col("_delivered").max()).drop_nulls().sort("_site").collect()
-    newest: date | None = None if last.is_empty() else max(last["_delivered"])
-    oldest_allowed = clock.today - source.late_after
-    silent = last.filter(pl.col("_delivered") < oldest_allowed)["_site"].to_list()
+    due = expected.arrivals(deliveries, expected.expectations([source], clock).lazy())
+    sites = expected.judged(due, clock.today).sort("_site").collect()
+    newest: date | None = None if sites.is_empty() else max(sites["last_day"])
+    waited_for = sites.filter(pl.col("status") != "on time").sort("expected_by", "_site")
+    named = {status: waited_for.filter(status=status)["_site"].sort().to_list() for status in ("late", "silent")}
     ended = clock.as_of is not None
     age = None if newest is None else (clock.today - newest).days
     facts = {
@@ -87,9 +90,17 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
     yield dg.AssetCheckResult(
         asset_key=key,
         check_name="late_sites",
-        passed=ended or not silent,
+        passed=ended or waited_for.is_empty(),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={**facts, "silent_sites": ", ".join(silent) or "none", "sites": last.height},
+        metadata={
+            **facts,
+            **{f"{status}_sites": ", ".join(names) or "none" for status, names in named.items()},
+            "sites": sites.height,
+            "waited_for": dg.MetadataValue.table(
+                [dg.TableRecord({name: str(row[name]) for name in _ARRIVAL}) for row in waited_for.to_dicts()],
+                dg.TableSchema([dg.TableColumn(name) for name in _ARRIVAL]),
+            ),
+        },
     )
 
 

@@ -8,6 +8,7 @@ import dataframely as dy
 import polars as pl
 
 from lakehouse import lineage
+from lakehouse.arrivals import EXPECTATIONS
 from lakehouse.curated import Curated
 from lakehouse.evaluate import QUARANTINE, processed_schema
 from lakehouse.ingest import schemas
@@ -56,7 +57,10 @@ def published_lineage(table: str, contract: type[dy.Schema]) -> dg.TableColumnLi
 
 def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> dict[str, dict[str, pl.DataType]]:
     """Schema of everything a curated table may be made from, by the name it is asked for."""
-    tables: dict[str, dict[str, pl.DataType]] = {"quarantine": {**QUARANTINE, "source": pl.String()}}
+    tables: dict[str, dict[str, pl.DataType]] = {
+        "quarantine": {**QUARANTINE, "source": pl.String()},
+        "expectations": EXPECTATIONS,
+    }
     for source in sources:
         tables[f"processed/{source.name}"] = processed_schema(source)
         tables["account"] = schemas(source)["account"]

@@ -1,7 +1,7 @@
 """The checks that time alone can fail, as Dagster records them."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +9,7 @@ import pytest
 from house import House
 
 from assets.wiring import checks
+from lakehouse.clock import Clock
 from lakehouse.settings import Settings
 from resources.lake import LakeResource
 from resources.landing import LandingResource
@@ -71,3 +72,30 @@ def test_a_column_nobody_asked_for_warns_and_is_named(house, judged) -> None:
         "share": 1.0,
     }
     assert "secret" not in repr(warned)
+
+
+def test_a_site_that_breaks_its_own_rhythm_is_late_while_the_study_runs(house, monkeypatch) -> None:
+    for number, site in ((3, "often"), (30, "seldom")):
+        for nth in range(5):
+            day = date(2020, 6, 1) - timedelta(days=number * nth)
+            house.land(f"{site}/thermometer_{day}.csv", f"{site}{nth},1,1\n")
+    house.run()
+
+    def late(today: date, clock: Clock) -> dg.AssetCheckResult:
+        monkeypatch.setattr(Clock, "today", today)
+        newest, late = checks.arrivals(house.lake, house.source, clock)
+        assert (newest.check_name, late.check_name) == ("newest_day", "late_sites")
+        return late
+
+    running = Clock()
+    assert late(date(2020, 6, 8), running).passed
+    told = late(date(2020, 6, 9), running)
+    assert not told.passed
+    assert (told.metadata["late_sites"].value, told.metadata["silent_sites"].value) == ("often", "none")
+    told = late(date(2020, 8, 1), running)
+    assert (told.metadata["late_sites"].value, told.metadata["silent_sites"].value) == ("seldom", "often")
+    assert [row.data["expected_by"] for row in told.metadata["waited_for"].records] == ["2020-06-08", "2020-07-31"]
+    # A study that has ended waits for nobody, and still shows who was last.
+    ended = late(date(2020, 8, 1), Clock(date(2020, 8, 1)))
+    assert ended.passed
+    assert ended.metadata["silent_sites"].value == "often"

@@ -10,6 +10,7 @@ import pytest
 from assets import catalog
 from assets.pilot.defects import DEFECTS
 from lakehouse import standing
+from lakehouse.clock import Clock
 from lakehouse.definitions import build
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT
@@ -29,6 +30,7 @@ def checks(trial, name: str) -> dict[str, bool]:
 
 
 CHECKS = {
+    "raw/vitals": ["drift"],
     "processed/vitals": ["account", "corrections", "newest_day", "late_sites"],
     "processed/labs": ["account", "corrections", "newest_day", "late_sites"],
     "processed/subjects": ["account", "corrections", "newest_day", "late_sites"],
@@ -167,7 +169,14 @@ def test_treatment_is_in_one_table_of_one_schema(trial):
 def test_nothing_is_left_to_do(trial):
     found = listing(trial.settings.landing, catalog.sources())
     due = standing.due(
-        trial.lake, trial.url, catalog.sources(), catalog.curated(), catalog.published(), found, PROJECT / "dbt_project"
+        trial.lake,
+        trial.url,
+        catalog.sources(),
+        catalog.curated(),
+        catalog.published(),
+        found,
+        PROJECT / "dbt_project",
+        Clock(trial.settings.as_of),
     )
     assert not due.any
 
