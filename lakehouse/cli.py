@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_review.app, name="quarantine")
 app.command()(cli_review.drift)
+app.command()(cli_review.release)
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)

@@ -1,5 +1,6 @@
 """The commands of whoever reviews what arrived: what waits in quarantine, for whom, and what became of it."""
 
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from assets import catalog
 from lakehouse import quarantine
+from lakehouse import release as held
 from lakehouse.drift import unknown_columns
 from lakehouse.lake import Lake
 from lakehouse.options import FormatOption, SourceOption
@@ -79,6 +81,22 @@ def drift(source: SourceOption = None, format_: FormatOption = Format.table) -> 
     """
     found = unknown_columns(Lake(Settings.load().lake_uri), _chosen(source))
     rows(found.with_columns(pl.col("filled", "share").round(3)), format_)
+
+
+def release(
+    source: Annotated[str, typer.Argument(help="The source whose records hold the curated tables back.")],
+    reason: Annotated[str, typer.Option(help="Why they may be published; it stays on record.")],
+) -> None:
+    """Release what holds the curated tables back: records that break a rule of severity `block`.
+
+    They stay in quarantine; the next run publishes what was curated without them. What comes later is held back again.
+    """
+    done = held.release(Lake(Settings.load().lake_uri), catalog.source(source), getuser(), reason)
+    if done.is_empty():
+        out.print(f"Nothing of {source} is held back.")
+        return
+    counted = done.group_by("rule").agg(pl.col("lines").sum(), files=pl.struct("_file", "_checksum").n_unique())
+    rows(counted.sort("rule"), title=f"Released by {getuser()}; lakehouse run publishes")
 
 
 def _chosen(source: str | None) -> list[Source]:

@@ -7,9 +7,10 @@ from graphlib import CycleError, TopologicalSorter
 
 import polars as pl
 
-from lakehouse import account, arrivals, manifest
+from lakehouse import account, arrivals, manifest, release
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
+from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
@@ -19,6 +20,14 @@ from lakehouse.lake import rows as stored
 from lakehouse.source import Source
 
 GROUP = "curated"
+# What a table may be made from beside tables: rows of every source at once, and what the sources declare.
+GIVEN: dict[str, dict[str, pl.DataType]] = {
+    "account": account.SCHEMA,
+    "quarantine": {**QUARANTINE, "source": pl.String()},
+    "warnings": {**PROVENANCE, "_warnings": pl.String(), "source": pl.String()},
+    "rules": {"source": pl.String(), "rule": pl.String(), "severity": pl.String()},
+    "expectations": arrivals.EXPECTATIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,13 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], cl
     """Bring every curated table up to date in one consistent step.
 
     A table whose rows come out as they are is not written. Raises DefinitionError when a transform yields something
-    its contract refuses, SupersededError when another run is ahead.
+    its contract refuses, SupersededError when another run is ahead, HeldError when a person has to release something
+    first; the tables stay as they were.
     """
     states = manifest.states(lake)
     reached = inputs_reached(states, sources)
     versions = manifest.readable(states)
+    release.check(lake, sources, versions)
     tables = {
         table.table: lake.open(table.table) or lake.create(table.table, table.contract.create_empty().schema)
         for table in curated
@@ -104,13 +115,18 @@ def _input(lake: Lake, name: str, sources: Sequence[Source], clock: Clock, versi
         return arrivals.expectations(sources, clock).lazy()
     if name == "account":
         return account.deliveries(lake, [source.name for source in sources], versions)
-    if name == "quarantine":
+    if name == "rules":
+        declared = [(source.name, *item) for source in sources for item in source.severities.items()]
+        return pl.LazyFrame(declared, schema=GIVEN[name], orient="row")
+    if name in GIVEN:
+        layer = "quarantine" if name == "quarantine" else "processed"
         frames = [
-            lake.scan(table, versions[table]).with_columns(source=pl.lit(source.name))
+            lake.scan(table, versions[table]).with_columns(source=pl.lit(source.name)).select(list(GIVEN[name]))
             for source in sources
-            if (table := f"quarantine/{source.name}") in versions
+            if (table := f"{layer}/{source.name}") in versions and (name == "quarantine" or source.rules("warn"))
         ]
-        return pl.concat(frames) if frames else pl.LazyFrame(schema={**QUARANTINE, "source": pl.String()})
+        rows = pl.concat(frames) if frames else pl.LazyFrame(schema=GIVEN[name])
+        return rows if name == "quarantine" else rows.drop_nulls("_warnings")
     if name in versions:
         return lake.scan(name, versions[name])
     layer, _, source_name = name.partition("/")

@@ -16,6 +16,10 @@ class DefinitionError(LakehouseError):
     """Code of this lakehouse (a source, a curated table) does not do what it declares."""
 
 
+class HeldError(LakehouseError):
+    """Something waits for a person to look at it and release it."""
+
+
 class UnavailableError(LakehouseError):
     """Something outside is down or full; the same call may well succeed later."""
 

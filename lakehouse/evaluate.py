@@ -40,8 +40,8 @@ class Judged:
 
 
 def processed_schema(source: Source) -> dict[str, pl.DataType]:
-    """Columns and types of `processed/name`: its contract's."""
-    return dict(source.contract.create_empty().schema)
+    """Columns and types of `processed/name`: its contract's, and `_warnings` where a rule only warns."""
+    return dict(source.row.create_empty().schema)
 
 
 def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
@@ -71,10 +71,19 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     )
     sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
     accepted, broken = _filter(source, sound)
+    alone = [frame.select(list(QUARANTINE)) for frame in (refused, broken)]
+    spoiled = _spoiled(source, files, _count(rows, "records"), pl.concat(alone))
+    along = accepted.join(spoiled, on=DELIVERY, maintain_order="left").select(*PROVENANCE, *_LABELS)
+    if not spoiled.is_empty():
+        files = files.update(spoiled, on=DELIVERY)
+        accepted = accepted.join(spoiled, on=DELIVERY, how="anti", maintain_order="left")
+    with_file = along.join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left").with_columns(
+        reasons=pl.concat_list("_rule"), explanation="_words"
+    )
     whole_files = files.filter(pl.col("_rule").is_not_null()).with_columns(
         _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("_rule"), explanation="_words", _text=pl.lit(None, pl.String)
     )
-    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, broken)])
+    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, *alone, with_file)])
     counts = (
         files.select(*DELIVERY, reason="_words")
         .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
@@ -95,10 +104,43 @@ def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
 
 
+def _spoiled(source: Source, files: pl.DataFrame, records: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
+    """Deliveries that are sound as files and quarantined whole for their records: `DELIVERY` and the labels.
+
+    rejected: the records that are rejected for themselves. The words tell counts and rules.
+    """
+    if source.file_limit is None and not source.rules("file"):
+        return files.clear().select(*DELIVERY, *_LABELS)
+    sound = files.filter(pl.col("_rule").is_null()).select(DELIVERY).join(records, on=DELIVERY, how="inner")
+    ends = {rule: explain(source.contract, rule) for rule in source.rules("file")}
+    of_file = rejected.select(
+        *DELIVERY, pl.col("reasons").list.eval(pl.element().filter(pl.element().is_in(list(ends))))
+    )
+    fatal = pl.col("reasons").list.len() > 0
+    counted = of_file.group_by(DELIVERY).agg(
+        _bad=pl.len(), _fatal=fatal.sum(), _why=pl.col("reasons").explode().drop_nulls().unique().sort()
+    )
+    limit = 1.0 if source.file_limit is None else source.file_limit
+    found = sound.join(counted, on=DELIVERY, how="inner").filter(
+        (pl.col("_fatal") > 0) | (pl.col("_bad") > limit * pl.col("records"))
+    )
+    labels = []
+    for row in found.iter_rows(named=True):
+        if row["_fatal"]:
+            why = "; ".join(ends[rule] for rule in row["_why"])
+            words = f"{row['_fatal']} of its records break what the whole file is refused for ({why})"
+            labels.append(("file:rule", f"{words}; mend them and send the file again"))
+        else:
+            words = f"{row['_bad']} of its {row['records']} records are rejected, more than {limit:.0%}"
+            labels.append(("file:limit", f"{words}; mend them and send the file again"))
+    told = pl.DataFrame(labels, schema=dict.fromkeys(_LABELS, pl.String()), orient="row")
+    return pl.concat([found.select(DELIVERY), told], how="horizontal")
+
+
 def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that keep the contract, and the others as quarantine rows with every rule they break."""
+    """Rows that break nothing but what only warns, and the others as quarantine rows with every rule they break."""
     tidied = source.tidy(sound.lazy().drop("_text")).collect()
-    expected = processed_schema(source)
+    expected = dict(source.contract.create_empty().schema)
     if {name: tidied.schema.get(name) for name in expected} != expected:
         got = tidied.schema
         told = "; ".join(
@@ -107,18 +149,31 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
         raise DefinitionError(f"source {source.name}: tidy does not yield what its contract names: {told}")
     if not tidied.select(RECORD).equals(sound.select(RECORD)):
         raise DefinitionError(f"source {source.name}: tidy must yield one row for each row it is given, in their order")
-    accepted, failure = source.contract.filter(tidied, cast=False)
-    if not len(failure):
+    kept, failure = source.contract.filter(tidied, cast=False)
+    accepted: pl.DataFrame = kept
+    rules, details = list(failure.counts()), failure.details()
+    if soft := source.rules("warn"):
+        flags = _broken([rule for rule in rules if rule in soft]).list.join(" ")
+        hard = _broken([rule for rule in rules if rule not in soft]).list.len() > 0
+        flagged = details.filter(~hard).select(*expected, _warnings=flags)
+        details = details.filter(hard)
+        accepted = pl.concat([accepted.with_columns(_warnings=pl.lit(None, pl.String)), flagged])
+        # Flagged or not, in the order they were delivered in.
+        accepted = sound.select(RECORD).join(accepted, on=RECORD, maintain_order="left").select(accepted.columns)
+    if details.is_empty():
         return accepted, pl.DataFrame(schema=QUARANTINE)
-    details = failure.details()
-    rules = list(failure.counts())
-    named = pl.concat_list([pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules])
     words = {rule: explain(source.contract, rule) for rule in rules}
     broken = (
-        details.select(*PROVENANCE, reasons=named.list.drop_nulls())
+        details.select(*PROVENANCE, reasons=_broken(rules))
         .with_columns(
             explanation=pl.col("reasons").list.eval(pl.element().replace_strict(words)).list.join("; "),
         )
         .join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left")
     )
     return accepted, broken.select(list(QUARANTINE))
+
+
+def _broken(rules: Sequence[str]) -> pl.Expr:
+    """Of `rules`, those that a row of dataframely's details breaks, as a list."""
+    names = [pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules]
+    return pl.concat_list(names).list.drop_nulls() if names else pl.lit([], pl.List(pl.String))

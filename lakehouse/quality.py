@@ -52,7 +52,7 @@ class Arrival(dy.Schema):
 
 
 class Rejection(dy.Schema):
-    """Quarantined lines counted by source, site, day and rule: no values, so it may be read by anyone."""
+    """Lines that break a rule, counted by source, site, day and rule: no values, so it may be read by anyone."""
 
     source = dy.String(description="Name of the source.")
     site = dy.String(alias="_site", description="Delivering site.")
@@ -60,15 +60,29 @@ class Rejection(dy.Schema):
         alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one."
     )
     rule = dy.String(description="Name of the broken rule.")
+    severity = dy.String(
+        description="reject (the line is quarantined), file (its whole file is), block (it is, and curated tables wait "
+        "for a person) or warn (the line is kept and flagged)."
+    )
     lines = dy.Int64(description="Lines that break it; a file refused whole without readable records counts as none.")
     files = dy.Int64(description="Files they are in.")
 
 
-def rejections(quarantine: pl.LazyFrame) -> pl.LazyFrame:
-    """Quarantined lines of every source, counted by source, site, day and rule."""
+def rejections(quarantine: pl.LazyFrame, warnings: pl.LazyFrame, rules: pl.LazyFrame) -> pl.LazyFrame:
+    """Quarantined and flagged lines of every source, counted by source, site, day and rule.
+
+    warnings: flagged rows of processed. rules: what the sources declare of theirs; a rule that is not there quarantines
+    the line, or the file where its name says so.
+    """
+    columns = ["source", "_site", "_delivered", "_file", "_checksum", "_line"]
+    flagged = warnings.select(*columns, pl.col("_warnings").str.split(" ").alias("reasons"))
+    severity = pl.when(pl.col("rule").str.starts_with("file:")).then(pl.lit("file")).otherwise(pl.lit("reject"))
     return (
-        quarantine.explode("reasons")
-        .group_by("source", "_site", "_delivered", rule="reasons")
+        pl.concat([quarantine.select(*columns, "reasons"), flagged])
+        .explode("reasons")
+        .rename({"reasons": "rule"})
+        .join(rules, on=["source", "rule"], how="left")
+        .group_by("source", "_site", "_delivered", "rule", severity=pl.coalesce("severity", severity))
         .agg(
             lines=(pl.col("_line") > 0).sum().cast(pl.Int64),
             files=pl.struct("_file", "_checksum").n_unique().cast(pl.Int64),
@@ -90,11 +104,11 @@ DELIVERIES = Curated(
 REJECTIONS = Curated(
     name="rejections",
     layer="quality",
-    description="Quarantined lines by source, site, day and rule.",
+    description="Lines that break a rule, by source, site, day and rule.",
     owner=_OWNER,
     contract=Rejection,
     key=("source", "_site", "_delivered", "rule"),
-    inputs=("quarantine",),
+    inputs=("quarantine", "warnings", "rules"),
     transform=rejections,
 )
 

@@ -6,16 +6,19 @@ sensor coverage, docs and the PostgreSQL table all follow from it; nothing about
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+from typing import Literal, get_args
 
+import dataframely as dy
 import polars as pl
 
 from lakehouse.code import JUDGEMENT, fingerprint
-from lakehouse.contract import PROVENANCE, Contract
+from lakehouse.contract import PROVENANCE, Contract, rule_names
 
+Severity = Literal["warn", "reject", "file", "block"]
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
 
 
@@ -39,6 +42,10 @@ class Source:
     late_after: a site silent for longer, by the lakehouse's clock, may be late; no site is before.
     cadence: how often a site is expected to deliver; None learns it from each site's past delivery days.
     quarantine_limit: a rejected line that is open for longer after its delivery day fails a check.
+    severities: rule names (`column|constraint`, or a rule method's) to what a record that breaks it comes to: `reject`
+        quarantines the record, as does every rule that is not named; `warn` keeps and flags it; `file` quarantines its
+        whole file; `block` quarantines the record and holds back curated tables until a person releases them.
+    file_limit: the share of rejected records past which a file is quarantined whole; None sets no limit.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
     """
 
@@ -55,6 +62,8 @@ class Source:
     late_after: timedelta = timedelta(days=7)
     cadence: timedelta | None = None
     quarantine_limit: timedelta = timedelta(days=14)
+    severities: Mapping[str, Severity] = field(default_factory=dict, hash=False)
+    file_limit: float | None = None
     publish: bool = True
 
     def __post_init__(self) -> None:
@@ -81,12 +90,43 @@ class Source:
                 raise SourceError(
                     f"source {self.name}: {name} is {limit}; deliveries are dated by the day, so at least one"
                 )
-        fields = [field for field in re.findall(r"\{\w*\}", self.path) if field != "{name}"]
+        self._check_severities()
+        fields = [name for name in re.findall(r"\{\w*\}", self.path) if name != "{name}"]
         if sorted(fields) != ["{day}", "{site}"]:
             raise SourceError(
                 f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, perhaps {{name}}; "
                 f"it holds {', '.join(fields) or 'neither'}"
             )
+
+    def _check_severities(self) -> None:
+        if self.file_limit is not None and not 0 <= self.file_limit < 1:
+            raise SourceError(
+                f"source {self.name}: file_limit is a share of a file's records, 0 or more and less than 1"
+            )
+        if wrong := sorted({*self.severities.values()} - {*get_args(Severity)}):
+            choices = ", ".join(get_args(Severity))
+            raise SourceError(f"source {self.name}: there is no severity {', '.join(wrong)}; there are {choices}")
+        rules = rule_names(self.contract) if self.severities else []
+        if unknown := [rule for rule in self.severities if rule not in rules]:
+            raise SourceError(f"source {self.name}: its contract has no rules {unknown}; it has {', '.join(rules)}")
+        if nulls := [rule for rule in self.rules("warn") if rule.endswith("|nullability")]:
+            raise SourceError(
+                f"source {self.name}: {nulls} cannot warn, because readers rely on what the contract says of nulls; "
+                "make the column nullable and write a rule that asks for a value"
+            )
+
+    def rules(self, severity: Severity) -> list[str]:
+        """Names of the rules that were given this severity."""
+        return [rule for rule, given in self.severities.items() if given == severity]
+
+    @cached_property
+    def row(self) -> type[Contract]:
+        """What a row of processed is: the contract's columns, and `_warnings` where a rule only warns."""
+        if not self.rules("warn"):
+            return self.contract
+        words = "Names of the rules it breaks that only warn, with spaces between them; null when there are none."
+        flags = dy.String(alias="_warnings", nullable=True, description=words)
+        return type(self.contract.__name__, (self.contract,), {"warnings": flags, "__doc__": self.contract.__doc__})
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -104,9 +144,10 @@ class Source:
 
     @cached_property
     def contract_version(self) -> str:
-        """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the header
-        and the key. When it changes, the next run judges every delivery on record anew.
+        """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the
+        header, the key and the severities. When it changes, the next run judges every delivery on record anew.
         """
         code = fingerprint({self.contract.__module__, self.tidy.__module__})
-        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional))
+        severities = (sorted(self.severities.items()), self.file_limit)
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, severities))
         return hashlib.sha256(declared.encode()).hexdigest()[:12]

@@ -16,7 +16,19 @@ def of(trial) -> dict[str, object]:
 def test_help_teaches_every_command(call):
     done = call("--help")
     assert done.returncode == 0
-    for command in ("demo", "land-pilot", "run", "up", "down", "status", "sql", "quarantine", "warehouse-url"):
+    for command in (
+        "demo",
+        "land-pilot",
+        "run",
+        "up",
+        "down",
+        "status",
+        "sql",
+        "quarantine",
+        "drift",
+        "release",
+        "warehouse-url",
+    ):
         assert command in done.stdout
 
 

@@ -20,8 +20,8 @@ def key(table: Curated) -> dg.AssetKey:
 
 
 def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
-    """The assets a table is made from; `account` and `quarantine` stand for those of every source."""
-    layers = {"account": "processed", "quarantine": "quarantine"}
+    """The assets a table is made from; `account`, `quarantine` and `warnings` stand for those of every source."""
+    layers = {"account": "processed", "quarantine": "quarantine", "warnings": "processed"}
     found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
     return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if "/" in name)]))
 

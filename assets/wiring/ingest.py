@@ -39,7 +39,7 @@ def specs(source: Source, freshness: timedelta) -> list[dg.AssetSpec]:
     key = keys(source)
     tables = schemas(source)
     columns = {layer: plain_schema(tables[layer]) for layer in ("raw", "quarantine")}
-    columns["processed"] = contract_schema(source.contract)
+    columns["processed"] = contract_schema(source.row)
     return [
         dg.AssetSpec(
             key[layer],
@@ -128,6 +128,8 @@ def _report(
         }
         if layer == "processed":
             newest["dagster/column_lineage"] = source_lineage(source)
+            if source.rules("warn"):
+                newest["warned_by_rule"] = bars("rule", _warned(plans))
         if layer != "raw":
             newest["rejected_by_rule"] = bars("rule", counts)
         beside = [] if layer == "raw" else [keys(source)["raw"]]
@@ -147,6 +149,13 @@ def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:
 def _rules(plans: list[Plan]) -> dict[str, int]:
     rules = pl.concat([plan.rules for plan in plans])
     return dict(rules.group_by("rule").agg(pl.col("lines").sum()).sort("rule").iter_rows())
+
+
+def _warned(plans: list[Plan]) -> dict[str, int]:
+    """Newly accepted lines by the rules they break that only warn."""
+    flags = pl.concat([plan.changes["processed"].add.select("_warnings") for plan in plans]).drop_nulls()
+    rules = flags.select(pl.col("_warnings").str.split(" ").explode())
+    return dict(rules.group_by("_warnings").len().sort("_warnings").iter_rows())
 
 
 def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]) -> Iterator[dg.AssetCheckResult]:

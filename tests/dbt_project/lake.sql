@@ -92,6 +92,8 @@ insert into lake.deliveries values
 ('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90,
  0, 0, 0, 0, 'rejected', 'no valid day in the file name');
 
-create table lake.rejections (source text, _site text, _delivered date, rule text, lines bigint, files bigint);
+create table lake.rejections (
+    source text, _site text, _delivered date, rule text, severity text, lines bigint, files bigint
+);
 insert into lake.rejections values
-('vitals', '701', '2014-01-21', 'vsstresn|max', 1, 1);
+('vitals', '701', '2014-01-21', 'vsstresn|max', 'reject', 1, 1);

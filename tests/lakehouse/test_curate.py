@@ -265,9 +265,9 @@ def test_the_lakehouses_own_tables_tell_of_every_source(full: House) -> None:
         ("B/thermometer_2020-02-30.csv", 0, 0, 0, "rejected"),
     ]
     rejections = full.lake.scan("quality/rejections").sort("_site", "rule").collect()
-    assert rejections.select("source", "_site", "rule", "lines", "files").rows() == [
-        ("thermometer", "A", "record:short", 1, 1),
-        ("thermometer", "A", "temperature_is_a_number", 2, 1),
-        ("thermometer", "B", "file:empty", 0, 1),
-        ("thermometer", "B", "file:header", 1, 1),
+    assert rejections.select("source", "_site", "rule", "severity", "lines", "files").rows() == [
+        ("thermometer", "A", "record:short", "reject", 1, 1),
+        ("thermometer", "A", "temperature_is_a_number", "reject", 2, 1),
+        ("thermometer", "B", "file:empty", "file", 0, 1),
+        ("thermometer", "B", "file:header", "file", 1, 1),
     ]

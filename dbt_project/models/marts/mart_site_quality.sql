@@ -37,6 +37,7 @@ rules as (
         rule,
         sum(lines)::bigint as lines
     from {{ ref('stg_rejections') }}
+    where severity <> 'warn'
     group by _site, source, rule
 ),
 
