@@ -110,6 +110,7 @@ SUBJECTS = Source(
     contract=Subject,
     tidy=tidy,
     key=("usubjid",),
+    mode="snapshot",
     columns=(
         "STUDYID",
         "USUBJID",

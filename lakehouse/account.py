@@ -23,7 +23,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "accepted": pl.Int64(),
     "quarantined": pl.Int64(),
     "superseded": pl.Int64(),
-    # `in effect`, `replaced` (the path was delivered again) or `rejected` (nothing of it could be used).
+    # Whether it has records and all of them keep the contract: only such a snapshot may let rows vanish.
+    "sound": pl.Boolean(),
+    # `in effect`, `replaced` (the path was delivered again), `withdrawn` or `rejected` (nothing of it could be used).
     "state": pl.String(),
     "reason": pl.String(),
 }

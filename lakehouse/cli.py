@@ -18,7 +18,7 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import cli_review, ledger, postgres, query, standing
 from lakehouse.clock import Clock
-from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
 from lakehouse.options import FormatOption, SourceOption
@@ -95,6 +95,25 @@ def run(
     if source:
         catalog.source(source)
     _run(Settings.load(), source, days)
+
+
+@app.command()
+def withdraw(
+    path: Annotated[
+        str, typer.Argument(help="The file's path below the landing folder, for example 701/labs_2014-01-02.csv.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it stays on record.")],
+) -> None:
+    """Take back what a file delivered: its rows leave every table, and earlier ones of their keys come back.
+
+    The bytes stay on record. The file may stay in the landing folder, too; it counts again when it is sent again.
+    """
+    settings = Settings.load()
+    owners = [source for source in catalog.sources() if source.pattern.fullmatch(path)]
+    if not owners:
+        raise NotOnRecordError(f"{path} is no path of any source; lakehouse status lists the sources")
+    ledger.withdraw(Lake(settings.lake_uri), owners[0], path, getuser(), reason)
+    _run(settings, owners[0].name, None)
 
 
 @app.command()

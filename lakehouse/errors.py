@@ -20,6 +20,10 @@ class HeldError(LakehouseError):
     """Something waits for a person to look at it and release it."""
 
 
+class NotOnRecordError(LakehouseError):
+    """Somebody asked for a delivery that the ledger does not have."""
+
+
 class UnavailableError(LakehouseError):
     """Something outside is down or full; the same call may well succeed later."""
 

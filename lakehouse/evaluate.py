@@ -1,7 +1,8 @@
 """Deliveries to judged rows: parse, tidy, contract. A pure function of the bytes and the source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -29,7 +30,8 @@ class Judged:
     rejected: rows of `quarantine/name`; a file refused whole has a row of its own on line 0.
     texts: `RECORD` and `_text` of every record.
     deliveries: one row per delivery: `DELIVERY`, `records`, `whole` (true when nothing of it can govern its path: it
-        was refused whole, or it has records and none is acceptable) and `reason` (the words, for a file refused).
+        was refused whole, or it has records and none is acceptable), `sound` (it has records and all are acceptable)
+        and `reason` (the words, for a file refused).
     """
 
     raw: pl.DataFrame
@@ -72,7 +74,7 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, broken)]
-    spoiled = _spoiled(source, files, _count(rows, "records"), pl.concat(alone))
+    spoiled = _spoiled(source, deliveries, files, _count(rows, "records"), pl.concat(alone))
     along = accepted.join(spoiled, on=DELIVERY, maintain_order="left").select(*PROVENANCE, *_LABELS)
     if not spoiled.is_empty():
         files = files.update(spoiled, on=DELIVERY)
@@ -96,7 +98,10 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         accepted=accepted,
         rejected=rejected,
         texts=rows.select(*RECORD, "_text"),
-        deliveries=counts.with_columns(whole=pl.col("reason").is_not_null() | nothing_good).drop("accepted"),
+        deliveries=counts.with_columns(
+            whole=pl.col("reason").is_not_null() | nothing_good,
+            sound=(pl.col("records") > 0) & (pl.col("accepted") == pl.col("records")),
+        ).drop("accepted"),
     )
 
 
@@ -104,37 +109,80 @@ def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
     return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
 
 
-def _spoiled(source: Source, files: pl.DataFrame, records: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:
-    """Deliveries that are sound as files and quarantined whole for their records: `DELIVERY` and the labels.
-
-    rejected: the records that are rejected for themselves. The words tell counts and rules.
+@dataclass(frozen=True)
+class Tally:
+    """Of a delivery, or some of it: records, those rejected for themselves, and those of them that break `rules`, which
+    refuse a whole file.
     """
-    if source.file_limit is None and not source.rules("file"):
-        return files.clear().select(*DELIVERY, *_LABELS)
-    sound = files.filter(pl.col("_rule").is_null()).select(DELIVERY).join(records, on=DELIVERY, how="inner")
-    ends = {rule: explain(source.contract, rule) for rule in source.rules("file")}
-    of_file = rejected.select(
-        *DELIVERY, pl.col("reasons").list.eval(pl.element().filter(pl.element().is_in(list(ends))))
-    )
-    fatal = pl.col("reasons").list.len() > 0
-    counted = of_file.group_by(DELIVERY).agg(
-        _bad=pl.len(), _fatal=fatal.sum(), _why=pl.col("reasons").explode().drop_nulls().unique().sort()
-    )
-    limit = 1.0 if source.file_limit is None else source.file_limit
-    found = sound.join(counted, on=DELIVERY, how="inner").filter(
-        (pl.col("_fatal") > 0) | (pl.col("_bad") > limit * pl.col("records"))
-    )
-    labels = []
-    for row in found.iter_rows(named=True):
-        if row["_fatal"]:
-            why = "; ".join(ends[rule] for rule in row["_why"])
-            words = f"{row['_fatal']} of its records break what the whole file is refused for ({why})"
-            labels.append(("file:rule", f"{words}; mend them and send the file again"))
-        else:
-            words = f"{row['_bad']} of its {row['records']} records are rejected, more than {limit:.0%}"
-            labels.append(("file:limit", f"{words}; mend them and send the file again"))
-    told = pl.DataFrame(labels, schema=dict.fromkeys(_LABELS, pl.String()), orient="row")
-    return pl.concat([found.select(DELIVERY), told], how="horizontal")
+
+    records: int = 0
+    rejected: int = 0
+    fatal: int = 0
+    rules: frozenset[str] = frozenset()
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.records + other.records,
+            self.rejected + other.rejected,
+            self.fatal + other.fatal,
+            self.rules | other.rules,
+        )
+
+    @classmethod
+    def of(cls, source: Source, judged: Judged) -> "Tally":
+        """The tally of a single piece, which was judged alone."""
+        lines = judged.rejected.filter(pl.col("_line") > 0)
+        records = int(judged.deliveries["records"].sum())
+        return next((cls(records, *row[3:]) for row in _tallies(source, lines)), cls(records))
+
+
+def verdict(source: Source, tally: Tally) -> tuple[str, str] | None:
+    """Why a delivery is refused whole for its records, as a name and in words that tell counts and rules; or None."""
+    again = "; mend them and send the file again"
+    if tally.fatal:
+        why = "; ".join(explain(source.contract, rule) for rule in sorted(tally.rules))
+        return "file:rule", f"{tally.fatal} of its records break what the whole file is refused for ({why}){again}"
+    limit = source.file_limit
+    if limit is not None and tally.rejected > limit * tally.records:
+        told = f"{tally.rejected} of its {tally.records} records are rejected, more than {limit:.0%}"
+        return "file:limit", f"{told}{again}"
+    return None
+
+
+def _tallies(source: Source, rejected: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Of each delivery with rejected records: DELIVERY, how many, how many are fatal, and by which rules."""
+    ends = pl.element().filter(pl.element().is_in(source.rules("file")))
+    fatal = rejected.select(*DELIVERY, pl.col("reasons").list.eval(ends))
+    names = pl.col("reasons").explode().drop_nulls().unique()
+    counted = fatal.group_by(DELIVERY).agg(pl.len(), (pl.col("reasons").list.len() > 0).sum().alias("fatal"), names)
+    for row in counted.iter_rows():
+        yield *row[:-1], frozenset(row[-1])
+
+
+def _spoiled(
+    source: Source,
+    deliveries: Sequence[Delivery],
+    files: pl.DataFrame,
+    records: pl.DataFrame,
+    rejected: pl.DataFrame,
+) -> pl.DataFrame:
+    """Deliveries that are sound as files and refused whole for their records: `DELIVERY` and the labels.
+
+    rejected: the records that are rejected for themselves.
+    """
+    found: list[tuple[object, ...]] = []
+    sound = files.filter(pl.col("_rule").is_null())
+    if deliveries and deliveries[0].piece:
+        assert len(deliveries) == 1, "a piece is judged alone"
+        if deliveries[0].spoiled:
+            found = [(*row, *deliveries[0].spoiled) for row in sound.select(DELIVERY).iter_rows()]
+    elif source.judges_files:
+        counts = sound.select(DELIVERY).join(records, on=DELIVERY, how="inner").select(*DELIVERY, "records").rows()
+        bad = {row[:3]: row[3:] for row in _tallies(source, rejected)}
+        for *delivery, total in counts:
+            label = verdict(source, Tally(total, *bad.get(tuple(delivery), ())))
+            found += [(*delivery, *label)] if label else []
+    return pl.DataFrame(found, schema=files.select(*DELIVERY, *_LABELS).schema, orient="row")
 
 
 def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

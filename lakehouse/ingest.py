@@ -5,8 +5,8 @@ manifest comes last. The raw table is the gate: the first commit to it fixes whe
 finds a table neither where the batch starts nor where it ends gives up. So a crash at any moment leaves tables that the
 next attempt completes, and a late attempt of an earlier run changes nothing.
 
-A rebuild is a row of the ledger like any other: its first part replaces what the tables hold, the others add to that,
-and readers see none of it before the last.
+A rebuild is a row of the ledger like any other: its first batch replaces what the tables hold, the others add to that,
+and readers see none of it before the last. A delivery too large for one batch goes the same way.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,19 +17,17 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse import account, ledger, manifest
+from lakehouse.batch import PARTS, Intake, Step, next_step
 from lakehouse.clock import Clock
-from lakehouse.contract import PROVENANCE
 from lakehouse.errors import SupersededError
-from lakehouse.evaluate import QUARANTINE, Judged, judge, processed_schema
+from lakehouse.evaluate import QUARANTINE, processed_schema
 from lakehouse.lake import Lake
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
-from lakehouse.records import Delivery, schema
+from lakehouse.records import schema
 from lakehouse.source import Source
 from lakehouse.winners import superseded_schema
 
-# A position is a ledger row and a part of it: `seq * _PARTS` when the tables reflect all rows up to `seq`.
-_PARTS = 1 << 20
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -69,7 +67,7 @@ def pending(lake: Lake, source: Source, files: list[Landed], days: Collection[da
     if days is not None:
         unseen = [file for file in unseen if file.delivered in days]
     reached = _reached(lake, source)
-    return Work(unseen, _outdated(source, on_record, reached) or _next(on_record, reached, 0) is not None)
+    return Work(unseen, _outdated(source, on_record, reached) or next_step(on_record, reached, 0) is not None)
 
 
 def ingest(
@@ -94,24 +92,6 @@ def ingest(
     return list(_catch_up(lake, source, fresh, batch_bytes))
 
 
-@dataclass(frozen=True)
-class _Step:
-    """The next batch: it takes the tables from position `begin` to `end`.
-
-    deliveries: its ledger rows. anew: it starts over from empty tables. A batch may be one part of a rebuild: readers
-    go on with the tables as they were until the last part.
-    """
-
-    begin: int
-    end: int
-    deliveries: pl.DataFrame
-    anew: bool = False
-
-    @property
-    def partial(self) -> bool:
-        return self.end % _PARTS != 0
-
-
 def _reached(lake: Lake, source: Source) -> manifest.State:
     """How far the tables are: what readers see, or the rebuild under way that will take its place."""
     states = manifest.states(lake)
@@ -123,85 +103,47 @@ def _outdated(source: Source, on_record: pl.DataFrame, reached: manifest.State) 
     """Whether tables were made by another contract, and no rebuild that is still to begin will make them anew."""
     if reached.seq == 0 or reached.code == source.contract_version:
         return False
-    begun = -(-reached.seq // _PARTS)
+    begun = -(-reached.seq // PARTS)
     return on_record.filter(pl.col("seq") > begun, pl.col("act") == ledger.REBUILD).is_empty()
 
 
-def _next(on_record: pl.DataFrame, reached: manifest.State, batch_bytes: int, gate: int = 0) -> _Step | None:
-    """The next batch, or None when the tables are where the ledger is. gate: how far the first table is already."""
-    seq, part = divmod(reached.seq, _PARTS)
-    waiting = on_record.filter(pl.col("seq") > seq)
-    delivered = pl.col("act") == ledger.DELIVERED
-    ordered = waiting.filter(pl.col("act") == ledger.REBUILD)
-    if ordered.is_empty():
-        batch = waiting.filter(delivered)
-        if batch.is_empty():
-            return None
-        last = gate // _PARTS if gate > reached.seq else _batch_end(batch, batch_bytes)
-        return _Step(reached.seq, last * _PARTS, batch.filter(pl.col("seq") <= last))
-    last, part_bytes = ordered.select("seq", "bytes").row(-1)
-    part = part if last == seq + 1 else 0
-    whole = on_record.filter(delivered, pl.col("seq") < last)
-    parts = whole.with_columns(_part=(pl.col("bytes").cum_sum() - pl.col("bytes")) // part_bytes).partition_by("_part")
-    done = last * _PARTS if part + 1 >= len(parts) else (last - 1) * _PARTS + part + 1
-    return _Step(reached.seq, done, parts[part].drop("_part"), anew=part == 0)
-
-
-def _batch_end(waiting: pl.DataFrame, batch_bytes: int) -> int:
-    """The last ledger row of the next batch: as many as fit, at least one."""
-    fitting = waiting.filter((pl.col("bytes").cum_sum() <= batch_bytes) | (pl.int_range(pl.len()) == 0))
-    return int(fitting["seq"][-1])
-
-
-def _catch_up(lake: Lake, source: Source, fresh: dict[str, bytes], batch_bytes: int) -> Iterator[Plan]:
+def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: int) -> Iterator[Plan]:
     on_record = ledger.read(lake, source)
     for layer, columns in schemas(source).items():
         table = tables(source)[layer]
         if lake.open(table) is None:
             lake.create(table, columns)
+    intake = Intake(lake, source, held)
     while True:
         reached = _reached(lake, source)
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
-        step = _next(on_record, reached, batch_bytes, gate.transaction_version("ledger") or 0)
+        step = next_step(on_record, reached, batch_bytes, gate.transaction_version("ledger") or 0)
         if step is None:
             return
-        yield _advance(lake, source, reached, step, fresh)
+        yield _advance(lake, source, reached, step, intake, batch_bytes)
 
 
-def _advance(lake: Lake, source: Source, reached: manifest.State, step: _Step, fresh: dict[str, bytes]) -> Plan:
+def _advance(lake: Lake, source: Source, reached: manifest.State, step: Step, intake: Intake, batch_bytes: int) -> Plan:
     """One batch into every table, then the manifest."""
-
-    def evaluate(rows: pl.DataFrame) -> Judged:
-        return judge(source, [_delivery(lake, row, fresh) for row in rows.iter_rows(named=True)])
-
     names = tables(source)
     versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
     base = Base(lake, source, versions, schemas(source))
-    done = plan(base, step.deliveries, evaluate(step.deliveries), evaluate)
+    rows, judged, rest = intake.take(step)
+    done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
+    end = step.end(rest)
     new = {}
     for layer, change in done.changes.items():
         delta = lake.open(names[layer])
         assert delta is not None
         at = delta.transaction_version("ledger") or 0
-        if at == step.end:
+        if at == end:
             new[names[layer]] = delta.version()
         # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
-        elif at == step.begin or (step.anew and at < step.end):
-            new[names[layer]] = lake.commit(delta, change, "ledger", step.end, replace="true" if step.anew else None)
+        elif at == step.begin or (step.anew and at < end):
+            new[names[layer]] = lake.commit(delta, change, "ledger", end, replace="true" if step.anew else None)
         else:
             raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")
-    group = f"{manifest.UNFINISHED}{source.name}" if step.partial else source.name
-    manifest.record(lake, manifest.State(group, step.end, new, {}, source.contract_version))
+    group = source.name if rest is None else f"{manifest.UNFINISHED}{source.name}"
+    manifest.record(lake, manifest.State(group, end, new, rest, source.contract_version))
     return done
-
-
-def _delivery(lake: Lake, row: dict[str, object], fresh: dict[str, bytes]) -> Delivery:
-    checksum = str(row["_checksum"])
-    data = fresh.get(checksum)
-    refusal = row["refusal"]
-    return Delivery(
-        {name: row[name] for name in PROVENANCE if name != "_line"},
-        lake.kept(checksum) if data is None else data,
-        str(refusal) if refusal is not None else None,
-    )

@@ -6,7 +6,7 @@ data silently (2.7 into a whole-number column is stored as 2).
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 15
+_CHUNK = 1 << 23
 _DELTA_TYPES = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
     *(pl.Boolean, pl.String, pl.Binary, pl.Date),
@@ -202,15 +203,63 @@ class Lake:
         except Exception as error:
             raise _unavailable(error, "delivered bytes cannot be kept") from error
 
+    def keep_file(self, file: Path, checksum: str) -> bool:
+        """Keep a file's bytes like `keep`, without holding them; False when they are no longer those of `checksum`.
+
+        Raises OSError when the file cannot be read, UnavailableError when the lake cannot be written.
+        """
+        digest, packer = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj()
+
+        def packed() -> Iterator[bytes]:
+            with file.open("rb") as source:
+                while chunk := source.read(_CHUNK):
+                    digest.update(chunk)
+                    yield packer.compress(chunk)
+            if digest.hexdigest() != checksum:
+                # Cuts the upload short: nothing of it stays.
+                raise _ChangedError
+            yield packer.flush()
+
+        try:
+            if not self._has(checksum):
+                obstore.put(self._objects, _key(checksum), filter(None, packed()))
+        except Exception as error:
+            if isinstance(error, _ChangedError) or digest.hexdigest() != checksum:
+                return False
+            raise _unavailable(error, "delivered bytes cannot be kept") from error
+        return True
+
+    def _has(self, checksum: str) -> bool:
+        try:
+            obstore.head(self._objects, _key(checksum))
+        except FileNotFoundError:
+            return False
+        return True
+
     def kept(self, checksum: str) -> bytes:
         """The delivered bytes with this checksum, verified. Raises UnavailableError when they are gone or damaged."""
+        return b"".join(self.kept_chunks(checksum))
+
+    def kept_chunks(self, checksum: str) -> Iterator[bytes]:
+        """The delivered bytes a chunk at a time; whoever reads to the end knows that they are verified.
+
+        Raises UnavailableError when they are gone or damaged.
+        """
+        digest, unpacker = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
         try:
-            data = zstandard.decompress(bytes(obstore.get(self._objects, _key(checksum)).bytes()))
-            if hashlib.sha256(data).hexdigest() == checksum:
-                return data
+            for packed in obstore.get(self._objects, _key(checksum)).stream(min_chunk_size=1 << 20):
+                chunk = unpacker.decompress(bytes(packed))
+                digest.update(chunk)
+                yield chunk
+            if digest.hexdigest() == checksum:
+                return
         except (FileNotFoundError, zstandard.ZstdError):
             pass
         raise UnavailableError(f"the kept bytes of {checksum} are gone or damaged; restore objects/ from a backup")
+
+
+class _ChangedError(Exception):
+    """A file is not the one it was when its checksum was taken."""
 
 
 def rows(delta: DeltaTable) -> pl.LazyFrame:

@@ -14,14 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse.clock import Clock
-from lakehouse.errors import SupersededError
+from lakehouse.errors import NotOnRecordError, SupersededError
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed, refusal
 from lakehouse.source import Source
 
-# What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; or that all
-# tables are to be made anew from what is on record.
-DELIVERED, SEEN_AGAIN, REBUILD = "delivered", "seen_again", "rebuild"
+# What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; that what a
+# path delivered until then no longer counts; or that all tables are to be made anew from what is on record.
+DELIVERED, SEEN_AGAIN, WITHDRAWN, REBUILD = "delivered", "seen_again", "withdrawn", "rebuild"
 SCHEMA: dict[str, pl.DataType] = {
     "seq": pl.Int64(),
     "act": pl.String(),
@@ -32,6 +32,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "_site": pl.String(),
     "_received_at": pl.Datetime("us", "UTC"),
     "bytes": pl.Int64(),
+    # How much of it, or of what is made anew, is read at a time: an attempt that goes on after a crash must cut at the
+    # same places.
+    "part_bytes": pl.Int64(),
     "mtime_ns": pl.Int64(),
     # Why the file's day keeps it out, judged once by the clock of that moment so that a rebuild judges alike.
     "refusal": pl.String(),
@@ -43,12 +46,15 @@ SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger knows of a path: its newest bytes, how often it changed, and how its folder entry looked."""
+    """What the ledger knows of a path: its newest bytes, how often it changed, how its folder entry looked, and whether
+    it was withdrawn since.
+    """
 
     checksum: str
     observation: int
     size: int
     mtime_ns: int
+    withdrawn: bool
 
 
 def table(source: Source) -> str:
@@ -63,7 +69,8 @@ def read(lake: Lake, source: Source) -> pl.DataFrame:
 def latest(ledger: pl.DataFrame) -> dict[str, Known]:
     """What is known of each path."""
     columns = ["_file", "_checksum", "_observation", "bytes", "mtime_ns"]
-    newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last().select(columns)
+    newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last()
+    newest = newest.select(*columns, pl.col("act") == WITHDRAWN)
     return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
 
 
@@ -87,27 +94,28 @@ def register(
     landing: Path,
     files: list[Landed],
     clock: Clock,
-    hold: int,
+    part_bytes: int,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, bytes]:
-    """Keep the bytes of `files` and put them on record; the first `hold` bytes of them by checksum, to be read next.
+    """Keep the bytes of `files` and put them on record; the first `part_bytes` of them by checksum, to be read next.
 
     A file that is gone, not readable or changed by now is left for the next run. Raises UnavailableError when the lake
     cannot be written; what is on record by then stays.
     """
     held: dict[str, bytes] = {}
     found = []
+    hold = part_bytes
     for file in files:
         try:
-            data = (landing / file.path).read_bytes()
+            data = (landing / file.path).read_bytes() if file.size <= part_bytes else None
+            checksum = _keep(lake, landing / file.path, data)
         except OSError:
             continue
-        checksum = hashlib.sha256(data).hexdigest()
-        hold -= len(data)
-        if hold >= 0:
+        if checksum is None:
+            continue
+        if data is not None and (hold := hold - len(data)) >= 0:
             held[checksum] = data
-        found.append((file, checksum, len(data)))
-        lake.keep(data, checksum)
+        found.append((file, checksum, file.size if data is None else len(data)))
         if progress:
             progress(1)
 
@@ -115,7 +123,7 @@ def register(
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
         # and newer bytes recorded before it show in the folder.
         listed = [item for item in found if _as_listed(landing, item[0])]
-        return _rows(listed, latest(on_record), source, clock, last_seq(on_record))
+        return _rows(listed, latest(on_record), source, clock, last_seq(on_record), part_bytes)
 
     if found:
         _append(lake, source, news)
@@ -125,24 +133,40 @@ def register(
 def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> None:
     """Put on record that the source's tables are to be made anew from all that is on record, `part_bytes` at a time.
 
-    Nothing happens when no delivery is on record, or when the last row says so already.
+    Nothing happens when no delivery is on record.
     """
 
     def order(on_record: pl.DataFrame) -> pl.DataFrame:
-        if on_record.is_empty() or on_record["act"][-1] == REBUILD:
+        if on_record.is_empty():
             return pl.DataFrame(schema=SCHEMA)
-        row = dict.fromkeys(SCHEMA) | {
-            "seq": last_seq(on_record) + 1,
-            "act": REBUILD,
-            "_received_at": datetime.now(UTC),
-            # Kept here because an attempt that goes on after a crash must cut the same parts.
-            "bytes": part_bytes,
-            "who": who,
-            "why": why,
-        }
-        return pl.DataFrame([row], schema=SCHEMA)
+        return _act(on_record, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
 
     _append(lake, source, order)
+
+
+def withdraw(lake: Lake, source: Source, path: str, who: str, why: str) -> None:
+    """Put on record that nothing delivered under `path` until now counts any longer. The bytes stay.
+
+    Raises NotOnRecordError when nothing that still counts is on record under this path.
+    """
+
+    def act(on_record: pl.DataFrame) -> pl.DataFrame:
+        newest = on_record.filter(pl.col("_file") == path).tail(1)
+        if newest.is_empty() or newest["act"].item() == WITHDRAWN:
+            raise NotOnRecordError(
+                f"{path}: nothing of source {source.name} that still counts is on record under this path; "
+                f'lakehouse sql "select _file, state from quality.deliveries" lists what is'
+            )
+        kept = newest.select("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "mtime_ns")
+        return _act(on_record, WITHDRAWN, who, why, kept.row(0, named=True))
+
+    _append(lake, source, act)
+
+
+def _act(on_record: pl.DataFrame, act: str, who: str, why: str, known: Mapping[str, object]) -> pl.DataFrame:
+    """A ledger row for what a person did; `known`: the columns that say to what."""
+    row = {**dict.fromkeys(SCHEMA), **known, "seq": last_seq(on_record) + 1, "act": act, "who": who, "why": why}
+    return pl.DataFrame([{**row, "_received_at": datetime.now(UTC)}], schema=SCHEMA)
 
 
 def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
@@ -160,6 +184,17 @@ def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFr
             continue
 
 
+def _keep(lake: Lake, file: Path, data: bytes | None) -> str | None:
+    """Keep a file's bytes: `data`, or more than are to be held. Their checksum; None if they change meanwhile."""
+    if data is not None:
+        checksum = hashlib.sha256(data).hexdigest()
+        lake.keep(data, checksum)
+        return checksum
+    with file.open("rb") as stream:
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    return checksum if lake.keep_file(file, checksum) else None
+
+
 def _as_listed(landing: Path, file: Landed) -> bool:
     try:
         stat = (landing / file.path).stat()
@@ -169,7 +204,7 @@ def _as_listed(landing: Path, file: Landed) -> bool:
 
 
 def _rows(
-    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int
+    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int, part: int
 ) -> pl.DataFrame:
     now = datetime.now(UTC)
     rows = []
@@ -178,11 +213,13 @@ def _rows(
         same = entry is not None and entry.checksum == checksum
         if same and entry and (entry.size, entry.mtime_ns) == (size, file.mtime_ns):
             continue
+        # The very bytes that were withdrawn, sent again: they are delivered anew.
+        same = same and entry is not None and not entry.withdrawn
         observation = (entry.observation if entry else 0) + (0 if same else 1)
         reason = refusal(file, source, clock)
         delivered = None if reason else file.delivered
         last += 1
         act = SEEN_AGAIN if same else DELIVERED
-        told = (file.path, checksum, observation, delivered, file.site, now, size, file.mtime_ns, reason)
+        told = (file.path, checksum, observation, delivered, file.site, now, size, part, file.mtime_ns, reason)
         rows.append((last, act, *told, None, None))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

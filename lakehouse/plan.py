@@ -14,12 +14,17 @@ from lakehouse.contract import PROVENANCE
 from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import Judged
 from lakehouse.lake import DELIVERY, RECORD, Change, Lake
+from lakehouse.ledger import DELIVERED, WITHDRAWN
 from lakehouse.source import Source
-from lakehouse.winners import WINNER, settle
+from lakehouse.winners import NO_SNAPSHOTS, WINNER, settle
 
 _CONTESTED = "key:two_sites"
 _CONTESTED_WORDS = "two sites deliver this key; the site it does not belong to must withdraw it"
 _ORIGIN = list(PROVENANCE)
+# Judges the records of its second argument (RECORD) anew, of the deliveries of its first.
+Again = Callable[[pl.DataFrame, pl.DataFrame], Judged]
+# States of deliveries that count; what was replaced or withdrawn does not come back.
+STANDING = ("in effect", "rejected")
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,19 @@ class Plan:
     rules: pl.DataFrame
 
 
-def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl.DataFrame], Judged]) -> Plan:
+def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> Plan:
     """The changes that bring the tables from `base` to where the batch is part of them.
 
-    batch: ledger rows. judged: what became of their records. evaluate: judges ledger-like rows anew, for records of
-    earlier deliveries that a change brings back.
+    batch: ledger rows. judged: what became of their records, or of some more records of the one delivery in the batch.
+    again: judges some records of earlier deliveries anew, those that a change brings back.
     """
     states = _states(base, batch, judged)
-    gone = states.filter(pl.col("state") == "replaced", pl.col("was") != "replaced")
-    standing = states.filter(pl.col("state") == "in effect", pl.col("was") == "new").select(DELIVERY)
+    mine = states.join(judged.deliveries, on=DELIVERY, how="semi")
+    gone = states.filter(~pl.col("state").is_in(STANDING))
+    standing = mine.filter(pl.col("state") == "in effect").select(DELIVERY)
     fresh = judged.accepted.join(standing, on=DELIVERY, how="semi")
-    old, losers = _rivals(base, fresh, gone)
+    snapshots = _snapshots(base, states)
+    old, losers = _rivals(base, fresh, gone, states.select("_site").unique())
     key = list(base.source.key)
     light = [*key, *_ORIGIN]
     candidates = pl.concat(
@@ -71,9 +78,10 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
             losers.join(gone, on=DELIVERY, how="anti").select(light, _tag=pl.lit("loser"), _was="_kind"),
         ]
     )
-    settled = settle(candidates, base.source.key)
-    moved = settled.filter((pl.col("_standing") != pl.col("_was")).fill_null(True) | (pl.col("_standing") == "key"))
-    recalled = _recalled(moved, evaluate)
+    settled = settle(candidates, base.source.key, snapshots)
+    beaten = pl.col("_standing").is_in(["key", "vanished"])
+    moved = settled.filter((pl.col("_standing") != pl.col("_was")).fill_null(True) | beaten)
+    recalled = _recalled(base, moved, again)
     wins = pl.col("_standing") == "wins"
     tag = pl.col("_tag")
     back = moved.filter(wins, tag == "loser")
@@ -93,10 +101,10 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
         ),
     )
     replaced = _replaced(base, judged, gone, old)
-    beaten = moved.filter(~wins).select([*light, pl.col("_standing").alias("_kind"), *WINNER])
+    lost = moved.filter(~wins).select([*light, pl.col("_standing").alias("_kind"), *WINNER])
     layout = list(base.schemas["superseded"])
     superseded = Change(
-        add=pl.concat([beaten, replaced], how="diagonal").select(layout),
+        add=pl.concat([lost, replaced], how="diagonal").select(layout),
         remove=pl.concat(
             [
                 losers.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
@@ -104,61 +112,100 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, evaluate: Callable[[pl
             ]
         ),
     )
-    quarantine = _quarantine(base, judged, recalled, states, gone, moved)
+    quarantine = _quarantine(base, judged, recalled, mine, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
     changes["account"] = _account(base, batch, judged, states, changes)
     return Plan(changes, changes["account"].add, _rules(quarantine.add))
 
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
-    """Every delivery of the batch's paths that still counts: `DELIVERY`, `_delivered`, `was` and `state`, and for a
-    replaced one `by_checksum`, the bytes that took its place.
+    """Every delivery of the batch's paths that still counted: `DELIVERY`, `_delivered`, `_site`, `sound`, `was` and
+    `state`; for a replaced one `by_checksum`, the bytes that took its place; for a withdrawn one `why`.
     """
     columns = [*DELIVERY, "_observation", "_delivered", "_site"]
     earlier = (
         base.scan("account")
         .join(batch.lazy().select("_file").unique(), on="_file", how="semi")
-        .filter(pl.col("state") != "replaced")
-        .select(*columns, was="state", whole=pl.col("state") == "rejected", refusal=pl.lit(None, pl.String))
+        .filter(pl.col("state").is_in(STANDING))
+        .select(*columns, "sound", was="state", whole=pl.col("state") == "rejected")
         .collect()
     )
-    new = batch.join(judged.deliveries, on=DELIVERY, how="left").select(
-        *columns, was=pl.lit("new"), whole="whole", refusal="refusal"
+    new = (
+        batch.filter(pl.col("act") == DELIVERED)
+        .join(judged.deliveries, on=DELIVERY)
+        .join(earlier, on=DELIVERY, how="anti")
+        .select(*columns, "sound", was=pl.lit("new"), whole="whole")
     )
-    order = pl.concat([earlier, new]).sort("_file", "_observation")
+    withdrawn = batch.filter(pl.col("act") == WITHDRAWN).select("_file", "why", until="_observation")
+    after = (pl.col("until") < pl.col("_observation")).sum()
+    ends = pl.col("why").filter(pl.col("until") >= pl.col("_observation")).first()
+    order = (
+        pl.concat([earlier, new])
+        .join(withdrawn, on="_file", how="left")
+        .group_by([*columns, "sound", "was", "whole"])
+        .agg(_era=after, why=ends)
+        .sort("_file", "_observation")
+    )
+    # What was delivered after a withdrawal has nothing to do with what was delivered before it.
+    era = ["_file", "_era"]
     # The newest delivery that can be used governs its path; a newer one that cannot be used stands beside it, rejected.
     good = pl.when(~pl.col("whole")).then("_observation")
-    governs = (pl.col("_observation") == good.max().over("_file")).fill_null(False)
-    last = pl.col("_observation") == pl.col("_observation").max().over("_file")
+    governs = (pl.col("_observation") == good.max().over(era)).fill_null(False)
+    last = pl.col("_observation") == pl.col("_observation").max().over(era)
     state = pl.when(governs).then(pl.lit("in effect")).when(last).then(pl.lit("rejected")).otherwise(pl.lit("replaced"))
     # What took a replaced delivery's place: the next that could be used; for an unusable one, the next.
-    usable = pl.when(~pl.col("whole")).then("_checksum").shift(-1).backward_fill().over("_file")
-    heir = pl.when(pl.col("whole")).then(pl.col("_checksum").shift(-1).over("_file")).otherwise(usable)
-    return order.with_columns(state=state, by_checksum=heir)
+    usable = pl.when(~pl.col("whole")).then("_checksum").shift(-1).backward_fill().over(era)
+    heir = pl.when(pl.col("whole")).then(pl.col("_checksum").shift(-1).over(era)).otherwise(usable)
+    closed = pl.when(pl.col("why").is_not_null(), pl.col("state") != "replaced")
+    return order.with_columns(state=state, by_checksum=heir).with_columns(
+        state=closed.then(pl.lit("withdrawn")).otherwise("state"),
+        why=closed.then("why"),
+        by_checksum=closed.then(None).otherwise("by_checksum"),
+    )
 
 
-def _rivals(base: Base, fresh: pl.DataFrame, gone: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of processed and of superseded whose standing the batch may change: of its keys, and of keys it gives up."""
+def _snapshots(base: Base, states: pl.DataFrame) -> pl.DataFrame:
+    """For each site the newest snapshot that may let rows vanish: every record of it is acceptable."""
+    columns = ["_site", "_delivered", "_file", "_checksum"]
+    if base.source.mode == "rows":
+        return NO_SNAPSHOTS
+    known = (
+        base.scan("account").join(states.lazy(), on=DELIVERY, how="anti").select(*columns, "sound", "state").collect()
+    )
+    sound = pl.concat([known, states.select(*columns, "sound", "state")]).filter("sound", state="in effect")
+    newest = sound.sort("_delivered", "_file").group_by("_site", maintain_order=True).last()
+    return newest.select("_site", _day="_delivered", _path="_file", _bytes="_checksum")
+
+
+def _rivals(
+    base: Base, fresh: pl.DataFrame, gone: pl.DataFrame, sites: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of processed and of superseded whose standing the batch may change: of its keys, of keys it gives up, and,
+    where files are snapshots, of keys its sites have or had.
+    """
     key = list(base.source.key)
     light = [*key, *_ORIGIN]
     processed, superseded = base.scan("processed").select(light), base.scan("superseded")
-    contenders = superseded.filter(pl.col("_kind") != "replaced")
-    touched = fresh.select(key).lazy()
+    contenders = superseded.filter(pl.col("_kind").is_in(["key", "contested", "vanished"]))
+    keys = [fresh.select(key).lazy()]
     if not gone.is_empty():
-        freed = [frame.join(gone.lazy(), on=DELIVERY, how="semi").select(key) for frame in (processed, contenders)]
-        touched = pl.concat([touched, *freed])
-    touched = touched.unique().collect().lazy()
+        keys += [frame.join(gone.lazy(), on=DELIVERY, how="semi").select(key) for frame in (processed, contenders)]
+    if base.source.mode == "snapshot":
+        of_site = [processed, contenders.filter(pl.col("_kind") == "vanished")]
+        keys += [frame.join(sites.lazy(), on="_site", how="semi").select(key) for frame in of_site]
+    touched = pl.concat(keys).unique().collect().lazy()
     found = [frame.join(touched, on=key, how="semi", nulls_equal=True) for frame in (processed, contenders)]
     old, losers = pl.collect_all(found)
     return old, losers
 
 
-def _recalled(moved: pl.DataFrame, evaluate: Callable[[pl.DataFrame], Judged]) -> Judged:
-    """Earlier deliveries judged again, those with records that come back or become contested."""
+def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
+    """Records of earlier deliveries judged again, those that come back or become contested."""
     tag, standing = pl.col("_tag"), pl.col("_standing")
     back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
-    wanted = back.select(*DELIVERY, "_delivered", "_site").unique()
-    return evaluate(wanted.with_columns(refusal=pl.lit(None, pl.String)))
+    sizes = base.scan("account").select(*DELIVERY, "bytes")
+    wanted = sizes.join(back.lazy().select(*DELIVERY, "_delivered", "_site").unique(), on=DELIVERY).collect()
+    return again(wanted, back.select(RECORD))
 
 
 def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
@@ -170,14 +217,17 @@ def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame)
         for frame in (quarantined, beaten)
     ]
     records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
-    winner = gone.select(*DELIVERY, _winner_file="_file", _winner_checksum="by_checksum")
-    return records.join(winner, on=DELIVERY).with_columns(_kind=pl.lit("replaced"), _winner_line=pl.lit(None, pl.Int64))
+    by = pl.col("by_checksum")
+    winner = gone.select(
+        *DELIVERY, _kind="state", _winner_file=pl.when(by.is_not_null()).then("_file"), _winner_checksum=by
+    )
+    return records.join(winner, on=DELIVERY).with_columns(_winner_line=pl.lit(None, pl.Int64))
 
 
 def _quarantine(
-    base: Base, judged: Judged, recalled: Judged, states: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
+    base: Base, judged: Judged, recalled: Judged, mine: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
 ) -> Change:
-    current = states.filter(pl.col("was") == "new", pl.col("state") != "replaced")
+    current = mine.filter(pl.col("state").is_in(STANDING))
     texts = pl.concat([judged.texts, recalled.texts]).unique(RECORD)
     contested = (
         moved.filter(pl.col("_standing") == "contested")
@@ -215,20 +265,27 @@ def _account(
     moves = pl.concat(parts, how="diagonal").group_by(DELIVERY).agg(pl.col(account.COUNTS).sum())
     touched = pl.concat([moves.select(DELIVERY), states.select(DELIVERY)]).unique()
     earlier = base.scan("account").join(touched.lazy(), on=DELIVERY, how="semi").collect()
-    new = batch.join(judged.deliveries, on=DELIVERY, how="left").select(
+    more = judged.deliveries.select(*DELIVERY, _records="records", _sound="sound")
+    grown = earlier.join(more, on=DELIVERY, how="left", maintain_order="left").with_columns(
+        records=pl.col("records") + pl.col("_records").fill_null(0),
+        sound=pl.col("sound") & pl.col("_sound").fill_null(True),
+    )
+    new = batch.join(judged.deliveries, on=DELIVERY).join(earlier, on=DELIVERY, how="anti")
+    new = new.select(
         pl.lit(base.source.name).alias("source"),
         *[name for name in account.SCHEMA if name in batch.columns],
         "records",
         *[pl.lit(0, pl.Int64).alias(name) for name in account.COUNTS],
+        "sound",
         state=pl.lit("in effect"),
         reason="reason",
     )
     renewed = (
-        pl.concat([earlier, new])
+        pl.concat([grown.drop("_records", "_sound"), new])
         .join(moves, on=DELIVERY, how="left", suffix="_moved")
         .with_columns(pl.col(name) + pl.col(f"{name}_moved").fill_null(0) for name in account.COUNTS)
-        .join(states.select(*DELIVERY, now="state"), on=DELIVERY, how="left")
-        .with_columns(state=pl.coalesce("now", "state"))
+        .join(states.select(*DELIVERY, "why", now="state"), on=DELIVERY, how="left")
+        .with_columns(state=pl.coalesce("now", "state"), reason=pl.coalesce("why", "reason"))
         .select(list(account.SCHEMA))
     )
     return Change(renewed, earlier.select(*DELIVERY, "_delivered"), row=DELIVERY)

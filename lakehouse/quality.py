@@ -29,7 +29,7 @@ class Delivery(dy.Schema):
     quarantined = dy.Int64(description="Records that are in quarantine now.")
     superseded = dy.Int64(description="Records that a later delivery or line has taken the place of.")
     state = dy.String(
-        description="in effect, replaced (its path was delivered again) or rejected (nothing usable in it)."
+        description="in effect, replaced (its path was delivered again), withdrawn, or rejected (nothing usable in it)."
     )
     reason = dy.String(nullable=True, description="Why the whole file was refused, in words for the site.")
 
@@ -98,7 +98,7 @@ DELIVERIES = Curated(
     contract=Delivery,
     key=("source", "_file", "_checksum", "_observation"),
     inputs=("account",),
-    transform=lambda account: account,
+    transform=lambda account: account.drop("sound"),
 )
 
 REJECTIONS = Curated(

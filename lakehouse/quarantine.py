@@ -14,10 +14,10 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse import account, ledger, manifest
+from lakehouse.batch import Intake
 from lakehouse.contract import PROVENANCE
-from lakehouse.evaluate import QUARANTINE, judge
+from lakehouse.evaluate import QUARANTINE
 from lakehouse.lake import DELIVERY, RECORD, Lake
-from lakehouse.records import Delivery
 from lakehouse.source import Source
 
 # The column of reasons in an exported file. No source can declare a column of this name, and one that comes back with
@@ -143,7 +143,7 @@ def resolved(lake: Lake, source: Source, batch_bytes: int) -> pl.DataFrame:
     One row per record: `source`, `site`, `file`, `line`, `reasons` (by the contract of today), `rejected` (when its
     delivery was received), `mended` (when the later one was) and `by`, the later one's checksum. A record that the
     later delivery holds as it was is still open there and not listed. Costs a reading of the paths that were delivered
-    more than once, `batch_bytes` at a time.
+    more than once, whole files of at least `batch_bytes` together at a time.
     """
     versions = manifest.versions(lake)
     table = f"account/{source.name}"
@@ -196,13 +196,7 @@ def _rejected(lake: Lake, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     said: what tells the record from others: its fields, or its text where they cannot be told. exported: the same, as
     an export has it.
     """
-    deliveries = [
-        Delivery(
-            {name: row[name] for name in PROVENANCE if name != "_line"}, lake.kept(row["_checksum"]), row["refusal"]
-        )
-        for row in rows.iter_rows(named=True)
-    ]
-    judged = judge(source, deliveries)
+    judged = Intake(lake, source, {}).whole(rows)
     known = judged.raw.select(*RECORD, said=pl.struct(*source.header, "_text").struct.json_encode(), split="_text")
     lines = judged.rejected.filter(pl.col("_line") > 0).join(known, on=RECORD)
     field = pl.format('"{}",', pl.col("explanation").str.replace_all('"', '""'))

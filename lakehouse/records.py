@@ -6,6 +6,7 @@ guessed: a record that does not fit its header keeps its text and a problem, and
 wrong keeps all its records under one reason.
 """
 
+import codecs
 import csv
 import io
 import sys
@@ -36,11 +37,20 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery as the ledger has it, and its bytes. refusal: why its day keeps it out, if so."""
+    """One delivery as the ledger has it, and its bytes, or the header line and some records of them.
+
+    refusal: why its day keeps it out, if so. unreadable: (name, words) when its bytes are known not to be text.
+    skipped: lines between the header and the records that are here. piece: these are not all records, so that what its
+    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused.
+    """
 
     provenance: dict[str, object]
     data: bytes
     refusal: str | None = None
+    unreadable: tuple[str, str] | None = None
+    skipped: int = 0
+    piece: bool = False
+    spoiled: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def parse(deliveries: Sequence[Delivery], required: Sequence[str], optional: Seq
     odd: list[int] = []
     for index, delivery in enumerate(deliveries):
         data = delivery.data.removeprefix(_BOM)
-        if reason := _unreadable(data):
+        if reason := delivery.unreadable or _unreadable(data):
             refused[index] = reason
             continue
         if delivery.refusal:
@@ -112,13 +122,29 @@ def _unreadable(data: bytes) -> tuple[str, str] | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = f"0x{data[error.start]:02X}"
-        return (
-            "file:encoding",
-            f"the file is not UTF-8 (line {line} holds the byte {byte}); save it as UTF-8 and send it again",
-        )
+        return _encoding(data[error.start], data.count(b"\n", 0, error.start) + 1)
     return None
+
+
+def undecodable(chunks: Iterable[bytes]) -> tuple[str, str] | None:
+    """What `parse` would say of bytes that are not UTF-8, without holding them all; None when they are."""
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    for chunk in chunks:
+        pending = decoder.getstate()[0]
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            return _encoding((pending + chunk)[error.start], line + (pending + chunk).count(b"\n", 0, error.start))
+        line += chunk.count(b"\n")
+    rest = decoder.getstate()[0]
+    return _encoding(rest[0], line) if rest else None
+
+
+def _encoding(byte: int, line: int) -> tuple[str, str]:
+    return (
+        "file:encoding",
+        f"the file is not UTF-8 (line {line} holds the byte 0x{byte:02X}); save it as UTF-8 and send it again",
+    )
 
 
 def _header_problem(names: Sequence[str], required: Sequence[str]) -> tuple[str, str] | None:
@@ -232,10 +258,14 @@ def _with_provenance(
     origin = pl.DataFrame(
         [delivery.provenance for delivery in deliveries],
         schema={name: kind for name, kind in PROVENANCE.items() if name != "_line"},
-    ).with_columns(_index=pl.int_range(pl.len(), dtype=pl.Int64))
+    ).with_columns(
+        _index=pl.int_range(pl.len(), dtype=pl.Int64),
+        _skipped=pl.Series([delivery.skipped for delivery in deliveries], dtype=pl.Int64),
+    )
     whole = schema(known)
     empty = pl.DataFrame(
         schema={**{name: kind for name, kind in whole.items() if name not in origin}, "_index": pl.Int64}
     )
     rows = pl.concat([empty, *frames], how="diagonal").sort("_index", "_line")
-    return rows.join(origin, on="_index", how="left", maintain_order="left").select(list(whole))
+    rows = rows.join(origin, on="_index", how="left", maintain_order="left")
+    return rows.with_columns(pl.col("_line") + pl.col("_skipped")).select(list(whole))

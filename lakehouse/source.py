@@ -36,6 +36,8 @@ class Source:
         judging rows is the contract's work, so an unreadable value becomes null beside its kept text.
     key: contract columns that name one processed row. Nulls are equal to each other. A date that a site may correct
         does not belong here.
+    mode: `rows`, each file adds records and corrects earlier ones; or `snapshot`, each file is all its site has, and
+        rows that its newest sound file lacks leave processed (raw keeps them).
     columns: header names that must be there. optional: names that may be; absent, they are null.
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it.
     first_day: deliveries dated before are refused: a mistyped year, not data.
@@ -57,6 +59,7 @@ class Source:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    mode: Literal["rows", "snapshot"] = "rows"
     path: str = "{site}/{name}_{day}.csv"
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
@@ -119,6 +122,11 @@ class Source:
         """Names of the rules that were given this severity."""
         return [rule for rule, given in self.severities.items() if given == severity]
 
+    @property
+    def judges_files(self) -> bool:
+        """Whether the records of a file can have all of it refused."""
+        return self.file_limit is not None or bool(self.rules("file"))
+
     @cached_property
     def row(self) -> type[Contract]:
         """What a row of processed is: the contract's columns, and `_warnings` where a rule only warns."""
@@ -149,5 +157,5 @@ class Source:
         """
         code = fingerprint({self.contract.__module__, self.tidy.__module__})
         severities = (sorted(self.severities.items()), self.file_limit)
-        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, severities))
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode, severities))
         return hashlib.sha256(declared.encode()).hexdigest()[:12]

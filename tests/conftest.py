@@ -21,6 +21,12 @@ from lakehouse.lake import Lake
 from lakehouse.settings import PROJECT, Settings, export
 from resources import instance
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--histories N`: how many random histories the property test of ingestion goes through; `make soak` asks more."""
+    parser.addoption("--histories", type=int, default=40, help="random histories for the property test of ingestion")
+
+
 LAKEHOUSE = [sys.executable, "-W", "ignore", "-m", "lakehouse.cli"]
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import pairwise
 
 HEADER = ["SENSOR", "HOUR", "CELSIUS"]
 
@@ -82,12 +83,6 @@ class Version:
                 found.append(_judged(number, text, dict(zip(header, fields, strict=True))))
         return found
 
-    @cached_property
-    def usable(self) -> bool:
-        """Whether it can govern its path."""
-        accepted = [record for record in self.records if record.row]
-        return self.refusal is None and (bool(accepted) or not self.records)
-
 
 def _judged(line: int, text: str, fields: dict[str, str]) -> Record:
     sensor, hour_text, celsius_text = (fields[name] or None for name in HEADER)
@@ -106,16 +101,35 @@ def _judged(line: int, text: str, fields: dict[str, str]) -> Record:
 
 
 class Model:
-    """Everything that was ever delivered, and the tables that follow from it."""
+    """Everything that was ever delivered and withdrawn, and the tables that follow from it.
 
-    def __init__(self) -> None:
+    snapshot: each file is all its site has. hottest: what the contract takes for a temperature, in degrees Celsius.
+    """
+
+    def __init__(self, *, snapshot: bool = False, hottest: float = 100) -> None:
         self.paths: dict[str, list[Version]] = {}
+        self.seen_at: dict[str, int] = {}
+        # By path, after how many of its versions it was withdrawn.
+        self.withdrawn: dict[str, list[int]] = {}
+        self.snapshot = snapshot
+        self.hottest = hottest
 
-    def see(self, path: str, data: bytes) -> None:
-        """The landing folder was read while `path` held `data`."""
+    def see(self, path: str, data: bytes, time: int = 0) -> None:
+        """The landing folder was read while `path` held `data`, last written at `time`."""
         versions = self.paths.setdefault(path, [])
-        if not versions or versions[-1].data != data:
+        taken_back = len(versions) in self.withdrawn.get(path, [])
+        sent_again = time != self.seen_at.get(path)
+        if not versions or versions[-1].data != data or (taken_back and sent_again):
             versions.append(Version(path, len(versions) + 1, data))
+        self.seen_at[path] = time
+
+    def withdraw(self, path: str) -> None:
+        """What `path` delivered until now no longer counts."""
+        self.withdrawn.setdefault(path, []).append(len(self.paths[path]))
+
+    def counting(self) -> list[str]:
+        """Paths that hold something that could be withdrawn."""
+        return [path for path, found in self.paths.items() if len(found) not in self.withdrawn.get(path, [])]
 
     def tables(self) -> dict[str, Counter[tuple[object, ...]]]:
         """raw, processed, quarantine, superseded and account, as multisets of rows."""
@@ -133,33 +147,60 @@ class Model:
             tables["quarantine"][row] += 1
             count(version, "quarantined")
 
-        standing = {version: state for versions in self.paths.values() for version, state in _states(versions)}
+        standing: dict[Version, str] = {}
+        heirs: dict[Version, Version | None] = {}
+        for path, versions in self.paths.items():
+            ends = sorted({0, *self.withdrawn.get(path, []), len(versions)})
+            for begin, end in pairwise(ends):
+                era = versions[begin:end]
+                for version, state in self._states(era):
+                    closed = end in self.withdrawn.get(path, []) and state != "replaced"
+                    standing[version] = "withdrawn" if closed else state
+                    heirs[version] = self._heir(era, version) if state == "replaced" else None
         for version, state in standing.items():
             for record in version.records:
                 tables["raw"][version.path, version.checksum, record.line] += 1
-            if state == "replaced":
-                heir = _heir(self.paths[version.path], version)
+            if state in {"replaced", "withdrawn"}:
+                heir = heirs[version]
+                by = (version.path, heir.checksum) if heir else (None, None)
                 for record in version.records:
-                    told = (version.path, version.checksum, record.line, "replaced", version.path, heir.checksum, None)
+                    told = (version.path, version.checksum, record.line, state, *by, None)
                     tables["superseded"][told] += 1
                     count(version, "superseded")
                 continue
             if version.refusal:
                 tables["quarantine"][version.path, version.checksum, 0, frozenset([version.refusal]), None] += 1
             for record in version.records:
-                if record.reasons:
-                    quarantine(version, record, record.reasons)
+                if reasons := self._reasons(record):
+                    quarantine(version, record, reasons)
                 else:
                     assert record.row
                     keys.setdefault(record.row[:2], []).append((version, record))
-        for rivals in keys.values():
+        newest = self._newest_snapshots(standing)
+        for everyone in keys.values():
+            rivals = []
+            for site in {version.site for version, _ in everyone}:
+                mine = [rival for rival in everyone if rival[0].site == site]
+                winner, best = max(mine, key=_order)
+                says = newest.get(site)
+                if says is None or (winner.day, winner.path.encode()) >= (says.day, says.path.encode()):
+                    rivals += mine
+                    continue
+                for version, record in mine:
+                    vanished = record is best
+                    by = (says.path, says.checksum, None) if vanished else (winner.path, winner.checksum, best.line)
+                    kind = "vanished" if vanished else "key"
+                    tables["superseded"][version.path, version.checksum, record.line, kind, *by] += 1
+                    count(version, "superseded")
+            if not rivals:
+                continue
             if len({version.site for version, _ in rivals}) > 1:
                 for version, record in rivals:
                     quarantine(version, record, ("key:two_sites",))
                     told = (version.path, version.checksum, record.line, "contested", None, None, None)
                     tables["superseded"][told] += 1
                 continue
-            winner, best = max(rivals, key=lambda rival: (rival[0].day, rival[0].path.encode(), rival[1].line))
+            winner, best = max(rivals, key=_order)
             for version, record in rivals:
                 if record is best:
                     assert record.row
@@ -175,19 +216,47 @@ class Model:
             row = (version.path, version.checksum, version.nth, version.day, version.site, len(version.data))
             fates = (counts["accepted"], counts["quarantined"], counts["superseded"])
             assert sum(fates) == len(version.records)
-            tables["account"][*row, len(version.records), *fates, state, version.refusal is not None] += 1
+            told = version.refusal is not None or state == "withdrawn"
+            tables["account"][*row, len(version.records), *fates, state, told] += 1
         return tables
 
+    def _reasons(self, record: Record) -> tuple[str, ...]:
+        celsius = record.row[3] if record.row else None
+        hot = celsius is not None and celsius > self.hottest
+        return ("celsius|max",) if hot and not record.reasons else record.reasons
 
-def _states(versions: list[Version]) -> list[tuple[Version, str]]:
-    usable = [version for version in versions if version.usable]
-    governing = usable[-1] if usable else None
-    return [
-        (version, "in effect" if version is governing else "rejected" if version is versions[-1] else "replaced")
-        for version in versions
-    ]
+    def _usable(self, version: Version) -> bool:
+        """Whether it can govern its path."""
+        accepted = [record for record in version.records if not self._reasons(record)]
+        return version.refusal is None and (bool(accepted) or not version.records)
+
+    def _states(self, versions: list[Version]) -> list[tuple[Version, str]]:
+        usable = [version for version in versions if self._usable(version)]
+        governing = usable[-1] if usable else None
+        return [
+            (version, "in effect" if version is governing else "rejected" if version is versions[-1] else "replaced")
+            for version in versions
+        ]
+
+    def _heir(self, versions: list[Version], replaced: Version) -> Version:
+        later = versions[versions.index(replaced) + 1 :]
+        if not self._usable(replaced):
+            return later[0]
+        return next(version for version in later if self._usable(version))
+
+    def _newest_snapshots(self, standing: dict[Version, str]) -> dict[str, Version]:
+        """By site, the newest file in effect of which every record is good."""
+        found: dict[str, Version] = {}
+        for version, state in standing.items():
+            sound = version.records and not any(self._reasons(record) for record in version.records)
+            if self.snapshot and state == "in effect" and sound and not version.refusal:
+                rival = found.get(version.site)
+                if rival is None or (version.day, version.path.encode()) > (rival.day, rival.path.encode()):
+                    found[version.site] = version
+        return found
 
 
-def _heir(versions: list[Version], replaced: Version) -> Version:
-    later = versions[replaced.nth :]
-    return next(version for version in later if version.usable) if replaced.usable else later[0]
+def _order(rival: tuple[Version, Record]) -> tuple[date, bytes, int]:
+    version, record = rival
+    assert version.day
+    return version.day, version.path.encode(), record.line

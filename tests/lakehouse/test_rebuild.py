@@ -85,9 +85,24 @@ def test_a_rebuild_changes_nothing_while_the_contract_is_the_same(eventful: Hous
 
 def test_a_rebuild_is_on_record_with_who_and_why(eventful: House) -> None:
     order(eventful, "the lab changed its units")
-    order(eventful, "asked twice")
     acts = ledger.read(eventful.lake, eventful.source).filter(pl.col("who").is_not_null())
     assert acts.select("act", "who", "why").rows() == [("rebuild", "someone", "the lab changed its units")]
+
+
+def test_two_orders_are_one_rebuild(eventful: House) -> None:
+    eventful.batch_bytes = 10**6
+    order(eventful)
+    order(eventful)
+    assert len(eventful.run()) == 1
+    assert eventful.idle()
+
+
+def test_a_contract_that_is_changed_back_is_followed_back(eventful: House) -> None:
+    before = eventful.tables()
+    for source in (STRICTER, THERMOMETER):
+        eventful.source = source
+        eventful.run()
+    assert eventful.tables() == before
 
 
 def test_a_rebuild_of_nothing_is_not_put_on_record(house: House) -> None:

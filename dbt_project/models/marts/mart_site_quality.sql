@@ -12,7 +12,7 @@ with account as (
         sum(accepted)::bigint as accepted,
         sum(quarantined)::bigint as quarantined,
         sum(superseded)::bigint as superseded,
-        sum(records) filter (where state <> 'replaced') as records_in_force,
+        sum(records) filter (where state not in ('replaced', 'withdrawn')) as records_in_force,
         max(_delivered) as newest_delivered
     from {{ ref('stg_deliveries') }}
     group by _site, source
@@ -61,7 +61,7 @@ select
     account.accepted,
     account.quarantined,
     account.superseded,
-    -- A replaced version has given up its rejects, so its records would only dilute the share.
+    -- A replaced or withdrawn version has given up its rejects, so its records would only dilute the share.
     account.quarantined / nullif(account.records_in_force, 0)::double precision as rejection_rate,
     commonest.rule as commonest_rule,
     commonest.lines as commonest_rule_lines,

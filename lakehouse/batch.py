@@ -1,0 +1,204 @@
+"""Which ledger rows make up the next batch, and their records, judged: as much at a time as memory is to hold.
+
+A position says how far tables are: `seq * PARTS` when they reflect all rows up to `seq`, and `(seq - 1) * PARTS + n`
+after n batches on the way to `seq` that readers do not see yet, because a delivery is too large for one batch or
+because all tables are made anew.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from lakehouse import ledger
+from lakehouse.contract import PROVENANCE
+from lakehouse.evaluate import Judged, Tally, judge, verdict
+from lakehouse.lake import RECORD, Lake
+from lakehouse.manifest import State
+from lakehouse.pieces import Pieces
+from lakehouse.records import Delivery, undecodable
+from lakehouse.source import Source
+
+PARTS = 1 << 20
+_Row = dict[str, object]
+_Label = tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The next batch.
+
+    begin: the position it takes the tables from. goal: the ledger row that readers see next. rows: ledger rows from the
+    one to go on with, to the goal. offset, lines: where in the first of them. size: bytes to read; None for all rows.
+    anew: start over from empty tables.
+    """
+
+    begin: int
+    goal: int
+    rows: pl.DataFrame
+    offset: int = 0
+    lines: int = 0
+    size: int | None = None
+    anew: bool = False
+
+    def end(self, rest: dict[str, int] | None) -> int:
+        """The position after the batch. rest: where the next one goes on towards the same goal, if there is more."""
+        if rest is None:
+            return self.goal * PARTS
+        started = self.goal * PARTS - PARTS
+        return max(self.begin, started) + 1 if not self.anew else started + 1
+
+
+def next_step(on_record: pl.DataFrame, reached: State, batch_bytes: int, gate: int = 0) -> Step | None:
+    """The next batch, or None when the tables are where the ledger is.
+
+    gate: the position of the first table, which an attempt that crashed may have taken further than `reached`.
+    """
+    seq, part = divmod(reached.seq, PARTS)
+    waiting = on_record.filter(pl.col("seq") > seq)
+    counts = pl.col("act").is_in([ledger.DELIVERED, ledger.WITHDRAWN])
+    orders = waiting.filter(pl.col("act") == ledger.REBUILD)
+    cursor = reached.inputs or {}
+    if not orders.is_empty():
+        goal, size = orders.select("seq", "part_bytes").row(-1)
+        rows = on_record.filter(counts, pl.col("seq") < goal)
+        if not part or goal != seq + 1:
+            return Step(reached.seq, goal, rows, size=size, anew=True)
+        rows = rows.filter(pl.col("seq") >= cursor["row"])
+        return Step(reached.seq, goal, rows, cursor["offset"], cursor["lines"], size)
+    rows = waiting.filter(counts)
+    if rows.is_empty():
+        return None
+    large = pl.col("bytes") > pl.col("part_bytes")
+    goal, size, is_large = rows.select("seq", "part_bytes", large).row(0)
+    if is_large:
+        at = (cursor["offset"], cursor["lines"]) if part else (0, 0)
+        return Step(reached.seq, goal, rows.head(1), *at, size)
+    small = rows.filter(large.cum_sum() == 0)
+    fitting = small.filter((pl.col("bytes").cum_sum() <= batch_bytes) | (pl.int_range(pl.len()) == 0))
+    goal = gate // PARTS if gate > reached.seq else int(fitting["seq"][-1])
+    return Step(reached.seq, goal, rows.filter(pl.col("seq") <= goal))
+
+
+class Intake:
+    """Reads and judges deliveries of one source. held: bytes by checksum that need not be read again."""
+
+    def __init__(self, lake: Lake, source: Source, held: dict[str, bytes]) -> None:
+        self._lake, self._source, self._held = lake, source, held
+        self._open: tuple[int, Pieces, Callable[[Judged], Judged], _Label] | None = None
+
+    def take(self, step: Step) -> tuple[pl.DataFrame, Judged, dict[str, int] | None]:
+        """The ledger rows of a batch, their records, judged, and where the next batch towards the same goal goes on."""
+        rows = step.rows
+        first = rows.row(0, named=True)
+        if step.size is not None and _large(first, step.size):
+            judged, rest = self._piece(first, step)
+            batch = rows.head(1)
+        else:
+            # Whole deliveries, as many as fit before the next large one.
+            fits = pl.lit(True)
+            if step.size is not None:
+                fits = pl.int_range(pl.len()) == 0
+                large = (pl.col("bytes") > step.size) & (pl.col("act") == ledger.DELIVERED)
+                fits |= (pl.col("bytes").cum_sum() <= step.size) & (large.cum_sum() == 0)
+            batch = rows.filter(fits)
+            judged, rest = self.whole(batch.filter(pl.col("act") == ledger.DELIVERED)), None
+        if rest is None and batch.height < rows.height:
+            rest = {"row": rows["seq"][batch.height], "offset": 0, "lines": 0}
+        return batch, judged, rest
+
+    def whole(self, rows: pl.DataFrame) -> Judged:
+        """What becomes of some deliveries, read whole."""
+        return judge(self._source, [self._delivery(row) for row in rows.iter_rows(named=True)])
+
+    def again(self, rows: pl.DataFrame, wanted: pl.DataFrame, size: int) -> Judged:
+        """What becomes of the records `wanted` (RECORD) of earlier deliveries; large ones are read a piece at a time.
+
+        rows: DELIVERY, `_delivered`, `_site` and `bytes` of the deliveries.
+        """
+        rows = rows.with_columns(refusal=pl.lit(None, pl.String), seq=pl.lit(0))
+        small = rows.filter(pl.col("bytes") <= size)
+        found = [_only(self.whole(small), wanted)]
+        for row in rows.filter(pl.col("bytes") > size).iter_rows(named=True):
+            pieces = self._pieces(row)
+            while not pieces.done:
+                found.append(_only(self._judge_piece(row, pieces, size), wanted))
+        return replace(
+            found[0],
+            accepted=pl.concat([part.accepted for part in found]),
+            texts=pl.concat([part.texts for part in found]),
+        )
+
+    def _piece(self, row: _Row, step: Step) -> tuple[Judged, dict[str, int] | None]:
+        """The next piece of a large delivery. What is true of the whole of it is said with each piece."""
+        assert step.size is not None
+        seq = int(str(row["seq"]))
+        if self._open is None or self._open[0] != seq or self._open[1].offset != step.offset:
+            said, spoiled, unreadable = self._examine(row, step.size)
+            if unreadable:
+                refused = replace(self._delivery(row, b""), unreadable=unreadable)
+                return judge(self._source, [refused]), None
+            pieces = self._pieces(row)
+            pieces.skip(step.offset, step.lines or pieces.head_lines)
+            self._open = (seq, pieces, said, spoiled)
+        _, pieces, say, spoiled = self._open
+        judged = self._judge_piece(row, pieces, step.size, spoiled)
+        if step.offset:
+            judged = replace(judged, rejected=judged.rejected.filter(pl.col("_line") > 0))
+        rest = None if pieces.done else {"row": seq, "offset": pieces.offset, "lines": pieces.lines}
+        return say(judged), rest
+
+    def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], _Label, _Label]:
+        """What only a look at the whole of a large delivery tells: whether it can govern and is sound, why its records
+        have all of it refused, and why it cannot be read.
+        """
+        checksum = str(row["_checksum"])
+        if unreadable := undecodable(self._lake.kept_chunks(checksum)):
+            return lambda judged: judged, None, unreadable
+        pieces, whole, sound, reason, tally = self._pieces(row), True, True, None, Tally()
+        # A snapshot lets rows vanish only if all of it is sound; of other files, one good record says enough.
+        while not pieces.done and (whole or self._source.mode == "snapshot" or self._source.judges_files):
+            judged = self._judge_piece(row, pieces, size)
+            said = judged.deliveries.row(0, named=True)
+            whole, sound, reason = whole and said["whole"], sound and said["sound"], reason or said["reason"]
+            tally += Tally.of(self._source, judged)
+        spoiled = None if reason else verdict(self._source, tally)
+        if spoiled:
+            whole, sound, reason = True, False, spoiled[1]
+
+        def say(judged: Judged) -> Judged:
+            told = judged.deliveries.with_columns(whole=pl.lit(whole), sound=pl.col("sound") & sound)
+            return replace(judged, deliveries=told.with_columns(reason=pl.lit(reason, pl.String)))
+
+        return say, spoiled, None
+
+    def _judge_piece(self, row: _Row, pieces: Pieces, size: int, spoiled: _Label = None) -> Judged:
+        skipped = pieces.lines - pieces.head_lines
+        data = pieces.head + pieces.take(size)
+        return judge(self._source, [replace(self._delivery(row, data), skipped=skipped, piece=True, spoiled=spoiled)])
+
+    def _pieces(self, row: _Row) -> Pieces:
+        return Pieces(self._lake.kept_chunks(str(row["_checksum"])))
+
+    def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
+        checksum = str(row["_checksum"])
+        if data is None:
+            data = self._held.get(checksum)
+        refusal = row["refusal"]
+        return Delivery(
+            {name: row[name] for name in PROVENANCE if name != "_line"},
+            self._lake.kept(checksum) if data is None else data,
+            str(refusal) if refusal is not None else None,
+        )
+
+
+def _large(row: _Row, size: int) -> bool:
+    return row["act"] == ledger.DELIVERED and int(str(row["bytes"])) > size
+
+
+def _only(judged: Judged, wanted: pl.DataFrame) -> Judged:
+    return replace(
+        judged,
+        accepted=judged.accepted.join(wanted, on=RECORD, how="semi"),
+        texts=judged.texts.join(wanted, on=RECORD, how="semi"),
+    )

@@ -1,0 +1,108 @@
+"""Deliveries larger than a batch: read in pieces, they become what they would have become at once."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from house import HEADER, House
+
+from lakehouse import manifest
+from lakehouse.lake import Lake
+from lakehouse.pieces import Pieces
+
+TEXTS = [
+    b"a,b\n1,2\n3,4\n5,6\n",
+    b"a,b\n1,2\n3,4",
+    b"a,b\r\n1,2\r\n\r\n3,4\r\n",
+    b"a,b\r1,2\r3,4\r",
+    b'a,b\n"1\n1",2\n"3""\r\n",4\n5,6\n',
+    b'"a\n1",b\n1,2\n3,4\n',
+    b"a,b\n",
+    b"a,b",
+    b"",
+    b'a,b\n1,"never closed\n2,3\n4,5\n',
+    b"\xef\xbb\xbfa,b\n\xc3\xa4,2\n",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("chunk", [1, 2, 5, 100])
+@pytest.mark.parametrize("size", [1, 4, 9, 100])
+def test_pieces_are_the_whole_and_end_where_records_do(text: bytes, chunk: int, size: int) -> None:
+    pieces = Pieces(text[at : at + chunk] for at in range(0, len(text), chunk))
+    found = []
+    while not pieces.done:
+        place = pieces.offset, pieces.lines
+        found.append(pieces.take(size))
+        again = Pieces([text])
+        again.skip(*place)
+        assert again.take(size) == found[-1], "a reader that goes on there sees the same"
+    assert pieces.head + b"".join(found) == text
+    for piece in [part for part in (pieces.head, *found) if part][:-1]:
+        assert piece.endswith((b"\n", b"\r"))
+        assert piece.count(b'"') % 2 == 0
+
+
+def lines(random_: random.Random, site: str, count: int) -> str:
+    sensors = [f"{site}{n}" for n in range(40)] + ["shared"]
+    good = (f'"{random_.choice(sensors)}",{random_.randint(0, 23)},{random_.randint(0, 30)}' for _ in range(count))
+    broken = iter(['x,1,"a\nb"', "short,1", "long,1,2,3", ",1,1", "x,1,hot", 'x,1,"open', ""] * count)
+    return "".join(f"{next(broken) if random_.random() < 0.1 else line}\n" for line in good)
+
+
+def histories(house: House, seed: int) -> None:
+    """Days of two sites, a late file, corrections, and files refused whole; each step ingested."""
+    random_ = random.Random(seed)
+    for day in (1, 3, 2):
+        for site in "AB":
+            house.land(f"{site}/thermometer_2020-01-0{day}.csv", lines(random_, site, 30))
+        house.run()
+    house.land("A/thermometer_2020-01-01.csv", lines(random_, "A", 30))
+    house.land("A/thermometer_2020-01-02.csv", "x,1,hot\n" * 40)
+    house.land("B/thermometer_2020-01-01.csv", (HEADER + lines(random_, "B", 30)).encode() + b"\xff,1,1\n")
+    house.land("B/thermometer_2020-01-04.csv", b"SENSOR,HOUR\n" + b"B1,1\n" * 100)
+    house.land("B/thermometer_2020-02-31.csv", lines(random_, "B", 30))
+    house.run()
+    (house.landing / "A/thermometer_2020-01-03.csv").unlink()
+    house.run()
+
+
+@pytest.mark.parametrize("mode", ["rows", "snapshot"])
+def test_a_delivery_in_pieces_becomes_what_it_is_at_once(house: House, tmp_path: Path, mode: str) -> None:
+    house.source = replace(house.source, mode=mode)  # type: ignore[arg-type]
+    whole = replace(house, lake=Lake(str(tmp_path / "whole")))
+    (tmp_path / "landing-2").mkdir()
+    whole.landing = tmp_path / "landing-2"
+    house.batch_bytes = 150
+    histories(house, 1)
+    histories(whole, 1)
+    assert house.tables() == whole.tables()
+    assert house.unbalanced().is_empty()
+    assert house.idle()
+
+
+def test_readers_see_a_large_delivery_all_at_once(house: House) -> None:
+    house.batch_bytes = 40
+    house.land("A/thermometer_2020-01-01.csv", "a,1,1\nb,1,1\n")
+    house.run()
+    seen = []
+    house.land("A/thermometer_2020-01-02.csv", "".join(f"s{n},1,1\n" for n in range(30)))
+    record = manifest.record
+
+    def recorded(lake: Lake, state: manifest.State) -> None:
+        record(lake, state)
+        seen.append(house.table("processed").height)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "record", recorded)
+        house.run()
+    assert len(seen) > 3
+    assert seen == [2] * (len(seen) - 1) + [32]
+
+
+def test_a_file_that_changes_while_it_is_kept_waits_for_the_next_run(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"now something else")
+    assert not house.lake.keep_file(file, "0" * 64)
+    assert not list(Path(house.lake.root).rglob("*.zst"))
