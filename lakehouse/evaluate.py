@@ -75,17 +75,20 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, broken)]
     spoiled = _spoiled(source, deliveries, files, _count(rows, "records"), pl.concat(alone))
-    along = accepted.join(spoiled, on=DELIVERY, maintain_order="left").select(*PROVENANCE, *_LABELS)
     if not spoiled.is_empty():
+        # The records that are good for themselves go with their file.
         files = files.update(spoiled, on=DELIVERY)
+        along = accepted.join(spoiled, on=DELIVERY, maintain_order="left").select(*PROVENANCE, *_LABELS)
         accepted = accepted.join(spoiled, on=DELIVERY, how="anti", maintain_order="left")
-    with_file = along.join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left").with_columns(
-        reasons=pl.concat_list("_rule"), explanation="_words"
-    )
+        texts = sound.select(*RECORD, "_text")
+        along = along.with_columns(reasons=pl.concat_list("_rule"), explanation="_words").join(
+            texts, on=RECORD, how="left", maintain_order="left"
+        )
+        alone.append(along.select(list(QUARANTINE)))
     whole_files = files.filter(pl.col("_rule").is_not_null()).with_columns(
         _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("_rule"), explanation="_words", _text=pl.lit(None, pl.String)
     )
-    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, *alone, with_file)])
+    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, *alone)])
     counts = (
         files.select(*DELIVERY, reason="_words")
         .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
