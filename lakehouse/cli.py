@@ -24,6 +24,7 @@ from lakehouse.landing import listing
 from lakehouse.options import FormatOption, SourceOption
 from lakehouse.settings import PROJECT, Settings, export, inherited
 from lakehouse.show import Format, err, out, progress, rows
+from lakehouse.source import Source
 from resources import instance
 
 app = typer.Typer(
@@ -120,15 +121,20 @@ def withdraw(
 def rebuild(
     source: SourceOption = None,
     reason: Annotated[str, typer.Option(help="Why; it stays on record.")] = "asked for",
+    from_landing: Annotated[
+        bool, typer.Option("--from-landing", help="Read every landed file again first, whatever its size and time.")
+    ] = False,
 ) -> None:
     """Make raw, processed and quarantine anew from the bytes on record, and bring everything after them up to date.
 
     A changed contract does this by itself with the next run. Readers see the tables as they were until all is done.
     """
     settings = Settings.load()
-    chosen = [catalog.source(source)] if source else list(catalog.sources())
+    lake, chosen = Lake(settings.lake_uri), [catalog.source(source)] if source else list(catalog.sources())
+    if from_landing:
+        _read_again(settings, lake, chosen)
     for item in chosen:
-        ledger.rebuild(Lake(settings.lake_uri), item, getuser(), reason, settings.batch_bytes)
+        ledger.rebuild(lake, item, getuser(), reason, settings.batch_bytes)
     _run(settings, source, None)
 
 
@@ -218,6 +224,21 @@ def _land(folder: Path, until: date | None) -> None:
         f"{landed.files:,} files of the CDISC pilot study and {landed.fictional} of a fictional site in {folder}, "
         f"{landed.written:,} of them new or changed"
     )
+
+
+def _read_again(settings: Settings, lake: Lake, sources: list[Source]) -> None:
+    """Put on record what the landed files hold now, and renew their kept bytes."""
+    landed = listing(settings.landing, catalog.sources()).claimed
+    lacking = [path for item in sources for path in ledger.missing(lake, item, landed[item.name])]
+    if lacking:
+        raise NotOnRecordError(
+            f"{settings.landing} lacks {len(lacking)} files that are on record, first {lacking[0]}; nothing "
+            "was changed; lakehouse rebuild without --from-landing makes the tables anew from the bytes on record"
+        )
+    for item in sources:
+        ledger.register(
+            lake, item, settings.landing, landed[item.name], Clock(settings.as_of), settings.batch_bytes, renew=True
+        )
 
 
 def _run(settings: Settings, source: str | None, days: tuple[date, date] | None) -> None:

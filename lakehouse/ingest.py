@@ -130,10 +130,10 @@ def _advance(lake: Lake, source: Source, reached: manifest.State, step: Step, in
     versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
     base = Base(lake, source, versions, schemas(source))
     rows, judged, rest = intake.take(step)
-    done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
+    changes, done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
     end = step.end(rest)
     new = {}
-    for layer, change in done.changes.items():
+    for layer, change in changes.items():
         delta = lake.open(names[layer])
         assert delta is not None
         at = delta.transaction_version("ledger") or 0

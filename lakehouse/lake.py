@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 import obstore
@@ -194,16 +194,17 @@ class Lake:
             return from_url(f"{self.root}/objects", config=dict(self.options) or None)  # type: ignore[arg-type]
         return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
 
-    def keep(self, data: bytes, checksum: str) -> None:
-        """Keep delivered bytes, compressed, under their checksum; bytes kept already are left alone."""
+    def keep(self, data: bytes, checksum: str, *, renew: bool = False) -> None:
+        """Keep delivered bytes, compressed, under their checksum; bytes kept already are left alone, or renewed."""
+        mode: Literal["create", "overwrite"] = "overwrite" if renew else "create"
         try:
-            obstore.put(self._objects, _key(checksum), zstandard.compress(data, 3), mode="create")
+            obstore.put(self._objects, _key(checksum), zstandard.compress(data, 3), mode=mode)
         except AlreadyExistsError:
             return
         except Exception as error:
             raise _unavailable(error, "delivered bytes cannot be kept") from error
 
-    def keep_file(self, file: Path, checksum: str) -> bool:
+    def keep_file(self, file: Path, checksum: str, *, renew: bool = False) -> bool:
         """Keep a file's bytes like `keep`, without holding them; False when they are no longer those of `checksum`.
 
         Raises OSError when the file cannot be read, UnavailableError when the lake cannot be written.
@@ -221,7 +222,7 @@ class Lake:
             yield packer.flush()
 
         try:
-            if not self._has(checksum):
+            if renew or not self._has(checksum):
                 obstore.put(self._objects, _key(checksum), filter(None, packed()))
         except Exception as error:
             if isinstance(error, _ChangedError) or digest.hexdigest() != checksum:

@@ -96,8 +96,12 @@ def register(
     clock: Clock,
     part_bytes: int,
     progress: Callable[[int], None] | None = None,
+    *,
+    renew: bool = False,
 ) -> dict[str, bytes]:
     """Keep the bytes of `files` and put them on record; the first `part_bytes` of them by checksum, to be read next.
+
+    renew: write the kept bytes even if they are there, in case they are damaged.
 
     A file that is gone, not readable or changed by now is left for the next run. Raises UnavailableError when the lake
     cannot be written; what is on record by then stays.
@@ -108,7 +112,7 @@ def register(
     for file in files:
         try:
             data = (landing / file.path).read_bytes() if file.size <= part_bytes else None
-            checksum = _keep(lake, landing / file.path, data)
+            checksum = _keep(lake, landing / file.path, data, renew=renew)
         except OSError:
             continue
         if checksum is None:
@@ -184,15 +188,21 @@ def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFr
             continue
 
 
-def _keep(lake: Lake, file: Path, data: bytes | None) -> str | None:
+def missing(lake: Lake, source: Source, files: Iterable[Landed]) -> list[str]:
+    """Paths whose deliveries count and that are not among `files`."""
+    known = latest(read(lake, source))
+    return sorted({path for path, entry in known.items() if not entry.withdrawn} - {file.path for file in files})
+
+
+def _keep(lake: Lake, file: Path, data: bytes | None, *, renew: bool) -> str | None:
     """Keep a file's bytes: `data`, or more than are to be held. Their checksum; None if they change meanwhile."""
     if data is not None:
         checksum = hashlib.sha256(data).hexdigest()
-        lake.keep(data, checksum)
+        lake.keep(data, checksum, renew=renew)
         return checksum
     with file.open("rb") as stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-    return checksum if lake.keep_file(file, checksum) else None
+    return checksum if lake.keep_file(file, checksum, renew=renew) else None
 
 
 def _as_listed(landing: Path, file: Landed) -> bool:

@@ -45,19 +45,20 @@ class Base:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a batch does.
+    """What a batch does, in short.
 
-    changes: by layer, in the order of their commits. deliveries: the account rows it writes, new and re-balanced.
-    rules: `_delivered`, `_site`, `rule`, `lines`: newly quarantined lines by the rule they break.
+    deliveries: the account rows it writes, new and re-balanced. rules: `_delivered`, `_site`, `rule`, `lines`: newly
+    quarantined lines by the rule they break. warned: `rule`, `lines`: newly accepted ones by the rules that only warn.
     """
 
-    changes: dict[str, Change]
     deliveries: pl.DataFrame
     rules: pl.DataFrame
+    warned: pl.DataFrame
 
 
-def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> Plan:
-    """The changes that bring the tables from `base` to where the batch is part of them.
+def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple[dict[str, Change], Plan]:
+    """The changes that bring the tables from `base` to where the batch is part of them, by layer, in the order of their
+    commits; and what they come to.
 
     batch: ledger rows. judged: what became of their records, or of some more records of the one delivery in the batch.
     again: judges some records of earlier deliveries anew, those that a change brings back.
@@ -115,7 +116,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> Plan:
     quarantine = _quarantine(base, judged, recalled, mine, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
     changes["account"] = _account(base, batch, judged, states, changes)
-    return Plan(changes, changes["account"].add, _rules(quarantine.add))
+    return changes, Plan(changes["account"].add, _rules(quarantine.add), _warned(changes["processed"].add))
 
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
@@ -195,7 +196,8 @@ def _rivals(
         keys += [frame.join(sites.lazy(), on="_site", how="semi").select(key) for frame in of_site]
     touched = pl.concat(keys).unique().collect().lazy()
     found = [frame.join(touched, on=key, how="semi", nulls_equal=True) for frame in (processed, contenders)]
-    old, losers = pl.collect_all(found)
+    # A table that is larger than memory passes through it.
+    old, losers = pl.collect_all(found, engine="streaming")
     return old, losers
 
 
@@ -301,3 +303,9 @@ def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
 def _rules(quarantined: pl.DataFrame) -> pl.DataFrame:
     lines = quarantined.explode("reasons").group_by("_delivered", "_site", rule="reasons")
     return lines.agg(pl.len().cast(pl.Int64).alias("lines"))
+
+
+def _warned(accepted: pl.DataFrame) -> pl.DataFrame:
+    flags = accepted["_warnings"] if "_warnings" in accepted.columns else pl.Series([], dtype=pl.String)
+    rules = pl.select(rule=flags.drop_nulls().str.split(" ").explode())
+    return rules.group_by("rule").agg(pl.len().cast(pl.Int64).alias("lines"))

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     landing: Path = PROJECT / "landing"
     warehouse: SecretStr | None = None
     as_of: date | None = None
-    batch_bytes: int = Field(default=128 * 2**20, gt=0)
+    batch_bytes: int = Field(default=32 * 2**20, gt=0)
     settle_seconds: float = Field(default=2.0, ge=0)
 
     @cached_property

@@ -48,6 +48,8 @@ class Source:
         quarantines the record, as does every rule that is not named; `warn` keeps and flags it; `file` quarantines its
         whole file; `block` quarantines the record and holds back curated tables until a person releases them.
     file_limit: the share of rejected records past which a file is quarantined whole; None sets no limit.
+    after_landing: what becomes of a landed file that is safely on record, `clear_after` later: `keep` it, `move` it to
+        `.cleared/` in the landing folder, or `delete` it.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
     """
 
@@ -67,6 +69,8 @@ class Source:
     quarantine_limit: timedelta = timedelta(days=14)
     severities: Mapping[str, Severity] = field(default_factory=dict, hash=False)
     file_limit: float | None = None
+    after_landing: Literal["keep", "move", "delete"] = "keep"
+    clear_after: timedelta = timedelta(days=30)
     publish: bool = True
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@
 Readers see the old rows until the moment they see the new: nothing is dropped or truncated under them.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -175,8 +176,7 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
         cursor.execute(f'create schema if not exists "{table.schema}"')
         columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
         cursor.execute(f"create table {table.qualified} ({columns})")
-        key = ", ".join(f'"{name}"' for name in table.key)
-        cursor.execute(f"create unique index on {table.qualified} ({key}) nulls not distinct")
+        _index(cursor, table)
         _describe(cursor, table)
         return False
     if changed := [name for name, kind in there.items() if wanted.get(name) != kind]:
@@ -189,7 +189,26 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
         cursor.execute(f'alter table {table.qualified} add column "{name}" {wanted[name]}')
     if missing:
         _describe(cursor, table)
-    return bool(missing)
+    return _index(cursor, table) or bool(missing)
+
+
+def _index(cursor: "Cursor", table: Table) -> bool:
+    """Make the key unique, and only the key; whether the table had another key until now."""
+    name = f"{table.name[:40]}_{hashlib.sha256(repr(table.key).encode()).hexdigest()[:8]}"
+    cursor.execute(
+        "select c.relname, n.nspname from pg_index i join pg_class c on c.oid = i.indexrelid "
+        "join pg_namespace n on n.oid = c.relnamespace where i.indisunique and i.indrelid = to_regclass($1)",
+        (table.qualified,),
+    )
+    others = [found for found in cursor.fetchall() if found[0] != name]
+    for other, schema in others:
+        cursor.execute(f'drop index "{schema}"."{other}"')
+    if others:
+        # Rows that are two by the new key may be one by the old: they are loaded anew, and these are in the way.
+        cursor.execute(f"delete from {table.qualified}")
+    key = ", ".join(f'"{column}"' for column in table.key)
+    cursor.execute(f'create unique index if not exists "{name}" on {table.qualified} ({key}) nulls not distinct')
+    return bool(others)
 
 
 def _column_type(table: Table, name: str, kind: pl.DataType) -> str:

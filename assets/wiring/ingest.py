@@ -14,6 +14,7 @@ from assets.wiring.events import report_days, reported
 from assets.wiring.failures import told_apart
 from assets.wiring.partitions import asked_days
 from lakehouse import account, manifest
+from lakehouse.clearing import clear
 from lakehouse.ingest import ingest, pending, schemas
 from lakehouse.lake import Lake
 from lakehouse.plan import Plan
@@ -92,6 +93,8 @@ def build(
         with told_apart(context):
             work = pending(lake.lake, source, landing.settled(source), asked_days(context))
             plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
+            if cleared := clear(lake.lake, source, landing.settings.landing):
+                context.log.info(f"{source.name}: {cleared:,} landed files were cleared away, as its policy says")
             versions = manifest.versions(lake.lake)
             _report(context, lake.lake, source, plans, versions)
             for layer in _LAYERS:
@@ -113,7 +116,7 @@ def _report(
     if undated:
         context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
     days = _by_day(deliveries)
-    counts = {rule: lines for rule, lines in _rules(plans).items() if rule}
+    counts = {rule: lines for rule, lines in _by_rule([plan.rules for plan in plans]).items() if rule}
     totals = deliveries.select(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum()).row(0, named=True)
     context.log.info(f"{source.name}: " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
     for layer, asset_key in keys(source).items():
@@ -129,7 +132,7 @@ def _report(
         if layer == "processed":
             newest["dagster/column_lineage"] = source_lineage(source)
             if source.rules("warn"):
-                newest["warned_by_rule"] = bars("rule", _warned(plans))
+                newest["warned_by_rule"] = bars("rule", _by_rule([plan.warned for plan in plans]))
         if layer != "raw":
             newest["rejected_by_rule"] = bars("rule", counts)
         beside = [] if layer == "raw" else [keys(source)["raw"]]
@@ -146,16 +149,15 @@ def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:
     return {row["_delivered"]: {name: row[name] for name in _SHOWN} for row in days.iter_rows(named=True)}
 
 
-def _rules(plans: list[Plan]) -> dict[str, int]:
-    rules = pl.concat([plan.rules for plan in plans])
-    return dict(rules.group_by("rule").agg(pl.col("lines").sum()).sort("rule").iter_rows())
-
-
-def _warned(plans: list[Plan]) -> dict[str, int]:
-    """Newly accepted lines by the rules they break that only warn."""
-    flags = pl.concat([plan.changes["processed"].add.select("_warnings") for plan in plans]).drop_nulls()
-    rules = flags.select(pl.col("_warnings").str.split(" ").explode())
-    return dict(rules.group_by("_warnings").len().sort("_warnings").iter_rows())
+def _by_rule(counts: list[pl.DataFrame]) -> dict[str, int]:
+    """Lines by the rule they break, added up over a run's batches."""
+    return dict(
+        pl.concat([frame.select("rule", "lines") for frame in counts])
+        .group_by("rule")
+        .agg(pl.col("lines").sum())
+        .sort("rule")
+        .iter_rows()
+    )
 
 
 def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]) -> Iterator[dg.AssetCheckResult]:

@@ -217,4 +217,4 @@ def test_one_more_file_after_a_rebuild_is_an_ordinary_batch(eventful: House) -> 
     eventful.land("A/thermometer_2020-01-08.csv", "z,1,3\n")
     (plan,) = eventful.run()
     assert plan.deliveries["_file"].to_list() == ["A/thermometer_2020-01-08.csv"]
-    assert plan.changes["processed"].add.height == 1
+    assert plan.deliveries["accepted"].to_list() == [1]

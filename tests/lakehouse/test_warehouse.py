@@ -281,6 +281,17 @@ def test_a_column_that_changed_type_or_left_is_refused_with_what_to_do(
     assert loaded(url) == before
 
 
+def test_a_key_that_changed_is_the_one_that_is_unique(lake: Lake, url: str) -> None:
+    publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
+    wider = replace(READINGS, key=("sensor", "hour", "celsius"))
+    rows = [A, (*A[:2], 99.0, *A[3:])]
+    version = write(lake, rows[1:])
+    publish(lake, url, [wider], {READINGS.source: version})
+    assert sorted(shown(url)) == sorted(rows)
+    with pytest.raises(dbapi.IntegrityError):
+        ask(url, "insert into lake.readings select * from lake.readings")
+
+
 @pytest.mark.parametrize("kind", [dy.List(dy.String()), dy.Decimal(10, 2), dy.Time()])
 def test_a_type_that_postgresql_has_no_column_for_is_refused(lake: Lake, url: str, kind: dy.Column) -> None:
     contract = type("Odd", (Reading,), {"odd": kind, "__module__": __name__})
