@@ -1,10 +1,11 @@
 # make demo   sets up and runs a real trial through the lakehouse
 # make test   sets up and runs the tests
+# make chaos  kills and retries everything, KILLS times (200), and compares what survives
 # make lint   style, types, import rules, SQL
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test lint lock screenshots clean
+.PHONY: setup demo test chaos lint lock screenshots clean
 
 setup: .venv/installed
 
@@ -19,6 +20,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+KILLS ?= 200
+chaos: setup
+	$(BIN)/python tests/chaos/run.py --kills $(KILLS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -118,7 +118,11 @@ def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: i
         reached = _reached(lake, source)
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
-        step = next_step(on_record, reached, batch_bytes, gate.transaction_version("ledger") or 0)
+        begun = gate.transaction_version("ledger") or 0
+        if begun > ledger.last_seq(on_record) * PARTS:
+            # Another run put more on record meanwhile and began it: a batch cut from what we read would lack its end.
+            on_record = ledger.read(lake, source)
+        step = next_step(on_record, reached, batch_bytes, begun)
         if step is None:
             return
         yield _advance(lake, source, reached, step, intake, batch_bytes)

@@ -18,7 +18,7 @@ import polars as pl
 import zstandard
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 # time they were first seen belongs to it. Never null, so that a join on it needs no special care.
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
-_RETRIES = 15
+_RETRIES = 100
 _CHUNK = 1 << 23
+_CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 _DELTA_TYPES = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
     *(pl.Boolean, pl.String, pl.Binary, pl.Date),
@@ -65,6 +66,11 @@ class Lake:
     root: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def _storage(self) -> dict[str, str]:
+        """Options of the object store; S3 refuses to write what is there already, or else commits would be lost."""
+        return {**({"aws_conditional_put": "etag"} if self.root.startswith("s3") else {}), **self.options}
+
     def uri(self, table: str) -> str:
         return f"{self.root}/{table}"
 
@@ -74,7 +80,7 @@ class Lake:
         Raises UnavailableError when the lake cannot be read.
         """
         try:
-            return DeltaTable(self.uri(table), version=version, storage_options=dict(self.options) or None)
+            return DeltaTable(self.uri(table), version=version, storage_options=self._storage or None)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
@@ -96,7 +102,9 @@ class Lake:
                     schema=_arrow(pl.DataFrame(schema=dict(schema))).schema,
                     mode="ignore",
                     partition_by=partition_by,
-                    storage_options=dict(self.options) or None,
+                    storage_options=self._storage or None,
+                    # Tried again it would be a second creation, on top of what others have made of the table by then.
+                    commit_properties=CommitProperties(max_commit_retries=0),
                 )
             known = {item.name for item in existing.schema().fields}
             if missing := {name: kind for name, kind in schema.items() if name not in known}:
@@ -184,14 +192,20 @@ class Lake:
         paths = sorted(files) if "://" in self.root else sorted(map(unquote, files))
         if not paths:
             return pl.DataFrame(schema=schema)
-        options = dict(self.options) or None
-        found = pl.scan_parquet(paths, schema=schema, missing_columns="insert", glob=False, storage_options=options)
+        found = pl.scan_parquet(
+            paths, schema=schema, missing_columns="insert", glob=False, storage_options=self._storage or None
+        )
         return found.collect()
 
     @cached_property
     def _objects(self) -> ObjectStore:
         if "://" in self.root:
-            return from_url(f"{self.root}/objects", config=dict(self.options) or None)  # type: ignore[arg-type]
+            # obstore takes options of the connection apart from those of the store, and in place of the environment's.
+            named = {name.lower().removeprefix("aws_"): (name, value) for name, value in self._storage.items()}
+            client = {short: value for short, (_, value) in named.items() if short in _CONNECTION}
+            config = dict(item for short, item in named.items() if short not in client)
+            store: ObjectStore = from_url(f"{self.root}/objects", config=config, client_options=client or None)  # type: ignore[call-overload]
+            return store
         return LocalStore(prefix=Path(self.root) / "objects", mkdir=True)
 
     def keep(self, data: bytes, checksum: str, *, renew: bool = False) -> None:
@@ -210,13 +224,19 @@ class Lake:
         Raises OSError when the file cannot be read, UnavailableError when the lake cannot be written.
         """
         digest, packer = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj()
+        changed = False
 
         def packed() -> Iterator[bytes]:
-            with file.open("rb") as source:
-                while chunk := source.read(_CHUNK):
-                    digest.update(chunk)
-                    yield packer.compress(chunk)
-            if digest.hexdigest() != checksum:
+            nonlocal changed
+            try:
+                with file.open("rb") as source:
+                    while chunk := source.read(_CHUNK):
+                        digest.update(chunk)
+                        yield packer.compress(chunk)
+            except OSError:
+                changed = True
+                raise
+            if changed := digest.hexdigest() != checksum:
                 # Cuts the upload short: nothing of it stays.
                 raise _ChangedError
             yield packer.flush()
@@ -225,7 +245,7 @@ class Lake:
             if renew or not self._has(checksum):
                 obstore.put(self._objects, _key(checksum), filter(None, packed()))
         except Exception as error:
-            if isinstance(error, _ChangedError) or digest.hexdigest() != checksum:
+            if changed:
                 return False
             raise _unavailable(error, "delivered bytes cannot be kept") from error
         return True
@@ -256,6 +276,8 @@ class Lake:
                 return
         except (FileNotFoundError, zstandard.ZstdError):
             pass
+        except BaseError as error:
+            raise _unavailable(error, "delivered bytes cannot be read") from error
         raise UnavailableError(f"the kept bytes of {checksum} are gone or damaged; restore objects/ from a backup")
 
 
@@ -336,6 +358,12 @@ def _unavailable(error: Exception, what: str) -> UnavailableError:
         ("No space left", "the disk is full: free some space and run again"),
         ("Permission denied", "the lake may not be written: give this user the right to write it and run again"),
         ("Read-only file system", "the lake is on a read-only file system: mount it for writing and run again"),
+        ("NoSuchBucket", "the bucket does not exist: make it, or set LAKEHOUSE_LAKE to one that does, and run again"),
+        (
+            "403 Forbidden",
+            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        ("error sending request", "the object store does not answer: check AWS_ENDPOINT_URL, or run again later"),
     ):
         if sign in text:
             return UnavailableError(f"{what}: {advice}; what was committed before is kept")

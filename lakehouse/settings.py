@@ -18,6 +18,8 @@ from lakehouse.errors import ConfigurationError
 
 PROJECT = Path(__file__).resolve().parent.parent
 PREFIX = "LAKEHOUSE_"
+# Lets one writer of an object store overwrite what another has just committed.
+UNSAFE_RENAME = "AWS_S3_ALLOW_UNSAFE_RENAME"
 # Read by profiles.yml and by Dagster's instance file, set by this project for the processes it starts.
 _PASSED_ON = ("LAKEHOUSE_DBT_", "LAKEHOUSE_PG_", "LAKEHOUSE_DAGSTER_")
 
@@ -90,6 +92,11 @@ class Settings(BaseModel):
             settings = cls.model_validate(values)
         except ValidationError as error:
             raise ConfigurationError("\n".join(_explain(item, origin) for item in error.errors())) from None
+        if "://" in settings.lake and given.get(UNSAFE_RENAME, "").lower() in {"1", "true", "yes", "on"}:
+            raise ConfigurationError(
+                f"{UNSAFE_RENAME}, set in the environment, lets writers undo each other's commits; unset it: the "
+                "object store itself refuses to overwrite a commit, as docs/settings.md tells"
+            )
         return settings.model_copy(update={"home": settings.home.absolute(), "landing": settings.landing.absolute()})
 
 

@@ -30,6 +30,8 @@ _TYPES: dict[type[pl.DataType], str] = {
 }
 # Serialises loads, whoever runs them; any constant will do.
 _LOCK = 727_001
+# A load that has stopped holds up all others until PostgreSQL ends it, after so long without a word from it.
+PATIENCE = "10min"
 _LOADS = """
 create schema if not exists lake;
 create table if not exists lake.loads (
@@ -108,6 +110,7 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     a table's columns changed in a way that rows cannot follow.
     """
     with transaction(url) as cursor:
+        cursor.execute(f"set local idle_in_transaction_session_timeout = '{PATIENCE}'")
         cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
         for statement in _LOADS.split(";"):
             cursor.execute(statement)

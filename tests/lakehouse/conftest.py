@@ -1,17 +1,16 @@
 """Fixtures of the engine's tests; the modules beside this file are imported by their plain names."""
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import s3
+from embedded import postgres_home
 from house import House
 
 from lakehouse import postgres
@@ -28,20 +27,6 @@ def house(tmp_path: Path) -> House:
 @pytest.fixture
 def lake(house: House) -> Lake:
     return house.lake
-
-
-@contextmanager
-def postgres_home() -> Iterator[Settings]:
-    """Settings of an embedded PostgreSQL in a folder of its own, gone afterwards."""
-    # Near the root: the path of a socket is short. Open to the server's own user, who is not root.
-    home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    home.chmod(0o755)
-    settings = Settings(home=home)
-    try:
-        yield settings
-    finally:
-        postgres.stop(settings)
-        shutil.rmtree(home)
 
 
 @pytest.fixture
@@ -73,3 +58,10 @@ def server() -> Iterator[str]:
     """URL of an embedded PostgreSQL that is up for all tests."""
     with postgres_home() as settings, postgres.serving(settings) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[s3.Bucket]:
+    """An S3 bucket that is there for all tests."""
+    with s3.serving() as bucket:
+        yield bucket

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lakehouse.lake import Change, Lake
 
 Step = Callable[[int], None]
 # The commits of a run, in their order.
-LEDGER, _RAW, PROCESSED, _QUARANTINE, _SUPERSEDED, _ACCOUNT, MANIFEST = range(1, 8)
+LEDGER, RAW, PROCESSED, _QUARANTINE, _SUPERSEDED, _ACCOUNT, MANIFEST = range(1, 8)
 
 
 class Killed(BaseException):
@@ -91,6 +92,15 @@ def copy(house: House, to: Path) -> House:
     return replace(house, lake=Lake(str(to)))
 
 
+def from_the_record(house: House, to: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The tables of a lake that has the same record and nothing else."""
+    clean = copy(house, to)
+    for table in (*ingest.tables(house.source).values(), "manifest"):
+        shutil.rmtree(to / table)
+    clean.run()
+    return clean.tables()
+
+
 def test_the_first_run_survives_a_kill_after_every_step(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +163,7 @@ def test_every_attempt_gets_further_even_if_each_is_killed(
     assert begun.unbalanced().is_empty()
 
 
-@pytest.mark.parametrize(("step", "batch_bytes"), [(_RAW, 1), (_QUARANTINE, 1), (PROCESSED, 10**6)])
+@pytest.mark.parametrize(("step", "batch_bytes"), [(RAW, 1), (_QUARANTINE, 1), (PROCESSED, 10**6)])
 def test_what_an_attempt_began_is_finished_whatever_came_since(
     begun: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, batch_bytes: int
 ) -> None:
@@ -341,3 +351,36 @@ def test_groups_of_tables_are_recorded_at_the_same_time(lake: Lake) -> None:
     for thread in threads:
         thread.join()
     assert manifest.versions(lake) == {f"raw/{name}": 5 for name in names}
+
+
+def test_an_attempt_that_read_the_record_before_another_began_a_larger_batch_loses_nothing(
+    begun: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real, reads = Lake.open, 0
+
+    def open_(lake: Lake, table: str, version: int | None = None) -> object:
+        nonlocal reads
+        # Before any look at where things stand, another attempt puts more on record, begins it, and dies.
+        if table in ("ledger/thermometer", "manifest", "raw/thermometer"):
+            reads += 1
+            if reads == late:
+                begun.land("C/thermometer_2020-01-04.csv", "c1,1,1\n")
+                with monkeypatch.context() as undisturbed:
+                    undisturbed.setattr(Lake, "open", real)
+                    killed_after(monkeypatch, house, RAW, ("commit",))
+        return real(lake, table, version)
+
+    late = 0
+    while reads >= late:
+        late += 1
+        reads = 0
+        house = copy(begun, tmp_path / f"lake-{late}")
+        with monkeypatch.context() as patch:
+            patch.setattr(Lake, "open", open_)
+            with suppress(SupersededError):
+                house.run()
+        house.run()
+        assert house.tables() == from_the_record(house, tmp_path / f"again-{late}"), late
+        assert house.unbalanced().is_empty()
+        (begun.landing / "C/thermometer_2020-01-04.csv").unlink(missing_ok=True)
+    assert late > 8

@@ -1,6 +1,5 @@
 """Tables made anew from what is on record: by order, and by themselves when a contract changes."""
 
-import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -9,11 +8,11 @@ import dataframely as dy
 import polars as pl
 import pytest
 from house import House
-from test_crash import copy, killed_after
+from test_crash import copy, from_the_record, killed_after
 from thermometer import THERMOMETER, Reading
 from thermometer import tidy as as_delivered
 
-from lakehouse import ingest, ledger
+from lakehouse import ledger
 from lakehouse.contract import Contract
 from lakehouse.errors import LakehouseError
 
@@ -60,15 +59,6 @@ def order(house: House, why: str = "a test") -> None:
     ledger.rebuild(house.lake, house.source, "someone", why, house.batch_bytes)
 
 
-def from_scratch(house: House, to: Path) -> dict[str, list[tuple[object, ...]]]:
-    """The tables of a lake that has the same record and nothing else."""
-    clean = copy(house, to)
-    for table in (*ingest.tables(house.source).values(), "manifest"):
-        shutil.rmtree(to / table)
-    clean.run()
-    return clean.tables()
-
-
 def test_a_rebuild_changes_nothing_while_the_contract_is_the_same(eventful: House, tmp_path: Path) -> None:
     before = eventful.read()
     order(eventful)
@@ -79,7 +69,7 @@ def test_a_rebuild_changes_nothing_while_the_contract_is_the_same(eventful: Hous
     assert {layer: sorted(rows.rows(), key=repr) for layer, rows in after.items()} == {
         layer: sorted(rows.rows(), key=repr) for layer, rows in before.items()
     }
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
     assert eventful.idle()
 
 
@@ -121,7 +111,7 @@ def test_tables_follow_a_changed_contract(eventful: House, tmp_path: Path, sourc
     assert not eventful.idle()
     eventful.run()
     assert eventful.unbalanced().is_empty()
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
     assert eventful.idle()
 
 
@@ -132,7 +122,7 @@ def test_new_files_and_a_changed_contract_go_together(eventful: House, tmp_path:
     assert eventful.unbalanced().is_empty()
     assert eventful.table("processed").filter(pl.col("celsius") > 10).is_empty()
     assert "g" in eventful.table("processed")["sensor"]
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
 
 
 def test_a_record_judged_anew_by_a_stricter_contract_is_not_lost(house: House) -> None:
@@ -173,7 +163,7 @@ def test_a_rebuild_survives_a_kill_after_every_commit(
     else:
         eventful.source = STRICTER
         eventful.land("A/thermometer_2020-01-04.csv", "f,1,30\ng,1,3\n")
-    after = from_scratch(eventful, tmp_path / "scratch")
+    after = from_the_record(eventful, tmp_path / "scratch")
     for step in range(1, 200):
         victim = copy(eventful, tmp_path / f"lake-{step}")
         ended = killed_after(monkeypatch, victim, step, ("commit",))
@@ -196,7 +186,7 @@ def test_a_rebuild_under_way_starts_over_when_the_contract_changes_again(
     eventful.land("A/thermometer_2020-01-05.csv", "h,1,3\n")
     eventful.run()
     assert "fahrenheit" in eventful.table("processed").columns
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
     assert eventful.unbalanced().is_empty()
 
 
@@ -208,7 +198,7 @@ def test_a_rebuild_replaces_a_batch_that_was_given_up(
     assert not killed_after(monkeypatch, eventful, 3, ("commit",))
     eventful.source = STRICTER
     eventful.run()
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
 
 
 def test_one_more_file_after_a_rebuild_is_an_ordinary_batch(eventful: House) -> None:

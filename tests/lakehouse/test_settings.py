@@ -196,3 +196,11 @@ def test_a_child_process_gets_the_same_settings(project: Path, tmp_path: Path) -
 def test_settings_do_not_change(project: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(project).batch_bytes = 1
+
+
+def test_writers_of_an_object_store_may_not_be_let_undo_each_other(tmp_path: Path) -> None:
+    remote = {"LAKEHOUSE_LAKE": "s3://bucket/lake", "AWS_S3_ALLOW_UNSAFE_RENAME": "true"}
+    with pytest.raises(ConfigurationError, match="AWS_S3_ALLOW_UNSAFE_RENAME, set in the environment"):
+        Settings.load(remote, tmp_path)
+    assert Settings.load({**remote, "AWS_S3_ALLOW_UNSAFE_RENAME": "false"}, tmp_path).lake_uri == "s3://bucket/lake"
+    assert Settings.load({**remote, "LAKEHOUSE_LAKE": "lake"}, tmp_path).lake == "lake"

@@ -171,6 +171,25 @@ def test_a_load_waits_for_the_one_that_is_at_it(lake: Lake, url: str, monkeypatc
     assert shown(url) == [("a", 1, 9.0), B]
 
 
+def test_a_load_that_has_stopped_is_ended_and_holds_nobody_up(
+    lake: Lake, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
+    first, last = write(lake, [("a", 1, 9.0)], [A]), write(lake, [B])
+    monkeypatch.setattr(warehouse, "PATIENCE", "200ms")
+
+    def stopped() -> None:
+        monkeypatch.undo()
+        # Waits until the server has ended the other, which says nothing any more.
+        publish(lake, url, [READINGS], {READINGS.source: last})
+
+    fail(monkeypatch, "readings", stopped)
+    with pytest.raises(UnavailableError, match="PostgreSQL does not answer"):
+        publish(lake, url, [READINGS], {READINGS.source: first})
+    assert shown(url) == [("a", 1, 9.0), B]
+    assert loaded(url)["lake.readings"][1] == last
+
+
 def test_loads_at_once_end_at_the_newest_version(lake: Lake, url: str) -> None:
     first, last = write(lake, [A]), write(lake, [("a", 1, 9.0), B], [A])
     told: list[Load] = []

@@ -1,0 +1,29 @@
+"""A small version of `make chaos`: every promise about dying, at a few boundaries."""
+
+import signal
+from pathlib import Path
+
+from chaos import fates, run
+from worker import BOUNDARIES
+
+
+def test_nothing_is_lost_doubled_or_torn(tmp_path: Path, server: str) -> None:
+    tally = run(tmp_path, server, kills=8, seed=7, progress=lambda _: None)
+    assert tally.kills == 8
+    assert tally.zombies >= 2
+    assert tally.polls > 8
+    assert tally.states > 8
+    assert tally.loads > 2
+
+
+def test_every_boundary_comes_up() -> None:
+    coming = fates(1)
+    some = [next(coming) for _ in range(100)]
+    assert {fate.where for fate in some} == {*BOUNDARIES, "any moment"}
+    assert {(fate.how, fate.when) for fate in some} >= {
+        (signal.SIGKILL, "before"),
+        (signal.SIGKILL, "during"),
+        (signal.SIGKILL, "after"),
+        (signal.SIGSTOP, "before"),
+        (signal.SIGSTOP, "after"),
+    }
