@@ -53,7 +53,7 @@ def published() -> tuple[Table, ...]:
                 f"source {source.name} and a curated table both load lake.{source.name}; name one anew"
             )
         processed = f"processed/{source.name}"
-        tables.append(Table(processed, "lake", source.name, source.contract, source.key, source.description))
+        tables.append(Table(processed, "lake", source.name, source.row, source.key, source.description))
     return tuple(tables)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from lakehouse import ledger
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import RefusalError
-from lakehouse.evaluate import Judged, judge
+from lakehouse.evaluate import Judged, Tally, judge, verdict
 from lakehouse.lake import RECORD, Lake
 from lakehouse.manifest import State
 from lakehouse.pieces import Pieces
@@ -22,6 +22,7 @@ from lakehouse.source import Source
 
 PARTS = 1 << 20
 _Row = dict[str, object]
+_Label = tuple[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Intake:
 
     def __init__(self, lake: Lake, source: Source, held: dict[str, bytes]) -> None:
         self._lake, self._source, self._held = lake, source, held
-        self._open: tuple[int, Pieces, Callable[[Judged], Judged], Delivery] | None = None
+        self._open: tuple[int, Pieces, Callable[[Judged], Judged], _Label] | None = None
 
     def take(self, step: Step) -> tuple[pl.DataFrame, Judged, dict[str, int] | None]:
         """The ledger rows of a batch, their records, judged, and where the next batch towards the same goal goes on."""
@@ -134,45 +135,53 @@ class Intake:
         assert step.size is not None
         seq = int(str(row["seq"]))
         if self._open is None or self._open[0] != seq or self._open[1].offset != step.offset:
-            verdict, unreadable = self._examine(row, step.size)
+            said, spoiled, unreadable = self._examine(row, step.size)
             if unreadable:
                 refused = replace(self._delivery(row, b""), unreadable=unreadable)
                 return judge(self._source, [refused]), None
             pieces = self._pieces(row)
             pieces.skip(step.offset, step.lines or pieces.head_lines)
-            self._open = (seq, pieces, verdict, self._delivery(row, b""))
-        _, pieces, verdict, _ = self._open
-        judged = self._judge_piece(row, pieces, step.size)
+            self._open = (seq, pieces, said, spoiled)
+        _, pieces, say, spoiled = self._open
+        judged = self._judge_piece(row, pieces, step.size, spoiled)
         if step.offset:
             judged = replace(judged, rejected=judged.rejected.filter(pl.col("_line") > 0))
         rest = None if pieces.done else {"row": seq, "offset": pieces.offset, "lines": pieces.lines}
-        return verdict(judged), rest
+        return say(judged), rest
 
-    def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], tuple[str, str] | None]:
-        """What only a look at the whole of a large delivery tells: whether it can be read, can govern and is sound."""
+    def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], _Label, _Label]:
+        """What only a look at the whole of a large delivery tells: whether it can govern and is sound, why its records
+        have all of it refused, and why it cannot be read.
+        """
         checksum = str(row["_checksum"])
         dialect = self._source.dialect_of(str(row["_site"]))
         try:
             for _ in dialect.decode_chunks(self._lake.kept_chunks(checksum)):
                 pass
         except RefusalError as refusal:
-            return lambda judged: judged, (refusal.rule, str(refusal))
-        pieces, whole, sound, reason = self._pieces(row), True, True, None
+            return lambda judged: judged, None, (refusal.rule, str(refusal))
+        pieces, whole, sound, reason, tally = self._pieces(row), True, True, None, Tally()
         # A snapshot lets rows vanish only if all of it is sound; of other files, one good record says enough.
-        while not pieces.done and (whole or self._source.mode == "snapshot"):
-            said = self._judge_piece(row, pieces, size).deliveries.row(0, named=True)
+        while not pieces.done and (whole or self._source.mode == "snapshot" or self._source.judges_files):
+            judged = self._judge_piece(row, pieces, size)
+            said = judged.deliveries.row(0, named=True)
             whole, sound, reason = whole and said["whole"], sound and said["sound"], reason or said["reason"]
+            tally += Tally.of(self._source, judged)
+        spoiled = None if reason else verdict(self._source, tally)
+        if spoiled:
+            whole, sound, reason = True, False, spoiled[1]
 
-        def verdict(judged: Judged) -> Judged:
+        def say(judged: Judged) -> Judged:
             told = judged.deliveries.with_columns(whole=pl.lit(whole), sound=pl.col("sound") & sound)
             return replace(judged, deliveries=told.with_columns(reason=pl.lit(reason, pl.String)))
 
-        return verdict, None
+        return say, spoiled, None
 
-    def _judge_piece(self, row: _Row, pieces: Pieces, size: int) -> Judged:
+    def _judge_piece(self, row: _Row, pieces: Pieces, size: int, spoiled: _Label = None) -> Judged:
         skipped = pieces.lines - pieces.head_lines
         data = pieces.head + pieces.take(size)
-        return judge(self._source, [replace(self._delivery(row, data), decoded=True, skipped=skipped)])
+        delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, spoiled=spoiled)
+        return judge(self._source, [delivery])
 
     def _in_pieces(self, row: _Row, size: int) -> bool:
         """Whether a delivery is read in pieces; a compressed one is not, and never unpacks to more than a bound."""

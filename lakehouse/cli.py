@@ -11,18 +11,18 @@ from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 from rich.markup import escape
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
-from lakehouse import housekeeping, ledger, manifest, postgres, query, standing, warehouse
+from lakehouse import cli_review, housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
+from lakehouse.options import FormatOption, SourceOption
 from lakehouse.settings import PROJECT, Settings, export, inherited
 from lakehouse.show import Format, err, out, progress, rows
 from lakehouse.source import Source
@@ -34,14 +34,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_review.app, name="quarantine")
+app.command()(cli_review.drift)
+app.command()(cli_review.release)
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 
 
-SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
 _DAY = ["%Y-%m-%d"]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
 
 
 @app.command()
@@ -195,36 +196,6 @@ def sql(
 
 
 @app.command()
-def quarantine(
-    source: SourceOption = None,
-    site: Annotated[str | None, typer.Option(help="Only this site.")] = None,
-    format_: FormatOption = Format.table,
-) -> None:
-    """List rejected lines with their reasons. A line 0 stands for a whole file."""
-    lake = Lake(Settings.load().lake_uri)
-    versions = manifest.versions(lake)
-    chosen = [catalog.source(source)] if source else catalog.sources()
-    frames = [
-        lake.scan(table, versions[table]).select(
-            pl.lit(item.name).alias("source"),
-            "_site",
-            "_file",
-            "_line",
-            pl.col("reasons").list.join(" "),
-            "explanation",
-            "_text",
-        )
-        for item in chosen
-        if (table := f"quarantine/{item.name}") in versions
-    ]
-    if not frames:
-        out.print("Nothing was ingested yet: lakehouse run")
-        return
-    found = pl.concat(frames).filter(pl.lit(True) if site is None else pl.col("_site") == site)
-    rows(found.sort("source", "_file", "_line").collect(), format_)
-
-
-@app.command()
 def trace(
     table: Annotated[str, typer.Argument(help="For example processed/vitals, curated.vital_signs, marts.dim_subject.")],
     where: Annotated[
@@ -326,7 +297,9 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
     asked = None if days is None else {date.fromordinal(n) for n in range(days[0].toordinal(), days[1].toordinal() + 1)}
     with postgres.serving(settings) as url:
         found = listing(settings.landing, catalog.sources())
-        work = standing.due(lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, asked)
+        work = standing.due(
+            lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, Clock(settings.as_of), asked
+        )
         if not work.any:
             out.print("Everything is up to date.")
             return

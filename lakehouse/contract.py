@@ -36,6 +36,12 @@ class Contract(dy.Schema):
     )
 
 
+def rule_names(contract: type[dy.Schema]) -> list[str]:
+    """Every rule of a contract by the name dataframely reports it under: `column|constraint`, or the rule method's."""
+    _, failure = contract.filter(contract.create_empty(), cast=False)
+    return sorted(set(failure.details().columns) - set(contract.column_names()))
+
+
 _COLUMN_RULES = {
     "nullability": "is missing",
     "min_length": "is too short",

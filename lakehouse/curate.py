@@ -1,13 +1,16 @@
 """Curated tables brought up to date: all of them from one consistent state of their inputs, and only what changed."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 import polars as pl
 
-from lakehouse import account, manifest
+from lakehouse import account, arrivals, manifest, release
+from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
+from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
@@ -17,6 +20,14 @@ from lakehouse.lake import rows as stored
 from lakehouse.source import Source
 
 GROUP = "curated"
+# What a table may be made from beside tables: rows of every source at once, and what the sources declare.
+GIVEN: dict[str, dict[str, pl.DataType]] = {
+    "account": account.SCHEMA,
+    "quarantine": {**QUARANTINE, "source": pl.String()},
+    "warnings": {**PROVENANCE, "_warnings": pl.String(), "source": pl.String()},
+    "rules": {"source": pl.String(), "rule": pl.String(), "severity": pl.String()},
+    "expectations": arrivals.EXPECTATIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -31,9 +42,13 @@ class Curation:
     summary: dict[str, int]
 
 
-def code_version(curated: Sequence[Curated]) -> str:
-    """Names the transforms: changes when the code that declares a curated table changes."""
-    return fingerprint(sorted({table.contract.__module__ for table in curated}))
+def code_version(curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> str:
+    """Names the transforms and what else they are given but rows: changes when the code that declares a curated table
+    does, with what the sources expect of their sites, and with a clock that is set.
+    """
+    code = fingerprint(sorted({table.contract.__module__ for table in curated} | {arrivals.__name__}))
+    declared = repr(arrivals.expectations(sources, clock).rows())
+    return hashlib.sha256((code + declared).encode()).hexdigest()[:12]
 
 
 def ordered(curated: Sequence[Curated]) -> list[Curated]:
@@ -53,22 +68,24 @@ def inputs_reached(states: dict[str, manifest.State], sources: Sequence[Source])
     return {source.name: states[source.name].seq for source in sources if source.name in states}
 
 
-def stale(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) -> bool:
+def stale(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> bool:
     """Whether any source, or the code of the transforms, is ahead of the curated tables."""
     states = manifest.states(lake)
     state = states.get(GROUP, manifest.State(GROUP))
-    return (state.inputs or {}, state.code) != (inputs_reached(states, sources), code_version(curated))
+    return (state.inputs or {}, state.code) != (inputs_reached(states, sources), code_version(curated, sources, clock))
 
 
-def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) -> list[Curation]:
+def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> list[Curation]:
     """Bring every curated table up to date in one consistent step.
 
     A table whose rows come out as they are is not written. Raises DefinitionError when a transform yields something
-    its contract refuses, SupersededError when another run is ahead.
+    its contract refuses, SupersededError when another run is ahead, HeldError when a person has to release something
+    first; the tables stay as they were.
     """
     states = manifest.states(lake)
     reached = inputs_reached(states, sources)
     versions = manifest.readable(states)
+    release.check(lake, sources, versions)
     tables = {
         table.table: lake.open(table.table) or lake.create(table.table, table.contract.create_empty().schema)
         for table in curated
@@ -78,7 +95,7 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) ->
     made: dict[str, pl.LazyFrame] = {}
     done = []
     for table in ordered(curated):
-        frames = [made[name] if name in made else _input(lake, name, sources, versions) for name in table.inputs]
+        frames = [made[name] if name in made else _input(lake, name, sources, clock, versions) for name in table.inputs]
         rows = _checked(table, table.transform(*frames).collect())
         made[table.table] = rows.lazy()
         delta = tables[table.table]
@@ -89,20 +106,27 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source]) ->
         breaches = {name: check(*frames).select(pl.len()).collect().item() for name, check in table.checks.items()}
         done.append(Curation(table.table, rows.height, changed, delta.version(), breaches, _summary(rows)))
     reads = {item.table: item.version for item in done}
-    manifest.record(lake, manifest.State(GROUP, generation, reads, reached, code_version(curated)))
+    manifest.record(lake, manifest.State(GROUP, generation, reads, reached, code_version(curated, sources, clock)))
     return done
 
 
-def _input(lake: Lake, name: str, sources: Sequence[Source], versions: dict[str, int]) -> pl.LazyFrame:
+def _input(lake: Lake, name: str, sources: Sequence[Source], clock: Clock, versions: dict[str, int]) -> pl.LazyFrame:
+    if name == "expectations":
+        return arrivals.expectations(sources, clock).lazy()
     if name == "account":
         return account.deliveries(lake, [source.name for source in sources], versions)
-    if name == "quarantine":
+    if name == "rules":
+        declared = [(source.name, *item) for source in sources for item in source.severities.items()]
+        return pl.LazyFrame(declared, schema=GIVEN[name], orient="row")
+    if name in GIVEN:
+        layer = "quarantine" if name == "quarantine" else "processed"
         frames = [
-            lake.scan(table, versions[table]).with_columns(source=pl.lit(source.name))
+            lake.scan(table, versions[table]).with_columns(source=pl.lit(source.name)).select(list(GIVEN[name]))
             for source in sources
-            if (table := f"quarantine/{source.name}") in versions
+            if (table := f"{layer}/{source.name}") in versions and (name == "quarantine" or source.rules("warn"))
         ]
-        return pl.concat(frames) if frames else pl.LazyFrame(schema={**QUARANTINE, "source": pl.String()})
+        rows = pl.concat(frames) if frames else pl.LazyFrame(schema=GIVEN[name])
+        return rows if name == "quarantine" else rows.drop_nulls("_warnings")
     if name in versions:
         return lake.scan(name, versions[name])
     layer, _, source_name = name.partition("/")

@@ -39,7 +39,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
     days = delivery_days(sources, clock)
     models = DbtResource(settings)
     downstream = [
-        curated.build(tables, sources, freshness),
+        curated.build(tables, sources, freshness, clock),
         warehouse.build(published, freshness),
         dbt.build(models, freshness),
     ]

@@ -16,6 +16,10 @@ class DefinitionError(LakehouseError):
     """Code of this lakehouse (a source, a curated table) does not do what it declares."""
 
 
+class HeldError(LakehouseError):
+    """Something waits for a person to look at it and release it."""
+
+
 class NotOnRecordError(LakehouseError):
     """Somebody asked for a delivery that the ledger does not have."""
 

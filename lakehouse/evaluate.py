@@ -1,7 +1,8 @@
 """Deliveries to judged rows: parse, tidy, contract. A pure function of the bytes and the source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -43,8 +44,8 @@ class Judged:
 
 
 def processed_schema(source: Source) -> dict[str, pl.DataType]:
-    """Columns and types of `processed/name`: its contract's."""
-    return dict(source.contract.create_empty().schema)
+    """Columns and types of `processed/name`: its contract's, and `_warnings` where a rule only warns."""
+    return dict(source.row.create_empty().schema)
 
 
 def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
@@ -76,10 +77,22 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
     sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
+    alone = [frame.select(list(QUARANTINE)) for frame in (refused, ambiguous, broken)]
+    spoiled = _spoiled(source, deliveries, files, _count(rows, "records"), pl.concat(alone))
+    if not spoiled.is_empty():
+        # The records that are good for themselves go with their file.
+        files = files.update(spoiled, on=DELIVERY)
+        along = accepted.join(spoiled, on=DELIVERY, maintain_order="left").select(*PROVENANCE, *_LABELS)
+        accepted = accepted.join(spoiled, on=DELIVERY, how="anti", maintain_order="left")
+        texts = sound.select(*RECORD, "_text")
+        along = along.with_columns(reasons=pl.concat_list("_rule"), explanation="_words").join(
+            texts, on=RECORD, how="left", maintain_order="left"
+        )
+        alone.append(along.select(list(QUARANTINE)))
     whole_files = files.filter(pl.col("_rule").is_not_null()).with_columns(
         _line=pl.lit(0, pl.Int64), reasons=pl.concat_list("_rule"), explanation="_words", _text=pl.lit(None, pl.String)
     )
-    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, refused, ambiguous, broken)])
+    rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, *alone)])
     counts = (
         files.select(*DELIVERY, reason="_words")
         .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
@@ -121,10 +134,86 @@ def _read(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFra
     return sound, pl.concat(ambiguous) if ambiguous else pl.DataFrame(schema=QUARANTINE)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """Of a delivery, or some of it: records, those rejected for themselves, and those of them that break `rules`, which
+    refuse a whole file.
+    """
+
+    records: int = 0
+    rejected: int = 0
+    fatal: int = 0
+    rules: frozenset[str] = frozenset()
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.records + other.records,
+            self.rejected + other.rejected,
+            self.fatal + other.fatal,
+            self.rules | other.rules,
+        )
+
+    @classmethod
+    def of(cls, source: Source, judged: Judged) -> "Tally":
+        """The tally of a single piece, which was judged alone."""
+        lines = judged.rejected.filter(pl.col("_line") > 0)
+        records = int(judged.deliveries["records"].sum())
+        return next((cls(records, *row[3:]) for row in _tallies(source, lines)), cls(records))
+
+
+def verdict(source: Source, tally: Tally) -> tuple[str, str] | None:
+    """Why a delivery is refused whole for its records, as a name and in words that tell counts and rules; or None."""
+    again = "; mend them and send the file again"
+    if tally.fatal:
+        why = "; ".join(explain(source.contract, rule) for rule in sorted(tally.rules))
+        return "file:rule", f"{tally.fatal} of its records break what the whole file is refused for ({why}){again}"
+    limit = source.file_limit
+    if limit is not None and tally.rejected > limit * tally.records:
+        told = f"{tally.rejected} of its {tally.records} records are rejected, more than {limit:.0%}"
+        return "file:limit", f"{told}{again}"
+    return None
+
+
+def _tallies(source: Source, rejected: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Of each delivery with rejected records: DELIVERY, how many, how many are fatal, and by which rules."""
+    ends = pl.element().filter(pl.element().is_in(source.rules("file")))
+    fatal = rejected.select(*DELIVERY, pl.col("reasons").list.eval(ends))
+    names = pl.col("reasons").explode().drop_nulls().unique()
+    counted = fatal.group_by(DELIVERY).agg(pl.len(), (pl.col("reasons").list.len() > 0).sum().alias("fatal"), names)
+    for row in counted.iter_rows():
+        yield *row[:-1], frozenset(row[-1])
+
+
+def _spoiled(
+    source: Source,
+    deliveries: Sequence[Delivery],
+    files: pl.DataFrame,
+    records: pl.DataFrame,
+    rejected: pl.DataFrame,
+) -> pl.DataFrame:
+    """Deliveries that are sound as files and refused whole for their records: `DELIVERY` and the labels.
+
+    rejected: the records that are rejected for themselves.
+    """
+    found: list[tuple[object, ...]] = []
+    sound = files.filter(pl.col("_rule").is_null())
+    if deliveries and deliveries[0].piece:
+        assert len(deliveries) == 1, "a piece is judged alone"
+        if deliveries[0].spoiled:
+            found = [(*row, *deliveries[0].spoiled) for row in sound.select(DELIVERY).iter_rows()]
+    elif source.judges_files:
+        counts = sound.select(DELIVERY).join(records, on=DELIVERY, how="inner").select(*DELIVERY, "records").rows()
+        bad = {row[:3]: row[3:] for row in _tallies(source, rejected)}
+        for *delivery, total in counts:
+            label = verdict(source, Tally(total, *bad.get(tuple(delivery), ())))
+            found += [(*delivery, *label)] if label else []
+    return pl.DataFrame(found, schema=files.select(*DELIVERY, *_LABELS).schema, orient="row")
+
+
 def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows that keep the contract, and the others as quarantine rows with every rule they break."""
+    """Rows that break nothing but what only warns, and the others as quarantine rows with every rule they break."""
     tidied = source.tidy(sound.lazy().drop("_text")).collect()
-    expected = processed_schema(source)
+    expected = dict(source.contract.create_empty().schema)
     if {name: tidied.schema.get(name) for name in expected} != expected:
         got = tidied.schema
         told = "; ".join(
@@ -133,18 +222,31 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
         raise DefinitionError(f"source {source.name}: tidy does not yield what its contract names: {told}")
     if not tidied.select(RECORD).equals(sound.select(RECORD)):
         raise DefinitionError(f"source {source.name}: tidy must yield one row for each row it is given, in their order")
-    accepted, failure = source.contract.filter(tidied, cast=False)
-    if not len(failure):
+    kept, failure = source.contract.filter(tidied, cast=False)
+    accepted: pl.DataFrame = kept
+    rules, details = list(failure.counts()), failure.details()
+    if soft := source.rules("warn"):
+        flags = _broken([rule for rule in rules if rule in soft]).list.join(" ")
+        hard = _broken([rule for rule in rules if rule not in soft]).list.len() > 0
+        flagged = details.filter(~hard).select(*expected, _warnings=flags)
+        details = details.filter(hard)
+        accepted = pl.concat([accepted.with_columns(_warnings=pl.lit(None, pl.String)), flagged])
+        # Flagged or not, in the order they were delivered in.
+        accepted = sound.select(RECORD).join(accepted, on=RECORD, maintain_order="left").select(accepted.columns)
+    if details.is_empty():
         return accepted, pl.DataFrame(schema=QUARANTINE)
-    details = failure.details()
-    rules = list(failure.counts())
-    named = pl.concat_list([pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules])
     words = {rule: explain(source.contract, rule) for rule in rules}
     broken = (
-        details.select(*PROVENANCE, reasons=named.list.drop_nulls())
+        details.select(*PROVENANCE, reasons=_broken(rules))
         .with_columns(
             explanation=pl.col("reasons").list.eval(pl.element().replace_strict(words)).list.join("; "),
         )
         .join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left")
     )
     return accepted, broken.select(list(QUARANTINE))
+
+
+def _broken(rules: Sequence[str]) -> pl.Expr:
+    """Of `rules`, those that a row of dataframely's details breaks, as a list."""
+    names = [pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules]
+    return pl.concat_list(names).list.drop_nulls() if names else pl.lit([], pl.List(pl.String))

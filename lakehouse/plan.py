@@ -48,11 +48,12 @@ class Plan:
     """What a batch does, in short.
 
     deliveries: the account rows it writes, new and re-balanced. rules: `_delivered`, `_site`, `rule`, `lines`: newly
-    quarantined lines by the rule they break.
+    quarantined lines by the rule they break. warned: `rule`, `lines`: newly accepted ones by the rules that only warn.
     """
 
     deliveries: pl.DataFrame
     rules: pl.DataFrame
+    warned: pl.DataFrame
 
 
 def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple[dict[str, Change], Plan]:
@@ -115,7 +116,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
     quarantine = _quarantine(base, judged, recalled, mine, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
     changes["account"] = _account(base, batch, judged, states, changes)
-    return changes, Plan(changes["account"].add, _rules(quarantine.add))
+    return changes, Plan(changes["account"].add, _rules(quarantine.add), _warned(changes["processed"].add))
 
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
@@ -302,3 +303,9 @@ def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
 def _rules(quarantined: pl.DataFrame) -> pl.DataFrame:
     lines = quarantined.explode("reasons").group_by("_delivered", "_site", rule="reasons")
     return lines.agg(pl.len().cast(pl.Int64).alias("lines"))
+
+
+def _warned(accepted: pl.DataFrame) -> pl.DataFrame:
+    flags = accepted["_warnings"] if "_warnings" in accepted.columns else pl.Series([], dtype=pl.String)
+    rules = pl.select(rule=flags.drop_nulls().str.split(" ").explode())
+    return rules.group_by("rule").agg(pl.len().cast(pl.Int64).alias("lines"))

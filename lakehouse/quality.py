@@ -1,8 +1,9 @@
-"""The tables every lakehouse has about itself: what was delivered, and what was rejected by which rule."""
+"""The tables every lakehouse has about itself: what was delivered, what is due, and what was rejected by which rule."""
 
 import dataframely as dy
 import polars as pl
 
+from lakehouse.arrivals import arrivals
 from lakehouse.curated import Curated, Through
 
 _OWNER = "team:platform"
@@ -33,8 +34,25 @@ class Delivery(dy.Schema):
     reason = dy.String(nullable=True, description="Why the whole file was refused, in words for the site.")
 
 
+class Arrival(dy.Schema):
+    """When each site last delivered each source, and by when more is due. Compare the days with today, or with `as_of`
+    where that is set."""
+
+    source = dy.String(description="Name of the source.")
+    site = dy.String(alias="_site", description="Delivering site.")
+    first_day = dy.Date(description="First delivery day.")
+    last_day = dy.Date(description="Last delivery day.")
+    delivery_days = dy.Int64(description="Days with a delivery.")
+    cadence_days = dy.Int64(
+        description="Days between deliveries, as the source declares them or else the median of the site's own gaps."
+    )
+    expected_by = dy.Date(description="Day after which the site is late.")
+    silent_after = dy.Date(description="Day after which the site is silent.")
+    as_of = dy.Date(nullable=True, description="Day this lakehouse's clock was set to; null while it runs.")
+
+
 class Rejection(dy.Schema):
-    """Quarantined lines counted by source, site, day and rule: no values, so it may be read by anyone."""
+    """Lines that break a rule, counted by source, site, day and rule: no values, so it may be read by anyone."""
 
     source = dy.String(description="Name of the source.")
     site = dy.String(alias="_site", description="Delivering site.")
@@ -42,15 +60,29 @@ class Rejection(dy.Schema):
         alias="_delivered", nullable=True, description="Delivery day; null when its file has no valid one."
     )
     rule = dy.String(description="Name of the broken rule.")
+    severity = dy.String(
+        description="reject (the line is quarantined), file (its whole file is), block (it is, and curated tables wait "
+        "for a person) or warn (the line is kept and flagged)."
+    )
     lines = dy.Int64(description="Lines that break it; a file refused whole without readable records counts as none.")
     files = dy.Int64(description="Files they are in.")
 
 
-def rejections(quarantine: pl.LazyFrame) -> pl.LazyFrame:
-    """Quarantined lines of every source, counted by source, site, day and rule."""
+def rejections(quarantine: pl.LazyFrame, warnings: pl.LazyFrame, rules: pl.LazyFrame) -> pl.LazyFrame:
+    """Quarantined and flagged lines of every source, counted by source, site, day and rule.
+
+    warnings: flagged rows of processed. rules: what the sources declare of theirs; a rule that is not there quarantines
+    the line, or the file where its name says so.
+    """
+    columns = ["source", "_site", "_delivered", "_file", "_checksum", "_line"]
+    flagged = warnings.select(*columns, pl.col("_warnings").str.split(" ").alias("reasons"))
+    severity = pl.when(pl.col("rule").str.starts_with("file:")).then(pl.lit("file")).otherwise(pl.lit("reject"))
     return (
-        quarantine.explode("reasons")
-        .group_by("source", "_site", "_delivered", rule="reasons")
+        pl.concat([quarantine.select(*columns, "reasons"), flagged])
+        .explode("reasons")
+        .rename({"reasons": "rule"})
+        .join(rules, on=["source", "rule"], how="left")
+        .group_by("source", "_site", "_delivered", "rule", severity=pl.coalesce("severity", severity))
         .agg(
             lines=(pl.col("_line") > 0).sum().cast(pl.Int64),
             files=pl.struct("_file", "_checksum").n_unique().cast(pl.Int64),
@@ -72,11 +104,11 @@ DELIVERIES = Curated(
 REJECTIONS = Curated(
     name="rejections",
     layer="quality",
-    description="Quarantined lines by source, site, day and rule.",
+    description="Lines that break a rule, by source, site, day and rule.",
     owner=_OWNER,
     contract=Rejection,
     key=("source", "_site", "_delivered", "rule"),
-    inputs=("quarantine",),
+    inputs=("quarantine", "warnings", "rules"),
     transform=rejections,
     through=Through(
         "quality.deliveries",
@@ -86,4 +118,15 @@ REJECTIONS = Curated(
     ),
 )
 
-QUALITY = (DELIVERIES, REJECTIONS)
+ARRIVALS = Curated(
+    name="arrivals",
+    layer="quality",
+    description="When each site last delivered each source, and by when more is due.",
+    owner=_OWNER,
+    contract=Arrival,
+    key=("source", "_site"),
+    inputs=("account", "expectations"),
+    transform=arrivals,
+)
+
+QUALITY = (DELIVERIES, REJECTIONS, ARRIVALS)

@@ -38,7 +38,9 @@ class Delivery:
     """One delivery as the ledger has it, and its bytes, or the header line and some records of them.
 
     refusal: why its day keeps it out, if so. unreadable: (name, words) when its bytes are known not to be text.
-    decoded: the data is UTF-8 already. skipped: lines between the header and the records that are here.
+    decoded: the data is UTF-8 already.
+    skipped: lines between the header and the records that are here. piece: these are not all records, so that what its
+    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused.
     """
 
     provenance: dict[str, object]
@@ -47,6 +49,8 @@ class Delivery:
     unreadable: tuple[str, str] | None = None
     decoded: bool = False
     skipped: int = 0
+    piece: bool = False
+    spoiled: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

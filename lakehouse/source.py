@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
+import dataframely as dy
 import polars as pl
 
 from lakehouse.archive import KINDS
 from lakehouse.code import JUDGEMENT, fingerprint
-from lakehouse.contract import PROVENANCE, Contract
+from lakehouse.contract import PROVENANCE, Contract, rule_names
 from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import SourceError
 
+Severity = Literal["warn", "reject", "file", "block"]
 _FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
 
 
@@ -41,7 +43,13 @@ class Source:
         compresses, `.gz` or `.zip` may follow.
     dialect: how sites write their CSV. site_dialects: by site, of those that write it otherwise.
     first_day: deliveries dated before are refused: a mistyped year, not data.
-    late_after: a site silent for longer, by the lakehouse's clock, is late.
+    late_after: a site silent for longer, by the lakehouse's clock, may be late; no site is before.
+    cadence: how often a site is expected to deliver; None learns it from each site's past delivery days.
+    quarantine_limit: a rejected line that is open for longer after its delivery day fails a check.
+    severities: rule names (`column|constraint`, or a rule method's) to what a record that breaks it comes to: `reject`
+        quarantines the record, as does every rule that is not named; `warn` keeps and flags it; `file` quarantines its
+        whole file; `block` quarantines the record and holds back curated tables until a person releases them.
+    file_limit: the share of rejected records past which a file is quarantined whole; None sets no limit.
     after_landing: what becomes of a landed file that is safely on record, `clear_after` later: `keep` it, `move` it to
         `.cleared/` in the landing folder, or `delete` it.
     publish: load `processed/name` into PostgreSQL as `lake.name`; off when a curated table tells it better.
@@ -62,6 +70,10 @@ class Source:
     site_dialects: Mapping[str, Dialect] = field(default_factory=dict)
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
+    cadence: timedelta | None = None
+    quarantine_limit: timedelta = timedelta(days=14)
+    severities: Mapping[str, Severity] = field(default_factory=dict, hash=False)
+    file_limit: float | None = None
     after_landing: Literal["keep", "move", "delete"] = "keep"
     clear_after: timedelta = timedelta(days=30)
     publish: bool = True
@@ -87,6 +99,12 @@ class Source:
             raise SourceError(
                 f"source {self.name}: {engine} begin with '_', which is kept for the engine's own columns"
             )
+        for name in ("late_after", "cadence", "quarantine_limit"):
+            if (limit := getattr(self, name)) is not None and limit < timedelta(days=1):
+                raise SourceError(
+                    f"source {self.name}: {name} is {limit}; deliveries are dated by the day, so at least one"
+                )
+        self._check_severities()
         for site, dialect in self.dialects():
             self._check(dialect, f"source {self.name}" if site is None else f"source {self.name}, site {site}")
         fields = [found for found in re.findall(r"\{\w*\}", self.path) if found != "{name}"]
@@ -115,6 +133,41 @@ class Source:
         """How a site writes its files."""
         return self.site_dialects.get(str(site), self.dialect)
 
+    def _check_severities(self) -> None:
+        if self.file_limit is not None and not 0 <= self.file_limit < 1:
+            raise SourceError(
+                f"source {self.name}: file_limit is a share of a file's records, 0 or more and less than 1"
+            )
+        if wrong := sorted({*self.severities.values()} - {*get_args(Severity)}):
+            choices = ", ".join(get_args(Severity))
+            raise SourceError(f"source {self.name}: there is no severity {', '.join(wrong)}; there are {choices}")
+        rules = rule_names(self.contract) if self.severities else []
+        if unknown := [rule for rule in self.severities if rule not in rules]:
+            raise SourceError(f"source {self.name}: its contract has no rules {unknown}; it has {', '.join(rules)}")
+        if nulls := [rule for rule in self.rules("warn") if rule.endswith("|nullability")]:
+            raise SourceError(
+                f"source {self.name}: {nulls} cannot warn, because readers rely on what the contract says of nulls; "
+                "make the column nullable and write a rule that asks for a value"
+            )
+
+    def rules(self, severity: Severity) -> list[str]:
+        """Names of the rules that were given this severity."""
+        return [rule for rule, given in self.severities.items() if given == severity]
+
+    @property
+    def judges_files(self) -> bool:
+        """Whether the records of a file can have all of it refused."""
+        return self.file_limit is not None or bool(self.rules("file"))
+
+    @cached_property
+    def row(self) -> type[Contract]:
+        """What a row of processed is: the contract's columns, and `_warnings` where a rule only warns."""
+        if not self.rules("warn"):
+            return self.contract
+        words = "Names of the rules it breaks that only warn, with spaces between them; null when there are none."
+        flags = dy.String(alias="_warnings", nullable=True, description=words)
+        return type(self.contract.__name__, (self.contract,), {"warnings": flags, "__doc__": self.contract.__doc__})
+
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths this source claims, with groups `site` and `day` (as written, valid or not)."""
@@ -134,9 +187,10 @@ class Source:
     @cached_property
     def contract_version(self) -> str:
         """Names all that decides what becomes of a record: the code of contract and tidy (not its comments), the
-        header, the dialects and the key. When it changes, the next run judges every delivery on record anew.
+        header, dialects, key and severities. When it changes, the next run judges every delivery on record anew.
         """
         code = fingerprint({self.contract.__module__, self.tidy.__module__})
         written = (self.numbers, list(self.dialects()))
-        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode, written))
+        severities = (sorted(self.severities.items()), self.file_limit)
+        declared = repr((JUDGEMENT, code, self.key, self.columns, self.optional, self.mode, written, severities))
         return hashlib.sha256(declared.encode()).hexdigest()[:12]

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse import account, manifest, warehouse
+from lakehouse.clock import Clock
 from lakehouse.curate import stale
 from lakehouse.curated import Curated
 from lakehouse.ingest import Work, pending
@@ -41,6 +42,7 @@ def due(
     tables: Sequence[warehouse.Table],
     listing: Listing,
     dbt_project: Path,
+    clock: Clock,
     days: Collection[date] | None = None,
 ) -> Due:
     """What a run would find to do. Raises UnavailableError when PostgreSQL at `url` does not answer."""
@@ -53,7 +55,7 @@ def due(
         if table.source in versions and shown.get(f"{table.schema}.{table.name}", ("", -1))[1] != versions[table.source]
     ]
     built = warehouse.models_built(url)
-    return Due(works, stale(lake, curated, sources), bool(behind), built != fingerprint(dbt_project))
+    return Due(works, stale(lake, curated, sources, clock), bool(behind), built != fingerprint(dbt_project))
 
 
 def fingerprint(dbt_project: Path) -> str:

@@ -27,6 +27,8 @@ def test_help_teaches_every_command(call):
         "quarantine",
         "trace",
         "housekeep",
+        "drift",
+        "release",
         "warehouse-url",
     ):
         assert command in done.stdout
@@ -108,6 +110,28 @@ def test_quarantine_lists_reasons_by_source_and_site(call, trial):
     assert {row["_site"] for row in rows} == {"999"}
     assert any("record:short" in row["reasons"] for row in rows)
     assert json.loads(call("quarantine", "--site", "701", "--format", "json", **of(trial)).stdout) == []
+
+
+def test_quarantine_is_counted_exported_for_the_site_and_told_when_mended(call, trial, tmp_path):
+    counted = json.loads(call("quarantine", "--by", "site", "--format", "json", **of(trial)).stdout)
+    assert {row["site"] for row in counted} == {"999"}
+    done = call("quarantine", "export", "--site", "999", "--to", str(tmp_path / "to-999"), **of(trial))
+    assert done.returncode == 0
+    files = {str(path.relative_to(tmp_path / "to-999")) for path in (tmp_path / "to-999").glob("999/*")}
+    waiting = json.loads(call("quarantine", "--by", "file", "--format", "json", **of(trial)).stdout)
+    assert files == {row["file"] for row in waiting}
+    assert json.loads(call("quarantine", "--resolved", "--format", "json", **of(trial)).stdout) == []
+    assert (
+        "Nothing of site 701"
+        in call("quarantine", "export", "--site", "701", "--to", str(tmp_path), **of(trial)).stdout
+    )
+
+
+def test_an_export_does_not_go_into_the_landing_folder(call, trial):
+    to = trial.settings.landing / "to-999"
+    done = call("quarantine", "export", "--site", "999", "--to", str(to), **of(trial))
+    assert done.returncode == 2
+    assert not to.exists()
 
 
 def test_warehouse_url_reaches_the_server(call, trial):

@@ -17,10 +17,20 @@ class SiteActivity(dy.Schema):
     quarantined = dy.Int64(min=0, description="Records that are in quarantine now.")
     superseded = dy.Int64(min=0, description="Records that a later delivery or line has taken the place of.")
     subjects_seen = dy.Int64(min=0, description="Distinct subjects with an accepted record, over every source.")
+    days_since_last = dy.Int64(
+        nullable=True, min=1, description="Days since the site's delivery day before this one; null on its first."
+    )
+    expected_by = dy.Date(
+        nullable=True,
+        description="On the site's last day: the day by which the first of its sources is due again; null before.",
+    )
+    silent_after = dy.Date(
+        nullable=True, description="On the site's last day: the day after which all of its sources are silent."
+    )
 
 
 def site_activity(
-    account: pl.LazyFrame, vitals: pl.LazyFrame, labs: pl.LazyFrame, subjects: pl.LazyFrame
+    account: pl.LazyFrame, arrivals: pl.LazyFrame, vitals: pl.LazyFrame, labs: pl.LazyFrame, subjects: pl.LazyFrame
 ) -> pl.LazyFrame:
     """Deliveries, records and subjects counted by site and delivery day; files without a valid day have none."""
     place = (pl.col("_site").alias("siteid"), pl.col("_delivered").alias("day"))
@@ -38,9 +48,17 @@ def site_activity(
             lines=pl.col("records").sum(),
         )
     )
+    due = arrivals.group_by(siteid="_site").agg(
+        pl.col("expected_by").min(), pl.col("silent_after").max(), day=pl.col("last_day").max()
+    )
     return (
         delivered.join(seen, on=["siteid", "day"], how="left")
-        .with_columns(pl.col("subjects_seen").fill_null(0))
+        .join(due, on=["siteid", "day"], how="left")
+        .sort("siteid", "day")
+        .with_columns(
+            pl.col("subjects_seen").fill_null(0),
+            days_since_last=pl.col("day").diff().over("siteid").dt.total_days(),
+        )
         .select(SiteActivity.column_names())
     )
 
@@ -51,7 +69,7 @@ SITE_ACTIVITY = Curated(
     owner="team:clinical-data",
     contract=SiteActivity,
     key=("siteid", "day"),
-    inputs=("account", "processed/vitals", "processed/labs", "processed/subjects"),
+    inputs=("account", "quality/arrivals", "processed/vitals", "processed/labs", "processed/subjects"),
     transform=site_activity,
     through=Through("quality.deliveries", "behind._site = this.siteid and behind._delivered = this.day"),
 )

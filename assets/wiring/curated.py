@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
 from assets.wiring.failures import told_apart
+from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
 from lakehouse.curate import GROUP, code_version, curate, ordered
 from lakehouse.curated import Curated
@@ -20,15 +21,17 @@ def key(table: Curated) -> dg.AssetKey:
 
 
 def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
-    """The assets a table is made from; `account` and `quarantine` stand for those of every source."""
-    layers = {"account": "processed", "quarantine": "quarantine"}
+    """The assets a table is made from; `account`, `quarantine` and `warnings` stand for those of every source."""
+    layers = {"account": "processed", "quarantine": "quarantine", "warnings": "processed"}
     found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
-    return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if name not in layers)]))
+    return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if "/" in name)]))
 
 
-def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: timedelta) -> dg.AssetsDefinition:
+def build(
+    curated: Sequence[Curated], sources: Sequence[Source], freshness: timedelta, clock: Clock
+) -> dg.AssetsDefinition:
     """One step that makes every curated table, with a check for each that a table declares."""
-    version = code_version(curated)
+    version = code_version(curated, sources, clock)
     specs = [
         dg.AssetSpec(
             key(table),
@@ -54,7 +57,7 @@ def build(curated: Sequence[Curated], sources: Sequence[Source], freshness: time
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with told_apart(context):
-            done = {item.table: item for item in curate(lake.lake, curated, sources)}
+            done = {item.table: item for item in curate(lake.lake, curated, sources, clock)}
         changed = [f"{item.table} ({item.rows:,} rows)" for item in done.values() if item.changed]
         context.log.info(f"changed: {', '.join(changed) or 'nothing'}")
         tables = known_tables(tuple(sources), tuple(curated))

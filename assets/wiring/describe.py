@@ -8,9 +8,9 @@ import dataframely as dy
 import polars as pl
 
 from lakehouse import lineage
+from lakehouse.curate import GIVEN
 from lakehouse.curated import Curated
-from lakehouse.evaluate import QUARANTINE, processed_schema
-from lakehouse.ingest import schemas
+from lakehouse.evaluate import processed_schema
 from lakehouse.records import schema
 from lakehouse.source import Source
 
@@ -56,10 +56,9 @@ def published_lineage(table: str, contract: type[dy.Schema]) -> dg.TableColumnLi
 
 def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> dict[str, dict[str, pl.DataType]]:
     """Schema of everything a curated table may be made from, by the name it is asked for."""
-    tables: dict[str, dict[str, pl.DataType]] = {"quarantine": {**QUARANTINE, "source": pl.String()}}
+    tables = dict(GIVEN)
     for source in sources:
         tables[f"processed/{source.name}"] = processed_schema(source)
-        tables["account"] = schemas(source)["account"]
     tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
     return tables
 

@@ -1,15 +1,20 @@
 """One materialization for each delivery day that holds something new, and none for the other days of a range.
 
 Dagster reports every partition of the range a run asks for, present or not, one event at a time. This reports the days
-that were touched, in batches. It leans on two internals of the pinned Dagster, each guarded by a test.
+that were touched, in batches. It leans on three internals of the pinned Dagster, each guarded by a test.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import CODE_VERSION_TAG
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, generate_event_batch_id
 
@@ -20,9 +25,17 @@ def report_days(
     days: Mapping[date, Mapping[str, Any]],
     newest: Mapping[str, Any],
     code_version: str,
+    beside: Sequence[dg.AssetKey] = (),
 ) -> None:
-    """Report the asset as materialized for each day, with the day's metadata; the last day carries `newest` as well."""
+    """Report the asset as materialized for each day, with the day's metadata; the last day carries `newest` as well.
+
+    beside: the assets it is made from that are written by the same step. It is never behind those, so Dagster is told
+    that they are its inputs and given no event to compare with; only other code makes it stale.
+    """
     step = context.get_step_execution_context()
+    tags = {CODE_VERSION_TAG: code_version}
+    for item in beside:
+        tags |= {get_input_data_version_tag(item): code_version, get_input_event_pointer_tag(item): NULL_EVENT_POINTER}
     batch = generate_event_batch_id()  # type: ignore[no-untyped-call]
     ordered = sorted(days)
     for day in ordered:
@@ -31,7 +44,7 @@ def report_days(
             key,
             partition=day.isoformat(),
             metadata={**days[day], **(newest if last else {})},
-            tags={CODE_VERSION_TAG: code_version},
+            tags=tags,
         )
         DagsterEvent.asset_materialization(step, event, DagsterEventBatchMetadata(batch, last))
 

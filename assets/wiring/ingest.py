@@ -40,7 +40,7 @@ def specs(source: Source, freshness: timedelta) -> list[dg.AssetSpec]:
     key = keys(source)
     tables = schemas(source)
     columns = {layer: plain_schema(tables[layer]) for layer in ("raw", "quarantine")}
-    columns["processed"] = contract_schema(source.contract)
+    columns["processed"] = contract_schema(source.row)
     return [
         dg.AssetSpec(
             key[layer],
@@ -116,7 +116,7 @@ def _report(
     if undated:
         context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
     days = _by_day(deliveries)
-    counts = {rule: lines for rule, lines in _rules(plans).items() if rule}
+    counts = {rule: lines for rule, lines in _by_rule([plan.rules for plan in plans]).items() if rule}
     totals = deliveries.select(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum()).row(0, named=True)
     context.log.info(f"{source.name}: " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
     for layer, asset_key in keys(source).items():
@@ -132,9 +132,12 @@ def _report(
         }
         if layer == "processed":
             newest["dagster/column_lineage"] = source_lineage(source)
+            if source.rules("warn"):
+                newest["warned_by_rule"] = bars("rule", _by_rule([plan.warned for plan in plans]))
         if layer != "raw":
             newest["rejected_by_rule"] = bars("rule", counts)
-        report_days(context, asset_key, days, newest, source.contract_version)
+        beside = [] if layer == "raw" else [keys(source)["raw"]]
+        report_days(context, asset_key, days, newest, source.contract_version, beside)
 
 
 def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:
@@ -147,9 +150,15 @@ def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:
     return {row["_delivered"]: {name: row[name] for name in _SHOWN} for row in days.iter_rows(named=True)}
 
 
-def _rules(plans: list[Plan]) -> dict[str, int]:
-    rules = pl.concat([plan.rules for plan in plans])
-    return dict(rules.group_by("rule").agg(pl.col("lines").sum()).sort("rule").iter_rows())
+def _by_rule(counts: list[pl.DataFrame]) -> dict[str, int]:
+    """Lines by the rule they break, added up over a run's batches."""
+    return dict(
+        pl.concat([frame.select("rule", "lines") for frame in counts])
+        .group_by("rule")
+        .agg(pl.col("lines").sum())
+        .sort("rule")
+        .iter_rows()
+    )
 
 
 def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]) -> Iterator[dg.AssetCheckResult]:

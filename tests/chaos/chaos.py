@@ -205,7 +205,7 @@ class Station:
         fresh = Place(str(clean.parent / "fresh"), self.place.url, self.place.batch_bytes).house.lake
         shutil.copytree(clean, fresh.root)
         shutil.rmtree(Path(fresh.root) / "curated")
-        curate(fresh, CURATED, [self.house.source])
+        curate(fresh, CURATED, [self.house.source], self.house.clock)
         versions, anew = manifest.versions(lake), manifest.versions(fresh)
         # The reader has compared its rows with the lake's at the version it shows.
         shown = {name: version for name, (_, version) in warehouse.loaded(self.place.url).items()}

@@ -96,7 +96,7 @@ def bring_up_to_date(place: Place) -> None:
     """What the daemon does: ingest, curate, load."""
     house = place.house
     house.run()
-    curate(house.lake, CURATED, [house.source])
+    curate(house.lake, CURATED, [house.source], house.clock)
     publish(house.lake, place.url, LOADED, manifest.versions(house.lake))
 
 

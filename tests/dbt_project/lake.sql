@@ -55,12 +55,22 @@ insert into lake.lab_results values
 
 create table lake.site_activity (
     siteid text, day date, files bigint, lines bigint, accepted bigint, quarantined bigint, superseded bigint,
-    subjects_seen bigint
+    subjects_seen bigint, days_since_last bigint, expected_by date, silent_after date
 );
 insert into lake.site_activity values
-('701', '2014-01-21', 3, 11, 6, 1, 4, 2),
-('702', '2014-04-02', 1, 2, 2, 0, 0, 2),
-('703', '2014-05-02', 1, 1, 1, 0, 0, 1);
+('701', '2014-01-21', 3, 11, 6, 1, 4, 2, null, '2014-02-04', '2014-03-22'),
+('702', '2014-04-02', 1, 2, 2, 0, 0, 2, null, '2014-06-01', '2014-07-31'),
+('703', '2014-05-02', 1, 1, 1, 0, 0, 1, null, '2014-05-31', '2014-06-29');
+
+create table lake.arrivals (
+    source text, _site text, first_day date, last_day date, delivery_days bigint, cadence_days bigint,
+    expected_by date, silent_after date, as_of date
+);
+insert into lake.arrivals values
+('demographics', '701', '2014-01-21', '2014-01-21', 1, 30, '2014-03-22', '2014-05-21', '2014-02-10'),
+('vitals', '701', '2014-01-21', '2014-01-21', 1, 7, '2014-02-04', '2014-02-18', '2014-02-10'),
+('labs', '701', '2014-01-21', '2014-01-21', 1, 4, '2014-01-29', '2014-02-06', '2014-02-10'),
+('labs', '703', '2014-05-02', '2014-05-02', 1, 7, '2014-05-16', '2014-05-30', null);
 
 create table lake.deliveries (
     source text, _file text, _checksum text, _observation bigint, _delivered date, _site text, _received_at timestamptz,
@@ -82,6 +92,8 @@ insert into lake.deliveries values
 ('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90,
  0, 0, 0, 0, 'rejected', 'no valid day in the file name');
 
-create table lake.rejections (source text, _site text, _delivered date, rule text, lines bigint, files bigint);
+create table lake.rejections (
+    source text, _site text, _delivered date, rule text, severity text, lines bigint, files bigint
+);
 insert into lake.rejections values
-('vitals', '701', '2014-01-21', 'vsstresn|max', 1, 1);
+('vitals', '701', '2014-01-21', 'vsstresn|max', 'reject', 1, 1);

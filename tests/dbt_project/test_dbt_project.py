@@ -25,6 +25,7 @@ with warnings.catch_warnings():
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 LAKE = (Path(__file__).parent / "lake.sql").read_text()
+JAN_21, MAY_2 = date(2014, 1, 21), date(2014, 5, 2)
 JAN, FEB, MAR, APR, MAY = (date(2014, month, 1) for month in range(1, 6))
 
 
@@ -95,8 +96,9 @@ def warehouse(server: Warehouse) -> Warehouse:
 
 @dataclass(frozen=True)
 class Built:
-    """What a production build of `lake.sql` left: rows of each mart, and the parsed project."""
+    """What a production build of `lake.sql` left: rows of each mart on a day, and the parsed project."""
 
+    day: date
     marts: dict[str, list[tuple[Any, ...]]]
     manifest: dict[str, Any]
 
@@ -115,7 +117,8 @@ def built(server: Warehouse) -> Built:
         "mart_site_quality": "siteid, source",
     }
     marts = {mart: server.rows(f"select * from marts.{mart} order by {by}") for mart, by in order.items()}
-    return Built(marts, json.loads((server.artifacts("prod") / "manifest.json").read_text()))
+    [(day,)] = server.rows("select (now() at time zone 'utc')::date")
+    return Built(day, marts, json.loads((server.artifacts("prod") / "manifest.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -164,15 +167,17 @@ def test_mart_enrolment_has_every_site_and_month(built: Built) -> None:
 
 
 def test_mart_site_quality_adds_up_the_account(built: Built) -> None:
+    # Its clock runs: the days go on.
+    days = (built.day - MAY_2).days
     assert built.marts["mart_site_quality"] == [
         # siteid, source, files, refused; deliveries, their records, accepted, quarantined, superseded; rate, commonest
-        # rule, its lines; newest day
-        ("701", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 1, 21)),
-        ("701", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, date(2014, 1, 21)),
-        ("701", "vitals", 1, 0, 2, 8, 3, 1, 4, 0.25, "vsstresn|max", 1, date(2014, 1, 21)),
-        ("702", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 4, 2)),
-        ("703", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, date(2014, 5, 2)),
-        ("703", "vitals", 1, 1, 1, 0, 0, 0, 0, None, None, None, None),
+        # rule, its lines; newest day, days since then, cadence, due by, status
+        ("701", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, JAN_21, 20, 30, date(2014, 3, 22), "on time"),
+        ("701", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, JAN_21, 20, 4, date(2014, 1, 29), "silent"),
+        ("701", "vitals", 1, 0, 2, 8, 3, 1, 4, 0.25, "vsstresn|max", 1, JAN_21, 20, 7, date(2014, 2, 4), "late"),
+        ("702", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 4, 2), None, None, None, None),
+        ("703", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, MAY_2, days, 7, date(2014, 5, 16), "silent"),
+        ("703", "vitals", 1, 1, 1, 0, 0, 0, 0, None, None, None, None, None, None, None, None),
     ]
 
 
@@ -225,7 +230,7 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
     assert done.returncode == 0, done.stdout
     made = dict(warehouse.relations().items() - before.items())
     assert {name.split(".")[0] for name in made} == {"dbt_alice_berg_staging", "dbt_alice_berg_marts"}
-    assert len(made) == 12
+    assert len(made) == 13
     assert before.items() <= warehouse.relations().items()
 
 
@@ -253,7 +258,7 @@ def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
     tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
-    assert len(tables) == 18
+    assert len(tables) == 20
     bare = [
         f"{name}.{column}"
         for name, node in tables.items()

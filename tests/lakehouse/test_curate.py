@@ -58,7 +58,7 @@ def full(house: House) -> House:
 
 
 def run(house: House, *tables: Curated) -> list[Curation]:
-    return curate(house.lake, tables, [house.source])
+    return curate(house.lake, tables, [house.source], house.clock)
 
 
 def rows(lake: Lake, table: str) -> list[tuple[object, ...]]:
@@ -153,7 +153,7 @@ def test_rows_in_breach_leave_every_table_as_it_was(
     versions = manifest.versions(full.lake)
     assert {table: versions[table] for table in curated} == curated
     assert rows(full.lake, "curated/means") == [("a", 2.0), ("b", -2.0)]
-    assert stale(full.lake, [MEANS, WARMEST], [full.source])
+    assert stale(full.lake, [MEANS, WARMEST], [full.source], full.clock)
     run(full, MEANS, WARMEST)
     assert rows(full.lake, "curated/warmest") == [("b", 30.0)]
 
@@ -174,16 +174,16 @@ def test_nulls_of_a_key_are_equal(full: House) -> None:
 
 def test_stale_until_every_source_and_the_code_are_reflected(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [full.source]
-    assert stale(full.lake, [MEANS], sources)
+    assert stale(full.lake, [MEANS], sources, full.clock)
     run(full, MEANS)
-    assert not stale(full.lake, [MEANS], sources)
+    assert not stale(full.lake, [MEANS], sources, full.clock)
     full.land("A/thermometer_2020-01-02.csv", "b,,1\n")
     full.run()
-    assert stale(full.lake, [MEANS], sources)
+    assert stale(full.lake, [MEANS], sources, full.clock)
     run(full, MEANS)
-    assert not stale(full.lake, [MEANS], sources)
-    monkeypatch.setattr("lakehouse.curate.code_version", lambda _: "other")
-    assert stale(full.lake, [MEANS], sources)
+    assert not stale(full.lake, [MEANS], sources, full.clock)
+    monkeypatch.setattr("lakehouse.curate.code_version", lambda *_: "other")
+    assert stale(full.lake, [MEANS], sources, full.clock)
 
 
 class Killed(BaseException):
@@ -214,7 +214,7 @@ def test_a_kill_between_tables_shows_readers_nothing_and_is_mended_by_running_ag
     assert shown == (new if step == 3 else old)
     run(full, MEANS, WARMEST)
     assert rows(full.lake, "curated/means") + rows(full.lake, "curated/warmest") == new
-    assert not stale(full.lake, [MEANS, WARMEST], [full.source])
+    assert not stale(full.lake, [MEANS, WARMEST], [full.source], full.clock)
 
 
 def test_a_late_run_changes_nothing(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_a_late_run_changes_nothing(full: House, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SupersededError):
         run(full, MEANS)
     assert rows(full.lake, "curated/means") == [("a", 2.0), ("b", 2.0)]
-    assert not stale(full.lake, [MEANS], [full.source])
+    assert not stale(full.lake, [MEANS], [full.source], full.clock)
 
 
 def test_a_new_contract_column_is_added(full: House) -> None:
@@ -265,9 +265,9 @@ def test_the_lakehouses_own_tables_tell_of_every_source(full: House) -> None:
         ("B/thermometer_2020-02-30.csv", 0, 0, 0, "rejected"),
     ]
     rejections = full.lake.scan("quality/rejections").sort("_site", "rule").collect()
-    assert rejections.select("source", "_site", "rule", "lines", "files").rows() == [
-        ("thermometer", "A", "record:short", 1, 1),
-        ("thermometer", "A", "temperature_is_a_number", 2, 1),
-        ("thermometer", "B", "file:empty", 0, 1),
-        ("thermometer", "B", "file:header", 1, 1),
+    assert rejections.select("source", "_site", "rule", "severity", "lines", "files").rows() == [
+        ("thermometer", "A", "record:short", "reject", 1, 1),
+        ("thermometer", "A", "temperature_is_a_number", "reject", 2, 1),
+        ("thermometer", "B", "file:empty", "file", 0, 1),
+        ("thermometer", "B", "file:header", "file", 1, 1),
     ]

@@ -100,7 +100,12 @@ def test_a_rebuild_of_nothing_is_not_put_on_record(house: House) -> None:
     assert ledger.read(house.lake, house.source).is_empty()
 
 
-@pytest.mark.parametrize("source", [STRICTER, FAHRENHEIT, replace(THERMOMETER, key=("sensor",))])
+SEVERE = replace(
+    THERMOMETER, severities={"hour|max": "warn", "temperature_is_a_number": "file"}, contract=Stricter, file_limit=0.5
+)
+
+
+@pytest.mark.parametrize("source", [STRICTER, FAHRENHEIT, SEVERE, replace(THERMOMETER, key=("sensor",))])
 def test_tables_follow_a_changed_contract(eventful: House, tmp_path: Path, source: object) -> None:
     eventful.source = source  # type: ignore[assignment]
     assert not eventful.idle()

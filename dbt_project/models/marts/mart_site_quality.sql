@@ -1,3 +1,6 @@
+{#- A view, because a site falls silent by nothing but time. #}
+{{ config(materialized='view') }}
+
 with account as (
     select
         _site as siteid,
@@ -15,6 +18,18 @@ with account as (
     group by _site, source
 ),
 
+due as (
+    select
+        source,
+        _site,
+        last_day,
+        cadence_days,
+        expected_by,
+        silent_after,
+        coalesce(as_of, (now() at time zone 'utc')::date) as today
+    from {{ ref('stg_arrivals') }}
+),
+
 rules as (
     select
         _site as siteid,
@@ -22,6 +37,7 @@ rules as (
         rule,
         sum(lines)::bigint as lines
     from {{ ref('stg_rejections') }}
+    where severity <> 'warn'
     group by _site, source, rule
 ),
 
@@ -49,8 +65,20 @@ select
     account.quarantined / nullif(account.records_in_force, 0)::double precision as rejection_rate,
     commonest.rule as commonest_rule,
     commonest.lines as commonest_rule_lines,
-    account.newest_delivered
+    account.newest_delivered,
+    due.today - due.last_day as days_since_last,
+    due.cadence_days,
+    due.expected_by,
+    case
+        when due.today > due.silent_after then 'silent'
+        when due.today > due.expected_by then 'late'
+        when due.today is not null then 'on time'
+    end as arrival_status
 from account
+left join due
+    on
+        account.siteid = due._site
+        and account.source = due.source
 left join commonest
     on
         account.siteid = commonest.siteid

@@ -7,7 +7,7 @@ from assets.curated.site_activity import SITE_ACTIVITY, SiteActivity
 from assets.labs import Lab
 from assets.subjects import Subject
 from assets.vitals import Vital
-from lakehouse.quality import Delivery
+from lakehouse.quality import Arrival, Delivery
 
 MONDAY, TUESDAY = date(2014, 6, 2), date(2014, 6, 3)
 
@@ -43,7 +43,15 @@ def test_files_records_and_subjects_by_site_and_day(table: Callable[..., pl.Lazy
     labs = seen(Lab, ("701", MONDAY, "2"), ("701", MONDAY, "3"))
     subjects = seen(Subject, ("702", MONDAY, "9"))
 
-    rows = SITE_ACTIVITY.transform(account, vitals, labs, subjects).sort("siteid", "day").collect()
+    due = {"expected_by": date(2014, 6, 20), "silent_after": date(2014, 7, 1)}
+    arrivals = table(
+        Arrival,
+        {"source": "vitals", "_site": "701", "last_day": MONDAY, **due},
+        {"source": "labs", "_site": "701", "last_day": TUESDAY, **due, "expected_by": date(2014, 6, 10)},
+        {"source": "subjects", "_site": "702", "last_day": MONDAY, **due, "silent_after": date(2014, 8, 1)},
+    )
+
+    rows = SITE_ACTIVITY.transform(account, arrivals, vitals, labs, subjects).sort("siteid", "day").collect()
 
     assert rows.select("siteid", "day", "files", "lines").rows() == [
         ("701", MONDAY, 2, 9),
@@ -55,10 +63,16 @@ def test_files_records_and_subjects_by_site_and_day(table: Callable[..., pl.Lazy
         (0, 5, 0, 0),
         (1, 0, 0, 1),
     ]
+    # A site is waited for from its last day on: late with the first of its sources, silent with the last.
+    assert rows.select("days_since_last", "expected_by", "silent_after").rows() == [
+        (None, None, None),
+        (1, date(2014, 6, 10), date(2014, 7, 1)),
+        (None, date(2014, 6, 20), date(2014, 8, 1)),
+    ]
     assert rows.schema == SiteActivity.create_empty().schema
 
 
 def test_nothing_delivered_is_no_rows(table: Callable[..., pl.LazyFrame]) -> None:
-    empty = [table(contract).collect().lazy() for contract in (Delivery, Vital, Lab, Subject)]
+    empty = [table(contract).collect().lazy() for contract in (Delivery, Arrival, Vital, Lab, Subject)]
 
     assert SITE_ACTIVITY.transform(*empty).collect().is_empty()

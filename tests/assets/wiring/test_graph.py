@@ -10,6 +10,7 @@ import pytest
 from assets import catalog
 from assets.pilot.defects import DEFECTS
 from lakehouse import standing
+from lakehouse.clock import Clock
 from lakehouse.definitions import build
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT
@@ -29,11 +30,12 @@ def checks(trial, name: str) -> dict[str, bool]:
 
 
 CHECKS = {
+    "raw/vitals": ["drift"],
     "processed/vitals": ["account", "corrections", "newest_day", "late_sites"],
     "processed/labs": ["account", "corrections", "newest_day", "late_sites"],
     "processed/subjects": ["account", "corrections", "newest_day", "late_sites"],
-    "quarantine/vitals": ["empty"],
-    "quarantine/subjects": ["empty"],
+    "quarantine/vitals": ["empty", "overdue"],
+    "quarantine/subjects": ["empty", "overdue"],
     "curated/vital_signs": ["enrolled"],
     "curated/lab_results": ["enrolled"],
     "lake/vital_signs": ["complete"],
@@ -72,8 +74,8 @@ def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_
 def test_checks_show_what_holds_and_what_does_not(trial):
     for source in ("vitals", "labs", "subjects"):
         assert checks(trial, f"processed/{source}") == dict.fromkeys(CHECKS[f"processed/{source}"], True)
-    assert checks(trial, "quarantine/vitals") == {"empty": False}
-    assert checks(trial, "quarantine/subjects") == {"empty": True}
+    assert checks(trial, "quarantine/vitals") == {"empty": False, "overdue": False}
+    assert checks(trial, "quarantine/subjects") == {"empty": True, "overdue": True}
     assert checks(trial, "lake/vital_signs") == {"complete": True}
     assert checks(trial, "marts/dim_subject") == {"unique_dim_subject_usubjid": True}
 
@@ -170,7 +172,14 @@ def test_treatment_is_in_one_table_of_one_schema(trial):
 def test_nothing_is_left_to_do(trial):
     found = listing(trial.settings.landing, catalog.sources())
     due = standing.due(
-        trial.lake, trial.url, catalog.sources(), catalog.curated(), catalog.published(), found, PROJECT / "dbt_project"
+        trial.lake,
+        trial.url,
+        catalog.sources(),
+        catalog.curated(),
+        catalog.published(),
+        found,
+        PROJECT / "dbt_project",
+        Clock(trial.settings.as_of),
     )
     assert not due.any
 

@@ -1,0 +1,10 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from lakehouse.show import Format
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
