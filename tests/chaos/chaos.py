@@ -2,8 +2,7 @@
 
 A worker ingests, curates and loads what has landed. It is killed (SIGKILL) at a named boundary or at a random moment,
 and tried again as the daemon would; or it is stopped (SIGSTOP), a retry does its work meanwhile, and it goes on as a
-zombie. A reader watches every state all the while. Every so often the survivors are compared with a clean rebuild, and
-a new station begins.
+zombie. A reader watches every state all the while. In the end the survivors are compared with a clean rebuild.
 """
 
 import multiprocessing
@@ -12,9 +11,11 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -80,14 +81,17 @@ class Workers:
         self.context.set_forkserver_preload(["worker", "reader", "adbc_driver_postgresql.dbapi", "pyarrow.dataset"])
 
     @contextmanager
-    def reading(self, place: Place, tally: Tally) -> Iterator[None]:
-        """A reader watches while the block runs. Raises PromiseBrokenError with its complaints."""
+    def reading(self, place: Place, tally: Tally) -> Iterator[Callable[[], bool]]:
+        """A reader watches while the block runs; yields whether it still does.
+
+        Raises PromiseBrokenError with its complaints.
+        """
         stop = self.context.Event()
         ours, its = self.context.Pipe()
         reader = self.context.Process(target=read_on, args=(place, stop, its))
         reader.start()
         try:
-            yield
+            yield lambda: not ours.poll()
         finally:
             # A zombie may be left when a promise was broken.
             for process in self.started:
@@ -99,7 +103,9 @@ class Workers:
         if told is None:
             raise PromiseBrokenError("the reader hangs")
         complaints, polls, states, loads = told
-        tally.polls, tally.states, tally.loads = tally.polls + polls, tally.states + states, tally.loads + loads
+        tally.polls += polls
+        tally.states += states
+        tally.loads += loads
         if complaints:
             raise PromiseBrokenError("the reader saw:\n" + "\n".join(complaints))
 
@@ -255,32 +261,54 @@ def fates(seed: int) -> Iterator[Fate]:
                 yield Fate(RANDOM.where, "during", 1, signal.SIGSTOP)
 
 
-def run(folder: Path, url: str, kills: int, seed: int, progress: Callable[[Tally], None]) -> Tally:
-    """Kill so many workers, at stations in `folder` and in the database at `url`. Raises PromiseBrokenError."""
-    tally, workers = Tally(), Workers()
-    coming = fates(seed)
-    for number in count():
-        with postgres.transaction(url) as cursor:
-            cursor.execute("drop schema if exists lake cascade")
-        choose = random.Random(f"{seed} {number}")
-        place = Place(str(folder / f"station-{number}"), url, choose.choice([60, 200, 10**6]))
-        station = Station(workers, place, choose, tally)
-        until = min(kills, tally.kills + KILLS_A_STATION)
-        with workers.reading(place, tally):
-            while tally.kills < until:
-                station.deliver()
-                fate = next(coming)
-                if fate.how == signal.SIGSTOP:
-                    station.haunted(fate)
-                else:
-                    # Now and then the retry is killed as well.
-                    while station.killed(fate) and station.random.random() < 0.3 and tally.kills < until:
-                        progress(tally)
-                        fate = next(fate for fate in coming if fate.how == signal.SIGKILL)
-                station.retried()
-                progress(tally)
-        station.compare()
+class Campaign:
+    """So many kills, shared out among stations that are attacked at the same time."""
+
+    def __init__(self, folder: Path, url: str, seed: int, progress: Callable[[Tally], None]) -> None:
+        self.folder, self.url, self.seed, self.progress = folder, url, seed, progress
+        self.tally = Tally()
+        self.coming = fates(seed)
+        self.lock = threading.Lock()
+        self.broken = False
+
+    def run(self, kills: int, at_once: int) -> Tally:
+        """Raises PromiseBrokenError."""
+        shares = [min(KILLS_A_STATION, kills - done) for done in range(0, kills, KILLS_A_STATION)]
+        with ThreadPoolExecutor(at_once) as threads:
+            for done in [threads.submit(self.attack, number, share) for number, share in enumerate(shares)]:
+                done.result()
+        return self.tally
+
+    def attack(self, number: int, kills: int) -> None:
+        """Kill so many workers at a station of its own, and compare."""
+        database = f"station_{number}"
+        with postgres.transaction(self.url, autocommit=True) as cursor:
+            cursor.execute(f"create database {database}")
+        choose = random.Random(f"{self.seed} {number}")
+        url = self.url.replace(f"/{postgres.DATABASE}?", f"/{database}?")
+        place = Place(str(self.folder / database), url, choose.choice([60, 200, 10**6]))
+        station = Station(Workers(), place, choose, self.tally)
+        done = 0
+        try:
+            with station.workers.reading(place, self.tally) as watched:
+                while done < kills and watched() and not self.broken:
+                    station.deliver()
+                    fate = self.next()
+                    if fate.how == signal.SIGSTOP:
+                        station.haunted(fate)
+                    elif station.killed(fate):
+                        done += 1
+                        # Now and then the retry is killed as well.
+                        while done < kills and choose.random() < 0.3 and station.killed(self.next(signal.SIGKILL)):
+                            done += 1
+                    station.retried()
+                    self.progress(self.tally)
+            station.compare()
+        except BaseException:
+            self.broken = True
+            raise
         shutil.rmtree(place.folder)
-        if tally.kills >= kills:
-            break
-    return tally
+
+    def next(self, how: signal.Signals | None = None) -> Fate:
+        with self.lock:
+            return next(fate for fate in self.coming if how in (None, fate.how))

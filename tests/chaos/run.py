@@ -1,6 +1,7 @@
 """`make chaos`: kill, retry, compare, and tell what was done in a table."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -10,10 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse"))
 
-from chaos import ENDED, GAVE_UP, PromiseBrokenError, Tally, run
+from chaos import ENDED, GAVE_UP, Campaign, PromiseBrokenError, Tally
 from embedded import postgres_home
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from worker import BOUNDARIES
@@ -51,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1, help="the same seed delivers and kills in the same order")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="lakehouses attacked at the same time")
     asked = parser.parse_args()
     out = Console()
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -67,9 +70,9 @@ def main() -> int:
             bar.update(task, completed=tally.kills, zombies=tally.zombies)
 
         try:
-            tally = run(folder, url, asked.kills, asked.seed, progress)
+            tally = Campaign(folder, url, asked.seed, progress).run(asked.kills, asked.at_once)
         except PromiseBrokenError as broken:
-            out.print(f"[red]{broken}[/red]\nWhat is left of the lakehouse is in {folder}.")
+            out.print(f"[red]{escape(str(broken))}[/red]\nWhat is left of the lakehouse is in {folder}.")
             return 1
     shutil.rmtree(folder)
     out.print(table(tally))

@@ -55,7 +55,7 @@ def work(place: Place, fate: Fate | None, told: Connection, patience: str) -> No
     except UnavailableError as error:
         told.send(str(error))
         sys.exit(UNAVAILABLE)
-    except Exception:  # noqa: BLE001 (handed to the test)
+    except BaseException:  # noqa: BLE001 (handed to the test)
         told.send(traceback.format_exc())
         sys.exit(BROKEN)
 
