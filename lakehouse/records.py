@@ -139,12 +139,8 @@ def _plain(data: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:
     if b"\0" in data or not delimiter.isascii() or not quote.isascii():
         return None
     if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-        if b"\r" in data:
-            # A quoted one would be part of its field.
-            if quote and quote in data:
-                return None
-            data = data.replace(b"\r", b"\n")
+        # A quoted one is part of its field; but its line then has an open quote, and the fast reader hands the file on.
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     head, _, body = (b"", b"", data) if dialect.header else data.partition(b"\n")
     if quote and quote in head:
         return None

@@ -19,7 +19,7 @@ from house import House
 from thermometer import THERMOMETER
 
 from lakehouse import archive
-from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.dialect import PLAIN, Dialect, reading
 from lakehouse.errors import SourceError
 from lakehouse.evaluate import Judged, judge
 from lakehouse.records import Delivery
@@ -281,6 +281,14 @@ def test_raw_has_every_value_as_it_was_delivered() -> None:
         (None, None, None, None, "record:short", "o;1"),
     ]
     assert judged.accepted.select("value_text", "value").rows() == [("1.5", 1.5)]
+
+
+def test_only_a_whole_number_is_written_with_a_point() -> None:
+    texts = ["1,5", "-1,", "+,5e-3", "7", "", "<0,1", "1,2,3", "1,5 ", ",", "1,5\n", "1,5e", "NA"]
+    rows = pl.DataFrame({"VALUE": [text or None for text in texts], "READ": texts})
+    found = reading(rows, pl.lit(True), Dialect(decimal=",", nulls=("NA",)), ("VALUE", "READ"), ("VALUE",))
+    assert found["VALUE"].to_list() == ["1.5", "-1.", "+.5e-3", "7", None, *texts[5:-1], None]
+    assert found["READ"].to_list() == [*texts[:-1], None]
 
 
 def test_each_site_is_read_in_its_own_dialect() -> None:
