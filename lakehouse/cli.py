@@ -121,7 +121,7 @@ def withdraw(
 @app.command()
 def rebuild(
     source: SourceOption = None,
-    reason: Annotated[str, typer.Option(help="Why; it stays on record.")] = "asked for",
+    reason: Annotated[str, typer.Option(help="Why; it stays on record.")] = "no reason given",
     from_landing: Annotated[
         bool, typer.Option("--from-landing", help="Read every landed file again first, whatever its size and time.")
     ] = False,
@@ -304,6 +304,9 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             out.print("Everything is up to date.")
             return
         files = sum(len(item.unseen) for item in work.works.values())
+        anew = [name for name, item in work.works.items() if item.anew]
+        if anew:
+            out.print(f"Judged anew, every delivery on record: {', '.join(anew)}")
         out.print(f"{files:,} files to ingest; starting Dagster …")
         export(instance.environment(settings, url))
         from lakehouse import definitions  # only now: what needs no run answers without loading Dagster and dbt

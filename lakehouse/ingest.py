@@ -34,14 +34,17 @@ LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 @dataclass(frozen=True)
 class Work:
-    """Where ingestion stands: what the ledger knows, what landed, and what is left to do for one source."""
+    """What is left to do for one source: files to put on record, whether recorded ones wait, and whether all is to be
+    judged anew because the contract has changed.
+    """
 
     unseen: list[Landed]
     unfinished: bool
+    anew: bool = False
 
     @property
     def any(self) -> bool:
-        return bool(self.unseen) or self.unfinished
+        return bool(self.unseen) or self.unfinished or self.anew
 
 
 def tables(source: Source) -> dict[str, str]:
@@ -68,7 +71,8 @@ def pending(lake: Lake, source: Source, files: list[Landed], days: Collection[da
     if days is not None:
         unseen = [file for file in unseen if file.delivered in days]
     reached = _reached(lake, source)
-    return Work(unseen, _outdated(source, on_record, reached) or next_step(on_record, reached, 0) is not None)
+    unfinished = next_step(on_record, reached, 0) is not None
+    return Work(unseen, unfinished, _outdated(source, on_record, reached))
 
 
 def ingest(

@@ -97,7 +97,10 @@ def refusal(landed: Landed, source: Source, clock: Clock) -> str | None:
             f"the file name is dated {landed.day!r}, which is not a day (YYYY-MM-DD); rename the file and send it again"
         )
     if landed.delivered > clock.last_day:
-        return f"the file name is dated {landed.day}, which has not come yet; rename the file and send it again"
+        return (
+            f"the file name is dated {landed.day}, which has not come yet: the last day there may be files of is "
+            f"{clock.last_day}; rename the file and send it again"
+        )
     if landed.delivered < source.first_day:
         return f"the file name is dated {landed.day}, before {source.first_day}; rename the file and send it again"
     return None

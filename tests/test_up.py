@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -48,7 +49,13 @@ def up(home):
     with (home / "up.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
         yield settings, process
-        process.kill()
+    left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.kill()
+    for child in left:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    # Shown by pytest beside a failure.
+    print((home / "up.log").read_text())
 
 
 def test_a_dropped_file_becomes_rows_of_a_mart_and_ctrl_c_stops_everything(up):

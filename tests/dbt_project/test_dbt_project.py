@@ -222,6 +222,12 @@ def test_what_vanished_upstream_vanishes_in_every_mart(warehouse: Warehouse) -> 
     assert warehouse.rows("select count(*) from marts.mart_site_quality where siteid = '703'") == [(0,)]
 
 
+def test_one_mart_and_all_it_is_made_of_can_be_built_where_nothing_is(warehouse: Warehouse) -> None:
+    done = warehouse.dbt("build", "-s", "+mart_enrolment", target="dev", USER="newcomer")
+    assert done.returncode == 0, done.stdout
+    assert warehouse.rows("select count(*) > 0 from dbt_newcomer_marts.mart_enrolment") == [(True,)]
+
+
 def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -> None:
     before = warehouse.relations()
 
