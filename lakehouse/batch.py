@@ -190,7 +190,7 @@ class Intake:
     def _pieces(self, row: _Row) -> Pieces:
         dialect = self._source.dialect_of(str(row["_site"]))
         text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
-        return Pieces(text, dialect.quote, header=dialect.header is None)
+        return Pieces(text, dialect)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
         checksum = str(row["_checksum"])

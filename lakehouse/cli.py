@@ -298,7 +298,16 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
     with postgres.serving(settings) as url:
         found = listing(settings.landing, catalog.sources())
         work = standing.due(
-            lake, url, sources, catalog.curated(), catalog.published(), found, DBT_PROJECT, Clock(settings.as_of), asked
+            lake,
+            url,
+            catalog.sources(),
+            catalog.curated(),
+            catalog.published(),
+            found,
+            DBT_PROJECT,
+            Clock(settings.as_of),
+            asked,
+            only=source,
         )
         if not work.any:
             out.print("Everything is up to date.")

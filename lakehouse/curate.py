@@ -82,14 +82,15 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], cl
     its contract refuses, SupersededError when another run is ahead, HeldError when a person has to release something
     first; the tables stay as they were.
     """
-    states = manifest.states(lake)
-    reached = inputs_reached(states, sources)
-    versions = manifest.readable(states)
-    release.check(lake, sources, versions)
+    # Opened before the state is read: a run that gets ahead after that makes the commits below fail.
     tables = {
         table.table: lake.open(table.table) or lake.create(table.table, table.contract.create_empty().schema)
         for table in curated
     }
+    states = manifest.states(lake)
+    reached = inputs_reached(states, sources)
+    versions = manifest.readable(states)
+    release.check(lake, sources, versions)
     before = states.get(GROUP, manifest.State(GROUP))
     generation = max([before.seq, *(delta.transaction_version(GROUP) or 0 for delta in tables.values())]) + 1
     made: dict[str, pl.LazyFrame] = {}

@@ -21,7 +21,7 @@ from lakehouse.batch import PARTS, Intake, Step, next_step
 from lakehouse.clock import Clock
 from lakehouse.errors import SupersededError
 from lakehouse.evaluate import QUARANTINE, processed_schema
-from lakehouse.lake import Change, Lake
+from lakehouse.lake import Change, Lake, made_by
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import schema
@@ -29,6 +29,7 @@ from lakehouse.source import Source
 from lakehouse.winners import superseded_schema
 
 _ATTEMPTS = 5
+_WHY = "the contract changed to {}"
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -92,8 +93,7 @@ def ingest(
     """
     fresh = ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
     if _outdated(source, ledger.read(lake, source), _reached(lake, source)):
-        why = f"the contract changed to {source.contract_version}"
-        ledger.rebuild(lake, source, "lakehouse", why, batch_bytes)
+        ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
     return list(_catch_up(lake, source, fresh, batch_bytes))
 
 
@@ -130,6 +130,11 @@ def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: i
         step = next_step(on_record, reached, batch_bytes, begun)
         if step is None:
             return
+        if begun > max(step.begin, (step.goal - 1) * PARTS) and not made_by(gate, "ledger", source.contract_version):
+            # An attempt that was cut short judged this batch by another contract.
+            ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
+            on_record = ledger.read(lake, source)
+            continue
         yield _advance(lake, source, reached, step, intake, batch_bytes)
 
 
@@ -159,7 +164,8 @@ def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, 
         if at != step.begin and not (step.anew and at < end):
             break
         try:
-            return lake.commit(delta, change, "ledger", end, replace="true" if step.anew else None)
+            replace = "true" if step.anew else None
+            return lake.commit(delta, change, "ledger", end, replace=replace, by=source.contract_version)
         except SupersededError:
             # Housekeeping may have moved the same rows into other files; an ingestion would have moved the position.
             now = lake.open(table)

@@ -143,9 +143,12 @@ class Lake:
             return pl.LazyFrame(schema=dict(schema))
         return rows(delta)
 
-    def commit(self, delta: DeltaTable, change: Change, app: str, version: int, *, replace: str | None = None) -> int:
+    def commit(
+        self, delta: DeltaTable, change: Change, app: str, version: int, *, replace: str | None = None, by: str = ""
+    ) -> int:
         """Apply `change` to the snapshot `delta` in one commit that says `app` is at `version`; the table version.
 
+        by: names the code that made the change; `made_by` tells whether it made a version.
         replace: an SQL predicate; rows that meet it give way to `change.add` (`true` replaces the whole table, columns
             and types as well).
         Raises SupersededError when the snapshot already reflects `version` or another writer got there first,
@@ -157,7 +160,8 @@ class Lake:
             _storable(delta.table_uri, change.add.schema)
         else:
             _same_types(delta, change.add)
-        properties = CommitProperties(app_transactions=[Transaction(app, version)], max_commit_retries=_RETRIES)
+        said = [Transaction(app, version), *([Transaction(f"{app} by {by}", version)] if by else [])]
+        properties = CommitProperties(app_transactions=said, max_commit_retries=_RETRIES)
         try:
             if change.remove is not None and not change.remove.is_empty():
                 _merge(delta, change, properties)
@@ -323,6 +327,11 @@ class Lake:
 
 class _ChangedError(Exception):
     """A file is not the one it was when its checksum was taken."""
+
+
+def made_by(delta: DeltaTable, app: str, by: str) -> bool:
+    """Whether the newest commit that says where `app` is was made by this code."""
+    return delta.transaction_version(f"{app} by {by}") == delta.transaction_version(app)
 
 
 def rows(delta: DeltaTable) -> pl.LazyFrame:

@@ -49,7 +49,8 @@ class Listing:
 def listing(landing: Path, sources: Sequence[Source]) -> Listing:
     """Every file below `landing` under the source that claims it, in the order of their paths.
 
-    Hidden and temporary names are passed over. Links are never followed: they count as unclaimed.
+    Hidden and temporary names are passed over. Links are never followed: they count as unclaimed, as do files that may
+    not be read.
     Raises ConfigurationError when the folder does not exist, DefinitionError when two sources claim one file.
     """
     if not landing.is_dir():
@@ -66,7 +67,7 @@ def listing(landing: Path, sources: Sequence[Source]) -> Listing:
         if len(owners) > 1:
             names = " and ".join(source.name for source, _ in owners)
             raise DefinitionError(f"sources {names} both claim {path}: make their `path` patterns differ")
-        if not owners or not entry.is_file(follow_symlinks=False):
+        if not owners or not entry.is_file(follow_symlinks=False) or not os.access(entry.path, os.R_OK):
             unclaimed.append(path.encode(errors="backslashreplace").decode())
             continue
         source, match = owners[0]
@@ -119,7 +120,8 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
+        # One folder that may not be read keeps nobody else's files back.
         return
     for entry in _visible(ordered):
         if entry.is_dir(follow_symlinks=False):

@@ -55,6 +55,7 @@ class Known:
     size: int
     mtime_ns: int
     withdrawn: bool
+    refused: bool
 
 
 def table(source: Source) -> str:
@@ -70,7 +71,7 @@ def latest(ledger: pl.DataFrame) -> dict[str, Known]:
     """What is known of each path."""
     columns = ["_file", "_checksum", "_observation", "bytes", "mtime_ns"]
     newest = ledger.drop_nulls("_file").group_by("_file", maintain_order=True).last()
-    newest = newest.select(*columns, pl.col("act") == WITHDRAWN)
+    newest = newest.select(*columns, pl.col("act") == WITHDRAWN, pl.col("refusal").is_not_null())
     return {row[0]: Known(*row[1:]) for row in newest.iter_rows()}
 
 
@@ -223,10 +224,11 @@ def _rows(
         same = entry is not None and entry.checksum == checksum
         if same and entry and (entry.size, entry.mtime_ns) == (size, file.mtime_ns):
             continue
-        # The very bytes that were withdrawn, sent again: they are delivered anew.
-        same = same and entry is not None and not entry.withdrawn
-        observation = (entry.observation if entry else 0) + (0 if same else 1)
         reason = refusal(file, source, clock)
+        # The very bytes that were withdrawn, or whose day had not come, sent again: they are delivered anew.
+        if entry and (entry.withdrawn or (entry.refused and reason is None)):
+            same = False
+        observation = (entry.observation if entry else 0) + (0 if same else 1)
         delivered = None if reason else file.delivered
         last += 1
         act = SEEN_AGAIN if same else DELIVERED

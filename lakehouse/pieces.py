@@ -1,8 +1,15 @@
 """Deliveries too large to be held at once, some whole records at a time."""
 
+import csv
+import io
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
+from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.records import csv_format
+
+_CHUNK = 1 << 16
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # A quote that nobody closes would make one record of the rest of the file; past this it is cut all the same, and the
 # reader of records says what is wrong with it.
@@ -12,17 +19,16 @@ _LONGEST_RECORD = 1 << 28
 class Pieces:
     """Cuts a stream of CSV text (UTF-8) between records.
 
-    quote: the character around fields, which may hold line ends; None when there is none. header: whether the first
-    line is one.
     head: the header line, with its line end. offset: bytes given out after it. lines: lines given out, the header's
     included. done: whether the last piece was given out.
     """
 
-    def __init__(self, chunks: Iterable[bytes], quote: str | None = '"', *, header: bool = True) -> None:
-        self._chunks, self._quote = iter(chunks), (quote or "").encode()
+    def __init__(self, chunks: Iterable[bytes], dialect: Dialect = PLAIN) -> None:
+        self._chunks, self._format = iter(chunks), csv_format(dialect)
+        self._quote = (dialect.quote or "").encode()
         self._buffer = bytearray()
         self.done = False
-        self.head = self._cut(1) if header else b""
+        self.head = self._cut(1) if dialect.header is None else b""
         self.offset = 0
         self.lines = self.head_lines = line_ends(self.head)
 
@@ -44,28 +50,36 @@ class Pieces:
         return piece
 
     def _cut(self, size: int) -> bytes:
-        self._more(size)
-        at = max(min(size, len(self._buffer)) - 1, 0)
-        quotes = self._quotes(0, at)
-        cut = None
-        while cut is None:
-            end = _LINE_END.search(self._buffer, at)
-            # A carriage return at the end of what was read may be half of a line end.
-            if end is None or (end.end() == len(self._buffer) and end[0] == b"\r"):
-                if self._more(len(self._buffer) + 1):
-                    continue
-                cut = len(self._buffer)
-                break
-            quotes += self._quotes(at, end.start())
-            at = end.end()
-            if quotes % 2 == 0 or at > _LONGEST_RECORD:
-                cut = at
+        """The fewest whole records that are `size` bytes or more."""
+        want = size
+        while (cut := self._end(size, ended=not self._more(want))) is None:
+            want = 2 * len(self._buffer) + _CHUNK
         piece = bytes(self._buffer[:cut])
         del self._buffer[:cut]
         return piece
 
-    def _quotes(self, begin: int, end: int) -> int:
-        return self._buffer.count(self._quote, begin, end) if self._quote else 0
+    def _end(self, size: int, *, ended: bool) -> int | None:
+        """Where a record ends in the buffer, at `size` or after; None when more has to be read to tell."""
+        last = len(self._buffer)
+        line = _LINE_END.search(self._buffer, max(min(size, last) - 1, 0))
+        # What touches the end of what was read may go on: a record in quotes, or a line end of two characters.
+        end = line.end() if line and (ended or line.end() < last) else last
+        if not self._quote or self._buffer.find(self._quote, 0, end) < 0:
+            return end if ended or end < last else None
+        # With quotes, records end where the reader of records says.
+        lines = io.StringIO(self._buffer.decode(), newline="").readlines()
+        reader = csv.reader(lines, strict=True, **self._format)
+        done = read = 0
+        while read < len(lines):
+            with suppress(csv.Error, StopIteration):
+                next(reader)
+            done += sum(len(line.encode()) for line in lines[read : reader.line_num])
+            read = reader.line_num
+            if read == len(lines) and not ended:
+                break
+            if done >= size:
+                return done
+        return last if ended or last > _LONGEST_RECORD else None
 
     def _more(self, size: int) -> bool:
         """Read on until `size` bytes are there; whether they are."""

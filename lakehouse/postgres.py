@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import polars as pl
 from psutil import pid_exists
 
-from lakehouse.errors import ConfigurationError, LakehouseError, UnavailableError
+from lakehouse.errors import ConfigurationError, DefinitionError, LakehouseError, UnavailableError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ with warnings.catch_warnings():
 
 DATABASE = "lakehouse"
 _KEEP = "keep-running"
+_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")
 
 
 @contextmanager
@@ -93,7 +94,9 @@ def dbt_environment(url: str) -> dict[str, str]:
         "LAKEHOUSE_PG_PORT": str(parts.port or options.get("port", ["5432"])[0]),
         "LAKEHOUSE_PG_USER": unquote(parts.username or "postgres"),
         "DBT_ENV_SECRET_LAKEHOUSE_PG_PASSWORD": unquote(parts.password or ""),
-        "LAKEHOUSE_PG_DBNAME": parts.path.lstrip("/") or DATABASE,
+        "LAKEHOUSE_PG_DBNAME": unquote(parts.path.lstrip("/")) or DATABASE,
+        # libpq's own variables: dbt's profile has no need to name each of them.
+        **{f"PG{name.upper()}": options[name][0] for name in _TLS if name in options},
     }
 
 
@@ -126,6 +129,11 @@ def transaction(url: str, *, autocommit: bool = False) -> Iterator["Cursor"]:
                 yield cursor
             if not autocommit:
                 connection.commit()
+    except dbapi.IntegrityError as error:
+        raise DefinitionError(
+            f"PostgreSQL refuses rows (SQLSTATE {error.sqlstate}): the key that a table declares does not name one "
+            "row; nothing was changed"
+        ) from None
     except dbapi.Error as error:
         why = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "no connection"
         raise UnavailableError(

@@ -149,7 +149,7 @@ def _plain(data: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:
 
 def _has_header(text: str, dialect: Dialect) -> bool:
     """Whether a file that is to have no header line begins with one: the declared names, in any order."""
-    rows = csv.reader(io.StringIO(text, newline=""), **_format(dialect))
+    rows = csv.reader(io.StringIO(text, newline=""), **csv_format(dialect))
     first = dialect.names(next(filter(None, rows), []))
     return sorted(first) == sorted(dialect.names(dialect.header or ()))
 
@@ -252,7 +252,7 @@ def _fast(
     return pl.concat([framed, lines.filter(pl.col("_problem").is_not_null())], how="diagonal"), spanning
 
 
-def _format(dialect: Dialect) -> dict[str, Any]:
+def csv_format(dialect: Dialect) -> dict[str, Any]:
     """A dialect in the words of the csv module."""
     if dialect.quote is None:
         return {"delimiter": dialect.delimiter, "quotechar": None, "quoting": csv.QUOTE_NONE}
@@ -262,7 +262,7 @@ def _format(dialect: Dialect) -> dict[str, Any]:
 def _careful(index: int, text: str, known: Sequence[str], dialect: Dialect = PLAIN) -> tuple[pl.DataFrame, list[str]]:
     """Records of one file by Python's strict csv reader, and its header (empty when that cannot be read)."""
     lines = io.StringIO(text, newline="").readlines()
-    reader = csv.reader(lines, strict=True, **_format(dialect))
+    reader = csv.reader(lines, strict=True, **csv_format(dialect))
     found: list[tuple[int, str, str | None]] = []
     values: list[list[str | None]] = []
     names = dialect.names(dialect.header) if dialect.header else None
@@ -305,9 +305,11 @@ def _problem(fields: list[str] | None, names: Sequence[str], text: str) -> str |
 def _known_and_extra(values: pl.DataFrame, known: Sequence[str]) -> pl.DataFrame:
     wanted = set(known)
     extra = [name for name in values.columns if name not in wanted]
-    packed = pl.struct(extra).struct.json_encode() if extra else pl.lit(None, pl.String)
-    kept = [name for name in values.columns if name in wanted]
-    return values.with_columns(packed.alias("_extra")).select(*kept, "_extra")
+    # By position: among names, `*` and `^x$` stand for others.
+    packed = pl.Series("_extra", [None] * values.height, pl.String)
+    if extra:
+        packed = pl.DataFrame([values[name] for name in extra]).to_struct("_extra").struct.json_encode()
+    return pl.DataFrame([*(values[name] for name in values.columns if name in wanted), packed.alias("_extra")])
 
 
 def _with_provenance(

@@ -44,9 +44,14 @@ def due(
     dbt_project: Path,
     clock: Clock,
     days: Collection[date] | None = None,
+    only: str | None = None,
 ) -> Due:
-    """What a run would find to do. Raises UnavailableError when PostgreSQL at `url` does not answer."""
-    works = {source.name: pending(lake, source, listing.claimed[source.name], days) for source in sources}
+    """What a run would find to do, of all sources or of `only` one and what is made of it.
+
+    Raises UnavailableError when PostgreSQL at `url` does not answer.
+    """
+    asked = [source for source in sources if only in (None, source.name)]
+    works = {source.name: pending(lake, source, listing.claimed[source.name], days) for source in asked}
     versions = manifest.versions(lake)
     shown = warehouse.loaded(url)
     behind = [

@@ -125,11 +125,15 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
         for statement in _LOADS.split(";"):
             cursor.execute(statement)
         shown = _loaded(cursor)
-        return [
-            _load(lake, cursor, table, versions[table.source], shown.get(f"{table.schema}.{table.name}"))
-            for table in tables
-            if table.source in versions
-        ]
+        done = []
+        for table in tables:
+            if table.source in versions:
+                known = shown.get(f"{table.schema}.{table.name}")
+                done.append(_load(lake, cursor, table, versions[table.source], known))
+            else:
+                # Nothing was delivered yet: models that read it find it empty.
+                _define(cursor, table, dict(table.contract.create_empty().schema))
+        return done
 
 
 def _loaded(cursor: "Cursor") -> dict[str, tuple[str, int]]:
@@ -168,7 +172,8 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
     cursor.execute(f"select count(*) from {table.qualified}")
     row = cursor.fetchone()
     assert row is not None
-    return Load(table, row[0], inserted, deleted, version)
+    # A load that was overtaken by one of a later version has shown nothing of its own.
+    return Load(table, row[0], inserted, deleted, max(version, shown[1]) if shown and same_table else version)
 
 
 def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> bool:

@@ -1,11 +1,15 @@
 """The dbt models as Dagster assets, on top of the loaded tables: same graph, same checks, same lineage."""
 
+import io
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from datetime import timedelta
-from typing import Any
+from typing import Any, TextIO
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliInvocation, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from lakehouse.warehouse import models_finished, models_started
 from resources.dbt import DbtResource
@@ -37,6 +41,32 @@ class Translator(DagsterDbtTranslator):
         )
 
 
+class FirstLines(io.TextIOBase):
+    """Passes on the first line of every message: what follows is PostgreSQL's, and may quote a row."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        first, newline, _ = text.partition("\n")
+        self._stream.write(first + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _told(build: DbtCliInvocation) -> str:
+    """Which models and tests failed, without what PostgreSQL says of them."""
+    try:
+        results = build.get_artifact("run_results.json")["results"]
+    except (OSError, KeyError, ValueError):
+        results = []
+    names = [item["unique_id"].split(".")[2] for item in results if item["status"] in {"error", "fail"}]
+    failed = ", ".join(names) or "the project"
+    return f"dbt: {failed} failed; dbt build -s {' '.join(names)} in dbt_project/ shows why, in a schema of your own"
+
+
 def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     """One step that builds and tests every model. Parses the project when its files changed since the last time."""
 
@@ -56,9 +86,14 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                 "contract_version": dbt.fingerprint,
                 "code_version": dbt.fingerprint,
             }
-            build = dbt.cli(url).cli(_BUILD, context=context, target_path=dbt.target)
-            for event in build.stream().fetch_row_counts().fetch_column_metadata():
-                yield event.with_metadata({**event.metadata, **made}) if isinstance(event, dg.Output) else event
-            models_finished(url, dbt.fingerprint, started)
+            with redirect_stdout(FirstLines(sys.stdout)):
+                build = dbt.cli(url).cli(_BUILD, context=context, target_path=dbt.target)
+                try:
+                    for event in build.stream().fetch_row_counts().fetch_column_metadata():
+                        yield event.with_metadata({**event.metadata, **made}) if isinstance(event, dg.Output) else event
+                except DagsterDbtCliRuntimeError:
+                    raise dg.Failure(_told(build), allow_retries=False) from None
+            if context.selected_asset_keys == context.assets_def.keys:
+                models_finished(url, dbt.fingerprint, started)
 
     return _dbt_build

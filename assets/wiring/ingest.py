@@ -16,7 +16,7 @@ from assets.wiring.partitions import asked_days
 from lakehouse import account, manifest
 from lakehouse.clearing import clear
 from lakehouse.ingest import ingest, pending, schemas
-from lakehouse.lake import Lake
+from lakehouse.lake import DELIVERY, Lake
 from lakehouse.plan import Plan
 from lakehouse.source import Source
 from resources.lake import LakeResource
@@ -99,7 +99,9 @@ def build(
             _report(context, lake.lake, source, plans, versions)
             for layer in _LAYERS:
                 yield reported(key[layer])
-            yield from _checks(lake.lake, source, plans, versions)
+            yield from _checks(
+                lake.lake, source, plans, versions, passed_before=_passed(context, key["processed"], "account")
+            )
 
     return _ingest
 
@@ -111,7 +113,7 @@ def _report(
     if not plans:
         context.log.info(f"{source.name}: nothing new has landed")
         return
-    deliveries = pl.concat([plan.deliveries for plan in plans])
+    deliveries = _deliveries(plans)
     undated = deliveries.filter(pl.col("_delivered").is_null()).height
     if undated:
         context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
@@ -161,11 +163,29 @@ def _by_rule(counts: list[pl.DataFrame]) -> dict[str, int]:
     )
 
 
-def _checks(lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]) -> Iterator[dg.AssetCheckResult]:
+def _deliveries(plans: list[Plan]) -> pl.DataFrame:
+    """The account rows of what a run has touched, as they are after it: a large delivery takes several batches."""
+    rows = pl.concat([pl.DataFrame(schema=account.SCHEMA), *(plan.deliveries for plan in plans)])
+    return rows.unique(DELIVERY, keep="last", maintain_order=True)
+
+
+def _passed(context: dg.AssetExecutionContext, asset: dg.AssetKey, check: str) -> bool:
+    """Whether a check has never failed, or has passed since."""
+    key = dg.AssetCheckKey(asset, check)
+    last = context.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+    evaluation = last and last.event and last.event.dagster_event and last.event.dagster_event.event_specific_data
+    return not isinstance(evaluation, dg.AssetCheckEvaluation) or evaluation.passed
+
+
+def _checks(
+    lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int], *, passed_before: bool
+) -> Iterator[dg.AssetCheckResult]:
     key = keys(source)
-    touched = pl.concat([plan.deliveries for plan in plans]) if plans else pl.DataFrame(schema=account.SCHEMA)
-    touched = touched.unique(["_file", "_checksum", "_received_at"], keep="last")
-    wrong = account.recount(lake, source.name, versions, touched) if plans else touched
+    touched = _deliveries(plans)
+    if not passed_before and (table := f"account/{source.name}") in versions:
+        # What was found wrong stays wrong until it is mended, whatever this run has touched.
+        touched = lake.scan(table, versions[table]).collect()
+    wrong = touched if touched.is_empty() else account.recount(lake, source.name, versions, touched)
     yield dg.AssetCheckResult(
         asset_key=key["processed"],
         check_name="account",

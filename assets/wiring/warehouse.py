@@ -54,7 +54,12 @@ def build(tables: Sequence[Table], freshness: timedelta) -> dg.AssetsDefinition:
         inserted, deleted = (sum(getattr(load, what) for load in loads) for what in ("inserted", "deleted"))
         context.log.info(f"PostgreSQL: {inserted:,} rows put in, {deleted:,} taken out")
         for table in tables:
-            load = done[table.source]
+            load = done.get(table.source)
+            if load is None:
+                context.log.info(f"{table.schema}.{table.name} is empty: nothing was delivered for {table.source} yet")
+                yield dg.MaterializeResult(asset_key=key(table), metadata={"dagster/row_count": 0})
+                yield dg.AssetCheckResult(asset_key=key(table), check_name="complete", passed=True)
+                continue
             delta = lake.lake.open(table.source, load.version)
             assert delta is not None
             in_lake = delta.count()
