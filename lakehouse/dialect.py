@@ -111,11 +111,14 @@ class Dialect:
         """Header names as the source knows them."""
         return [self.aliases.get(name, name) for name in written]
 
+    def unpacked(self, data: bytes) -> bytes:
+        """A delivery's bytes out of their compression; raises RefusalError when they cannot be had."""
+        return unpack(data, self.compression) if self.compression else data
+
     def decode(self, data: bytes) -> bytes:
         """A delivery's text as UTF-8 without a byte order mark; raises RefusalError when it cannot be had."""
-        if self.compression:
-            data = unpack(data, self.compression)
-        mark, codec = self._mark(data)
+        data = self.unpacked(data)
+        mark, codec = self.mark(data)
         data = data.removeprefix(mark)
         if codec == "utf-8" and data.isascii():
             return data
@@ -130,7 +133,7 @@ class Dialect:
         chunks, begin = iter(chunks), b""
         while len(begin) < 4 and (chunk := next(chunks, None)) is not None:
             begin += chunk
-        mark, codec = self._mark(begin)
+        mark, codec = self.mark(begin)
         decoder, line, last = codecs.getincrementaldecoder(codec)(), 1, ""
         for chunk, final in chain(
             ((chunk, False) for chunk in chain([begin.removeprefix(mark)], chunks)), [(b"", True)]
@@ -153,7 +156,7 @@ class Dialect:
             "and send it again",
         )
 
-    def _mark(self, data: bytes) -> tuple[bytes, str]:
+    def mark(self, data: bytes) -> tuple[bytes, str]:
         """The byte order mark a file begins with, and the codec that it and the declaration agree on."""
         codec = _codec(self.encoding)
         assert codec is not None

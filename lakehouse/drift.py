@@ -11,7 +11,7 @@ import polars as pl
 
 from lakehouse import account, manifest
 from lakehouse.lake import DELIVERY, Lake
-from lakehouse.quarantine import REASONS
+from lakehouse.marked import REASONS
 from lakehouse.source import Source
 
 # What all but a few of a column's values must look like for it to be taken for one; the first that fits is told. A

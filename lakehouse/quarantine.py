@@ -5,7 +5,6 @@ reasons before the first, and mended in place and sent back under the same path 
 After a contract is mended nothing needs to be sent: the next run judges all that is on record anew.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from enum import StrEnum
@@ -18,13 +17,8 @@ from lakehouse.batch import Intake
 from lakehouse.contract import PROVENANCE
 from lakehouse.evaluate import QUARANTINE
 from lakehouse.lake import DELIVERY, RECORD, Lake
+from lakehouse.marked import field, marked
 from lakehouse.source import Source
-
-# The column of reasons in an exported file. No source can declare a column of this name, and one that comes back with
-# it keeps it in raw like any column the source does not know.
-REASONS = "_reasons"
-_BOM = b"\xef\xbb\xbf"
-_FIRST_FIELD = re.compile(rb'("(?:[^"]|"")*"|[^,"\r\n]*),')
 
 _RESOLVED: dict[str, pl.DataType] = {
     "source": pl.String(),
@@ -91,18 +85,23 @@ def overdue(lake: Lake, source: Source, today: date) -> pl.DataFrame:
 def export(lake: Lake, sources: Sequence[Source], site: str, folder: Path) -> pl.DataFrame:
     """Write every file of a site that has open lines below `folder`, under the path it was delivered under.
 
-    Each is the complete file, byte for byte, with the reasons of each rejected record before its first field. A file
-    that cannot be read as text is written as it came. `reasons.csv` in the folder lists the files: `file`, `lines`
-    rejected, and `reason`, the words for a file that was refused whole; it is returned as well.
+    Each is the complete file, as delivered but for a column of reasons before the first. A file that cannot be read, or
+    whose dialect has no header line, is written as it came. `reasons.csv` in the folder has the reasons of all of them,
+    `file`, `line` (0 for the whole file) and `reason`. Returns `file`, `lines` rejected and `reason`, the words for a
+    file that was refused whole.
     """
-    told = [row for source in sources for row in _export(lake, source, site, folder)]
-    written = pl.DataFrame(told, schema={"file": pl.String, "lines": pl.Int64, "reason": pl.String}, orient="row")
+    told, reasons = [], []
+    for source in sources:
+        for file, words in _export(lake, source, site, folder):
+            told.append((file, len(words.keys() - {0}), words.get(0)))
+            reasons += [(file, line, words[line]) for line in sorted(words)]
     if told:
-        written.write_csv(folder / "reasons.csv")
-    return written
+        names = {"file": pl.String, "line": pl.Int64, "reason": pl.String}
+        pl.DataFrame(reasons, schema=names, orient="row").write_csv(folder / "reasons.csv")
+    return pl.DataFrame(told, schema={"file": pl.String, "lines": pl.Int64, "reason": pl.String}, orient="row")
 
 
-def _export(lake: Lake, source: Source, site: str, folder: Path) -> Iterator[tuple[str, int, str | None]]:
+def _export(lake: Lake, source: Source, site: str, folder: Path) -> Iterator[tuple[str, dict[int, str]]]:
     rows = waiting(lake, [source], site).collect()
     if rows.is_empty():
         return
@@ -110,31 +109,15 @@ def _export(lake: Lake, source: Source, site: str, folder: Path) -> Iterator[tup
     starts = raw.join(rows.lazy().select(DELIVERY).unique(), on=DELIVERY, how="semi").collect()
     for lines in rows.sort("_file", "_received_at").partition_by(DELIVERY, maintain_order=True):
         file, checksum = lines.row(0, named=True)["_file"], lines.row(0, named=True)["_checksum"]
-        words = {row["_line"]: " ".join(row["explanation"].split()) for row in lines.iter_rows(named=True)}
-        began = starts.join(lines.select(DELIVERY).unique(), on=DELIVERY, how="semi")["_line"].to_list()
+        words = {row["_line"]: row["explanation"] for row in lines.iter_rows(named=True)}
+        begin = starts.join(lines.select(DELIVERY).unique(), on=DELIVERY, how="semi")["_line"].to_list()
         data = lake.kept(checksum)
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_with_reasons(data, began, words) if began else data)
-        yield file, len(words.keys() - {0}), words.get(0)
-
-
-def _with_reasons(data: bytes, begin: Sequence[int], words: dict[int, str]) -> bytes:
-    """The file with a field put before each record that begins on one of the lines `begin`, and before the header."""
-    mark = _BOM if data.startswith(_BOM) else b""
-    lines = data.removeprefix(mark).splitlines(keepends=True)
-    # A file that was exported before gets fresh reasons in the column it has.
-    again = lines[0].startswith(f"{REASONS},".encode())
-    fields = {1: REASONS, **{line: _quoted(words.get(line, "")) for line in begin}}
-    for number, field in fields.items():
-        text = lines[number - 1]
-        old = _FIRST_FIELD.match(text) if again else None
-        lines[number - 1] = field.encode() + b"," + (text[old.end() :] if old else text)
-    return mark + b"".join(lines)
-
-
-def _quoted(words: str) -> str:
-    return '"' + words.replace('"', '""') + '"' if words else ""
+        # Without records nothing could be read.
+        with_reasons = marked(data, source.dialect_of(site), begin, words) if begin else None
+        target.write_bytes(data if with_reasons is None else with_reasons)
+        yield file, words
 
 
 def resolved(lake: Lake, source: Source, batch_bytes: int) -> pl.DataFrame:
@@ -199,9 +182,10 @@ def _rejected(lake: Lake, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     judged = Intake(lake, source, {}).whole(rows)
     known = judged.raw.select(*RECORD, said=pl.struct(*source.header, "_text").struct.json_encode(), split="_text")
     lines = judged.rejected.filter(pl.col("_line") > 0).join(known, on=RECORD)
-    field = pl.format('"{}",', pl.col("explanation").str.replace_all('"', '""'))
+    told = lines.select("explanation", "_site").iter_rows()
+    before = pl.Series([field(words, source.dialect_of(site)) for words, site in told], dtype=pl.String)
     nothing = [pl.lit(None, pl.String).alias(name) for name in source.header]
-    exported = pl.struct(*nothing, (field + pl.col("split")).alias("_text")).struct.json_encode()
+    exported = pl.struct(*nothing, (pl.lit(before) + pl.col("split")).alias("_text")).struct.json_encode()
     return lines.with_columns(exported=pl.when(pl.col("split").is_not_null()).then(exported).otherwise("said")).select(
         *PROVENANCE, "reasons", "said", "exported"
     )

@@ -1,5 +1,8 @@
 """Quarantine as a queue: what is open, what a site gets to mend, and what was mended by what."""
 
+import gzip
+import io
+import zipfile
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +14,8 @@ from house import House
 from thermometer import THERMOMETER, Reading
 
 from lakehouse import quarantine
+from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.marked import first_field
 from lakehouse.quarantine import By
 
 FIRST, SECOND = "A/thermometer_2020-01-01.csv", "A/thermometer_2020-01-02.csv"
@@ -31,6 +36,13 @@ def faulty(house: House) -> House:
     house.land("B/thermometer_2020-01-03.csv", b"SENSOR,HOUR,CELSIUS\n\xff,1,1\n")
     house.run()
     return house
+
+
+def zipped(data: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("export.csv", data)
+    return packed.getvalue()
 
 
 def exported(house: House, to: Path, site: str = "A") -> list[tuple[object, ...]]:
@@ -87,7 +99,8 @@ def test_an_exported_file_is_the_whole_file_with_reasons_before_each_record(faul
         f'"{number}; sensor is missing",,2,hot\n'
         '"the record has fewer fields than the header",c,1\n'
     )
-    assert (tmp_path / "reasons.csv").read_text() == f"file,lines,reason\n{FIRST},3,\n{SECOND},1,\n"
+    told = pl.read_csv(tmp_path / "reasons.csv").select("file", "line").rows()
+    assert told == [(FIRST, 3), (FIRST, 4), (FIRST, 5), (SECOND, 2)]
 
 
 def test_a_file_that_cannot_be_read_is_exported_as_it_came(faulty: House, tmp_path: Path) -> None:
@@ -100,31 +113,59 @@ def test_a_file_that_cannot_be_read_is_exported_as_it_came(faulty: House, tmp_pa
     assert (tmp_path / "B/thermometer_2020-01-03.csv").read_bytes() == b"SENSOR,HOUR,CELSIUS\n\xff,1,1\n"
 
 
+BODY = "SENSOR,HOUR,CELSIUS\na,1,hot\nb,1,1\n"
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("dialect", "data"),
     [
-        b"\xef\xbb\xbfSENSOR,HOUR,CELSIUS\r\na,1,hot\r\n\r\nb,1,1",
-        b'SENSOR,HOUR,CELSIUS\n"a\nb",1,hot\n"q""q",2,warm\n',
-        b'"SENSOR","HOUR",CELSIUS\ra,1,hot\rb,1,1\r',
-        b"HOUR,SENSOR\n1,a\n",
-        b'SENSOR,HOUR,CELSIUS\na,1,hot\nb"b,1,1\n"c,1,1\n',
+        (PLAIN, b"\xef\xbb\xbfSENSOR,HOUR,CELSIUS\r\na,1,hot\r\n\r\nb,1,1"),
+        (PLAIN, b'SENSOR,HOUR,CELSIUS\n"a\nb",1,hot\n"q""q",2,warm\n'),
+        (PLAIN, b'"SENSOR","HOUR",CELSIUS\ra,1,hot\rb,1,1\r'),
+        (PLAIN, b"HOUR,SENSOR\n1,a\n"),
+        (PLAIN, b'SENSOR,HOUR,CELSIUS\na,1,hot\nb"b,1,1\n"c,1,1\n'),
+        (Dialect(delimiter=";", encoding="cp1252"), b"SENSOR;HOUR;CELSIUS\n\xe4;1;hot\nb;1\n"),
+        (Dialect(delimiter="|", quote=None), b"SENSOR|HOUR|CELSIUS\na|1|hot\n"),
+        (Dialect(encoding="utf-16"), BODY.encode("utf-16")),
+        (Dialect(compression="gzip"), gzip.compress(BODY.encode())),
+        (Dialect(compression="zip"), zipped(BODY.encode())),
     ],
 )
-def test_but_for_its_reasons_an_exported_file_is_byte_for_byte_the_delivered_one(
-    house: House, tmp_path: Path, data: bytes
+def test_but_for_its_reasons_an_exported_file_is_the_delivered_one(
+    house: House, tmp_path: Path, dialect: Dialect, data: bytes
 ) -> None:
-    house.land(FIRST, data)
+    house.source = replace(THERMOMETER, dialect=dialect)
+    path = FIRST + {"gzip": ".gz", "zip": ".zip"}.get(dialect.compression or "", "")
+    house.land(path, data)
     house.run()
+    waiting = open_lines(house)
+    assert waiting
     exported(house, tmp_path)
-    back = (tmp_path / FIRST).read_bytes()
+    back = (tmp_path / path).read_bytes()
     assert back != data
-    begin = house.table("raw")["_line"].to_list()
-    lines = back.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
-    for line in [1, *begin]:
-        field = quarantine._FIRST_FIELD.match(lines[line - 1])
-        assert field
-        lines[line - 1] = lines[line - 1][field.end() :]
-    assert b"".join(lines) == data.removeprefix(b"\xef\xbb\xbf")
+    unpacked = dialect.unpacked(back)
+    mark, codec = dialect.mark(unpacked)
+    assert (mark, codec) == dialect.mark(dialect.unpacked(data))
+    lines = io.StringIO(unpacked.removeprefix(mark).decode(codec), newline="").readlines()
+    for line in [1, *house.table("raw")["_line"].to_list()]:
+        first = first_field(dialect).match(lines[line - 1])
+        assert first
+        lines[line - 1] = lines[line - 1][first.end() :]
+    assert mark + "".join(lines).encode(codec) == dialect.unpacked(data)
+    # The site's own dialect reads it for what it was.
+    house.land(path, back)
+    house.run()
+    assert open_lines(house) == waiting
+
+
+def test_a_file_without_a_header_line_is_exported_as_it_came_beside_its_reasons(house: House, tmp_path: Path) -> None:
+    house.source = replace(THERMOMETER, dialect=Dialect(header=("SENSOR", "HOUR", "CELSIUS")))
+    house.land(FIRST, b"a,1,hot\nb,1,1\n")
+    house.run()
+    assert exported(house, tmp_path) == [(FIRST, 1, None)]
+    assert (tmp_path / FIRST).read_bytes() == b"a,1,hot\nb,1,1\n"
+    told = pl.read_csv(tmp_path / "reasons.csv").rows()
+    assert told == [(FIRST, 1, "must hold: The temperature is a number")]
 
 
 def test_sent_back_as_it_is_an_exported_file_changes_nothing_and_mends_nothing(faulty: House, tmp_path: Path) -> None:

@@ -109,13 +109,13 @@ def test_a_writer_with_a_stale_table_is_refused(remote: House, change: Change, o
 def test_curated_tables_sql_and_the_warehouse(remote: House, server: str) -> None:
     first(remote)
     remote.run()
-    curate.curate(remote.lake, [COUNTS], [remote.source])
+    curate.curate(remote.lake, [COUNTS], [remote.source], remote.clock)
     try:
         for again in (False, True):
             if again:
                 more(remote)
                 remote.run()
-                curate.curate(remote.lake, [COUNTS], [remote.source])
+                curate.curate(remote.lake, [COUNTS], [remote.source], remote.clock)
             warehouse.publish(remote.lake, server, LOADED, manifest.versions(remote.lake))
             expected = remote.table("processed").group_by("sensor").agg(readings=pl.len().cast(pl.Int64)).sort("sensor")
             statement = "select sensor, readings from {} order by sensor"
