@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, housekeeping, ingest, sensor, warehouse
+from assets.wiring import checks, curated, dbt, housekeeping, ingest, runs, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -97,7 +97,9 @@ def run(
     chosen = {key for name in sources for key in ingest.keys(catalog.source(name)).values()}
     every = {key for source in catalog.sources() for key in ingest.keys(source).values()}
     selection = [key for key in job.asset_layer.executable_asset_keys if key in chosen or key not in every]
-    tags = {} if days is None else {_FROM: days[0].isoformat(), _TO: days[1].isoformat()}
+    tags = runs.mine()
+    if days is not None:
+        tags |= {_FROM: days[0].isoformat(), _TO: days[1].isoformat()}
     log = settings.dagster / "last-run.log"
     with dg.DagsterInstance.get() as dagster, log.open("w") as stream, redirect_stdout(stream):
         result = job.execute_in_process(

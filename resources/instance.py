@@ -26,6 +26,7 @@ concurrency:
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
+  max_runtime_seconds: 21600
   poll_interval_seconds: 30
 sensors:
   use_threads: true

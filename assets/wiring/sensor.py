@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from assets.wiring import runs
 from assets.wiring.ingest import keys
 from lakehouse import ledger, manifest
 from lakehouse.errors import LakehouseError
@@ -17,7 +18,6 @@ from resources.landing import LandingResource
 JOB = "bring_up_to_date"
 # Without it the run's own output repeats every event that Dagster keeps anyway.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
-_ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval: int) -> dg.SensorDefinition:
@@ -35,7 +35,7 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
         context: dg.SensorEvaluationContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
     ) -> dg.SensorResult | dg.SkipReason:
         # A run takes everything pending, so what lands while one is at work waits for it and goes into the next, whole.
-        active = context.instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1)
+        active = runs.alive(context.instance, JOB)
         if active:
             return dg.SkipReason(f"run {active[0].run_id} is at work; what lands meanwhile goes into the next run")
         try:
@@ -45,15 +45,28 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
         works = {name: _settled(lake, landing, by_name[name], files) for name, files in found.claimed.items()}
         due = {name: work for name, work in works.items() if work.any}
         if not due:
-            return dg.SkipReason("nothing new has landed")
+            return _again(context.instance, downstream)
         selection = [key for name in due for key in keys(by_name[name]).values()]
-        run_key = _fingerprint(lake, by_name, due)
-        files = sum(len(work.unseen) for work in due.values())
-        tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due)}
-        request = dg.RunRequest(run_key, _QUIET, tags, asset_selection=[*selection, *downstream])
+        work = _fingerprint(lake, by_name, due)
+        failures, wait = runs.failed(context.instance, JOB, work)
+        if wait > 0:
+            return dg.SkipReason(f"this work has failed {failures} times; the next attempt is in {wait:.0f} s")
+        files = sum(len(item.unseen) for item in due.values())
+        tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due), runs.WORK: work, **runs.mine()}
+        request = dg.RunRequest(f"{work}-{failures}", _QUIET, tags, asset_selection=[*selection, *downstream])
         return dg.SensorResult([request])
 
     return _landing_files
+
+
+def _again(instance: dg.DagsterInstance, downstream: Sequence[dg.AssetKey]) -> dg.SensorResult | dg.SkipReason:
+    """Everything that landed is in the tables; a run that failed after that left what comes after them behind."""
+    newest, wait = runs.failing(instance, JOB)
+    if newest is None:
+        return dg.SkipReason("nothing new has landed")
+    if wait > 0:
+        return dg.SkipReason(f"nothing new has landed; what run {newest} left undone is tried again in {wait:.0f} s")
+    return dg.SensorResult([dg.RunRequest(f"after-{newest}", _QUIET, runs.mine(), asset_selection=list(downstream))])
 
 
 def _settled(lake: LakeResource, landing: LandingResource, source: Source, files: list[Landed]) -> Work:

@@ -1,6 +1,7 @@
 """The ledger: what is put on record when, and what is not."""
 
 import hashlib
+import json
 import os
 from datetime import date
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_a_row_tells_all_there_is_to_know(house: House) -> None:
         "_delivered": date(2020, 1, 1),
         "_site": "A",
         "bytes": file.stat().st_size,
+        "part_bytes": house.batch_bytes,
         "mtime_ns": file.stat().st_mtime_ns,
         "refusal": None,
         "act": "delivered",
@@ -226,3 +228,25 @@ def test_progress_is_told_file_by_file(house: House) -> None:
 def test_nothing_is_written_when_nothing_is_new(house: House) -> None:
     assert register(house, []) == {}
     assert not Path(house.lake.root, "ledger").exists()
+
+
+def test_a_file_whose_day_had_not_come_is_delivered_when_it_is_sent_again(house: House) -> None:
+    house.clock = Clock(date(2020, 1, 1))
+    house.land("A/thermometer_2020-01-02.csv", "a,1,1\n")
+    house.run()
+    assert house.table("processed").is_empty()
+    house.clock = Clock(date(2020, 6, 1))
+    house.land("A/thermometer_2020-01-02.csv", "a,1,1\n")
+    house.run()
+    assert house.table("processed")["sensor"].to_list() == ["a"]
+    assert house.unbalanced().is_empty()
+
+
+@pytest.mark.parametrize("header", ["REMARK,*", "*,REMARK", "^($,REMARK", "^.*$,X"])
+def test_a_header_that_looks_like_a_pattern_is_kept_like_any_other(house: House, header: str) -> None:
+    house.land("A/thermometer_2020-01-01.csv", "q,1,10,r,s\n", header=f"SENSOR,HOUR,CELSIUS,{header}\n")
+    house.run()
+    names = header.split(",")
+    extra = json.loads(house.table("raw")["_extra"].item())
+    assert extra == dict(zip(names, ["r", "s"], strict=True))
+    assert house.table("processed").height == 1

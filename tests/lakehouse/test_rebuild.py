@@ -208,3 +208,29 @@ def test_one_more_file_after_a_rebuild_is_an_ordinary_batch(eventful: House) -> 
     (plan,) = eventful.run()
     assert plan.deliveries["_file"].to_list() == ["A/thermometer_2020-01-08.csv"]
     assert plan.deliveries["accepted"].to_list() == [1]
+
+
+@pytest.mark.parametrize("commits", range(1, 7))
+def test_what_another_contract_left_half_done_is_judged_by_this_one(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    house.land("A/thermometer_2020-01-01.csv", "a,1,50\nb,1,1\n")
+    assert not killed_after(monkeypatch, house, commits, ("commit",))
+    house.source = STRICTER
+    house.run()
+    assert house.table("processed")["celsius"].to_list() == [1.0]
+    assert house.unbalanced().is_empty()
+    assert house.idle()
+    assert house.tables() == from_scratch(house, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("commits", range(1, 6))
+def test_a_rebuild_that_died_is_not_finished_by_another_contract(
+    eventful: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    eventful.source = FAHRENHEIT
+    assert not killed_after(monkeypatch, eventful, commits, ("commit",))
+    eventful.source = STRICTER
+    eventful.run()
+    assert eventful.unbalanced().is_empty()
+    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
