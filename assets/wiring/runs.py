@@ -53,8 +53,8 @@ def _pause(failures: Sequence[dg.RunRecord]) -> float:
     """Seconds until the next attempt: longer after each failure."""
     if not failures:
         return 0.0
-    last = max(float(record.end_time or record.update_timestamp.timestamp()) for record in failures)
-    return last + min(_FIRST_WAIT * 2 ** (len(failures) - 1), _LONGEST_WAIT) - time.time()
+    last: float = max(float(record.end_time or record.update_timestamp.timestamp()) for record in failures)
+    return last + min(_FIRST_WAIT * 2.0 ** (len(failures) - 1), _LONGEST_WAIT) - time.time()
 
 
 def _lives(process: str) -> bool:

@@ -221,7 +221,7 @@ def test_what_another_contract_left_half_done_is_judged_by_this_one(
     assert house.table("processed")["celsius"].to_list() == [1.0]
     assert house.unbalanced().is_empty()
     assert house.idle()
-    assert house.tables() == from_scratch(house, tmp_path / "scratch")
+    assert house.tables() == from_the_record(house, tmp_path / "scratch")
 
 
 @pytest.mark.parametrize("commits", range(1, 6))
@@ -233,4 +233,4 @@ def test_a_rebuild_that_died_is_not_finished_by_another_contract(
     eventful.source = STRICTER
     eventful.run()
     assert eventful.unbalanced().is_empty()
-    assert eventful.tables() == from_scratch(eventful, tmp_path / "scratch")
+    assert eventful.tables() == from_the_record(eventful, tmp_path / "scratch")
