@@ -91,7 +91,7 @@ def test_the_type_is_what_nearly_all_values_look_like(house: House, values: list
 
 def test_odd_names_are_names(house: House) -> None:
     names = ["a b", "it's", "$.x[0]", "ключ"]
-    house.land("A/thermometer_2020-01-01.csv", "a,1,1,1,2,3,4,5\n", header=f"SENSOR,HOUR,CELSIUS,{','.join(names)}\n")
+    house.land("A/thermometer_2020-01-01.csv", "a,1,1,2,3,4,5\n", header=f"SENSOR,HOUR,CELSIUS,{','.join(names)}\n")
     house.run()
     assert sorted(str(row["column"]) for row in found(house)) == sorted(names)
     assert {row["filled"] for row in found(house)} == {1.0}
