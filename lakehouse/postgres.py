@@ -185,7 +185,7 @@ def _start(folder: Path) -> str:
         cursor.execute(f"select 1 from pg_database where datname = '{DATABASE}'")
         missing = cursor.fetchone() is None
     # Several processes may get here at the same moment; one of them makes it.
-    with suppress(UnavailableError), transaction(admin, autocommit=True) as cursor:
+    with suppress(LakehouseError), transaction(admin, autocommit=True) as cursor:
         if missing:
             cursor.execute(f"create database {DATABASE}")
     return url
