@@ -127,6 +127,7 @@ ARRIVALS = Curated(
     key=("source", "_site"),
     inputs=("account", "expectations"),
     transform=arrivals,
+    through=Through("quality.deliveries", "behind.source = this.source and behind._site = this._site"),
 )
 
 QUALITY = (DELIVERIES, REJECTIONS, ARRIVALS)
