@@ -93,7 +93,7 @@ def test_a_row_made_of_many_leads_to_what_it_is_made_of_or_says_so(full: House) 
         inputs=("processed/thermometer",),
         transform=lambda rows: rows.group_by(siteid="_site").agg(readings=pl.len().cast(pl.Int64)),
     )
-    curate.curate(full.lake, [warmth], [full.source])
+    curate.curate(full.lake, [warmth], [full.source], full.clock)
     with pytest.raises(LakehouseError, match=r"curated\.warmth is made of many"):
         trace(full, "curated.warmth")
     through = {"curated.warmth": Through("processed.thermometer", "behind._site = this.siteid")}

@@ -84,7 +84,7 @@ def test_the_table_is_described_and_its_key_is_unique_nulls_included(lake: Lake,
 
 def test_a_table_whose_key_is_not_unique_is_refused_without_its_values(lake: Lake, url: str) -> None:
     version = write(lake, [("secret-17", None, 1.0), ("secret-17", None, 2.0)])
-    with pytest.raises(UnavailableError, match="SQLSTATE 23505") as raised:
+    with pytest.raises(DefinitionError, match="SQLSTATE 23505") as raised:
         publish(lake, url, [READINGS], {READINGS.source: version})
     assert "secret-17" not in str(raised.value)
     assert raised.value.__suppress_context__
