@@ -70,7 +70,8 @@ def next_step(on_record: pl.DataFrame, reached: State, batch_bytes: int, gate: i
     rows = waiting.filter(counts)
     if rows.is_empty():
         return None
-    large = pl.col("bytes") > pl.col("part_bytes")
+    # A withdrawal names a file, too, and reads nothing of it.
+    large = (pl.col("act") == ledger.DELIVERED) & (pl.col("bytes") > pl.col("part_bytes"))
     goal, size, is_large = rows.select("seq", "part_bytes", large).row(0)
     if is_large:
         at = (cursor["offset"], cursor["lines"]) if part else (0, 0)

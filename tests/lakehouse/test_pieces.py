@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from house import HEADER, House
 
-from lakehouse import manifest
+from lakehouse import ledger, manifest
 from lakehouse.dialect import Dialect
 from lakehouse.lake import Lake
 from lakehouse.pieces import Pieces
@@ -144,3 +144,14 @@ def test_a_file_that_changes_while_it_is_kept_waits_for_the_next_run(house: Hous
     file.write_bytes(b"now something else")
     assert not house.lake.keep_file(file, "0" * 64)
     assert not list(Path(house.lake.root).rglob("*.zst"))
+
+
+def test_a_large_delivery_can_be_withdrawn(house: House) -> None:
+    house.batch_bytes = 40
+    house.land("A/thermometer_2020-01-01.csv", "".join(f"s{n},1,1\n" for n in range(20)))
+    house.run()
+    ledger.withdraw(house.lake, house.source, "A/thermometer_2020-01-01.csv", "someone", "a mistake")
+    house.run()
+    assert house.table("processed").is_empty()
+    assert house.unbalanced().is_empty()
+    assert house.idle()
