@@ -70,7 +70,7 @@ def test_every_mart_and_curated_table_leads_back(call, trial):
 def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
     through = {**catalog.through(), **declared(PROJECT / "dbt_project")}
     assert set(through) == {
-        *("curated.site_activity", "quality.rejections"),
+        *("curated.site_activity", "quality.arrivals", "quality.rejections"),
         *("marts.dim_site", "marts.mart_enrolment", "marts.mart_site_quality"),
     }
 
@@ -80,6 +80,8 @@ def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
 
     [(deliveries,)] = trial.query("select deliveries from marts.mart_site_quality where siteid='701' and source='labs'")
     assert count("marts.mart_site_quality", "siteid = '701' and source = 'labs'") == deliveries
+    landed = len(list((trial.settings.landing / "701").glob("labs_*.csv")))
+    assert count("quality.arrivals", "source = 'labs' and _site = '701'") == landed > 0
     [(day, files)] = trial.query(
         "select day, files from lake.site_activity where siteid = '999' order by files desc limit 1"
     )
