@@ -42,3 +42,25 @@ class RefusalError(Exception):
     def __init__(self, rule: str, words: str) -> None:
         super().__init__(words)
         self.rule = rule
+
+
+def unavailable(error: Exception, what: str) -> UnavailableError:
+    """What a storage library's failure means, without its own words, which hold paths and requests.
+
+    what: what could not be done because of it.
+    """
+    text = str(error)
+    for sign, advice in (
+        ("No space left", "the disk is full: free some space and run again"),
+        ("Permission denied", "the lake may not be written: give this user the right to write it and run again"),
+        ("Read-only file system", "the lake is on a read-only file system: mount it for writing and run again"),
+        ("NoSuchBucket", "the bucket does not exist: make it, or set LAKEHOUSE_LAKE to one that does, and run again"),
+        (
+            "403 Forbidden",
+            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        ("error sending request", "the object store does not answer: check AWS_ENDPOINT_URL, or run again later"),
+    ):
+        if sign in text:
+            return UnavailableError(f"{what}: {advice}; what was committed before is kept")
+    return UnavailableError(f"{what} ({type(error).__name__}); what was committed before is kept")

@@ -18,8 +18,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse import manifest
-from lakehouse.errors import SupersededError, UnavailableError
-from lakehouse.lake import PROPERTIES, Lake, unavailable
+from lakehouse.errors import SupersededError, UnavailableError, unavailable
+from lakehouse.lake import PROPERTIES, Lake
 
 # Files up to this size are put together; no bigger, because a change to a few rows rewrites the files they are in.
 _TARGET_BYTES = 32 * 2**20

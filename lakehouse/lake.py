@@ -22,7 +22,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
+from lakehouse.errors import DefinitionError, SupersededError, UnavailableError, unavailable
+from lakehouse.storable import storable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,10 +37,6 @@ _CHUNK = 1 << 23
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
-_DELTA_TYPES = (
-    *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Float32, pl.Float64, pl.Decimal),
-    *(pl.Boolean, pl.String, pl.Binary, pl.Date),
-)
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class Lake:
         existing = self.open(table)
         try:
             if existing is None:
-                _storable(table, schema)
+                storable(table, schema)
                 return DeltaTable.create(
                     self.uri(table),
                     schema=_arrow(pl.DataFrame(schema=dict(schema))).schema,
@@ -121,7 +118,7 @@ class Lake:
                 )
             known = {item.name for item in existing.schema().fields}
             if missing := {name: kind for name, kind in schema.items() if name not in known}:
-                _storable(table, missing)
+                storable(table, missing)
                 empty = _arrow(pl.DataFrame(schema=missing))
                 write_deltalake(existing, empty, mode="append", schema_mode="merge")
                 return self.create(table, schema)
@@ -157,7 +154,7 @@ class Lake:
         if (done := delta.transaction_version(app)) is not None and done >= version:
             raise SupersededError(f"{delta.table_uri} already reflects {app} {done}; nothing was written")
         if replace == "true":
-            _storable(delta.table_uri, change.add.schema)
+            storable(delta.table_uri, change.add.schema)
         else:
             _same_types(delta, change.add)
         said = [Transaction(app, version), *([Transaction(f"{app} by {by}", version)] if by else [])]
@@ -350,26 +347,6 @@ def _arrow(frame: pl.DataFrame) -> "pa.Table":
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _storable(table: str, schema: Mapping[str, pl.DataType]) -> None:
-    """Refuse types that Delta would store as others: 4000000000 as a UInt32 would come back as -294967296."""
-    if wrong := [f"{name}: {kind}" for name, kind in schema.items() if not _delta_has(kind)]:
-        raise DefinitionError(
-            f"{table}: Delta has no type for {', '.join(wrong)}; whole numbers are signed (Int8 to Int64), text is "
-            "String, times are Datetime('us'); nothing was written"
-        )
-
-
-def _delta_has(kind: pl.DataType) -> bool:
-    match kind:
-        case pl.List():
-            return _delta_has(kind.inner)  # type: ignore[arg-type]
-        case pl.Struct():
-            return all(_delta_has(field.dtype) for field in kind.fields)  # type: ignore[arg-type]
-        case pl.Datetime():
-            return kind.time_unit == "us" and kind.time_zone in (None, "UTC")
-    return isinstance(kind, _DELTA_TYPES)
-
-
 def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:
     table = dict(rows(delta).collect_schema())
     if table != dict(frame.schema):
@@ -399,21 +376,3 @@ def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> N
     )
     values = {name: f"s.{name}" for name in columns}
     merger.when_matched_delete().when_not_matched_insert(values, predicate="s._op = 'add'").execute()
-
-
-def unavailable(error: Exception, what: str) -> UnavailableError:
-    text = str(error)
-    for sign, advice in (
-        ("No space left", "the disk is full: free some space and run again"),
-        ("Permission denied", "the lake may not be written: give this user the right to write it and run again"),
-        ("Read-only file system", "the lake is on a read-only file system: mount it for writing and run again"),
-        ("NoSuchBucket", "the bucket does not exist: make it, or set LAKEHOUSE_LAKE to one that does, and run again"),
-        (
-            "403 Forbidden",
-            "the object store refuses these credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        ),
-        ("error sending request", "the object store does not answer: check AWS_ENDPOINT_URL, or run again later"),
-    ):
-        if sign in text:
-            return UnavailableError(f"{what}: {advice}; what was committed before is kept")
-    return UnavailableError(f"{what} ({type(error).__name__}); what was committed before is kept")

@@ -16,15 +16,16 @@ from rich.markup import escape
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
-from lakehouse import cli_review, housekeeping, ledger, postgres, query, standing, warehouse
+from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
+from lakehouse.cli import review
+from lakehouse.cli.options import FormatOption, SourceOption
+from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
-from lakehouse.options import FormatOption, SourceOption
 from lakehouse.settings import PROJECT, Settings, export, inherited
-from lakehouse.show import Format, err, out, progress, rows
 from lakehouse.source import Source
 from resources import instance
 
@@ -34,9 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(cli_review.app, name="quarantine")
-app.command()(cli_review.drift)
-app.command()(cli_review.release)
+app.add_typer(review.app, name="quarantine")
+app.command()(review.drift)
+app.command()(review.release)
 DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)

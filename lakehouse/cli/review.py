@@ -10,12 +10,12 @@ import typer
 from assets import catalog
 from lakehouse import quarantine
 from lakehouse import release as held
+from lakehouse.cli.options import FormatOption, SourceOption
+from lakehouse.cli.show import Format, out, rows
 from lakehouse.drift import unknown_columns
 from lakehouse.lake import Lake
-from lakehouse.options import FormatOption, SourceOption
 from lakehouse.quarantine import By
 from lakehouse.settings import Settings
-from lakehouse.show import Format, out, rows
 from lakehouse.source import Source
 
 app = typer.Typer(rich_markup_mode="markdown")

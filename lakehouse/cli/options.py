@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lakehouse.show import Format
+from lakehouse.cli.show import Format
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only this source.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
