@@ -11,8 +11,8 @@ from lakehouse.lake import Lake, rows
 def sql(lake: Lake, statement: str) -> pl.DataFrame:
     """The rows a statement selects. Tables are named as in the lake: `processed.vitals`, `curated.subjects`.
 
-    Reads every table at the version the manifest names. Raises LakehouseError with DuckDB's own words, and the tables
-    there are, when the statement cannot be run.
+    Reads every table at the version the manifest names. Raises LakehouseError with DuckDB's own words when the
+    statement cannot be run, and with the tables there are when it names one that is not.
     """
     versions = manifest.versions(lake)
     connection = duckdb.connect()
@@ -31,6 +31,8 @@ def sql(lake: Lake, statement: str) -> pl.DataFrame:
     try:
         return connection.sql(statement).pl()
     except (duckdb.Error, AttributeError) as error:
-        tables = ", ".join(sorted(versions)).replace("/", ".") or "none yet: lakehouse run makes them"
         told = str(error) if isinstance(error, duckdb.Error) else "the statement selects nothing"
-        raise LakehouseError(f"{told}\n\nTables: {tables}") from None
+        if isinstance(error, duckdb.CatalogException):
+            tables = ", ".join(sorted(versions)).replace("/", ".") or "none yet: lakehouse run makes them"
+            told += f"\n\nTables: {tables}"
+        raise LakehouseError(told) from None

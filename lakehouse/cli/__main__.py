@@ -167,6 +167,7 @@ def down() -> None:
     """Stop the embedded PostgreSQL, if it was left running."""
     if not postgres.stop(Settings.load()):
         raise UnavailableError("the embedded PostgreSQL is in use; stop lakehouse up (or whatever uses it) first")
+    out.print("No embedded PostgreSQL is running.")
 
 
 @app.command()

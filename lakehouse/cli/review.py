@@ -6,6 +6,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from rich.markup import escape
 
 from assets import catalog
 from lakehouse import quarantine
@@ -49,7 +50,11 @@ def waiting(
         return
     reasons = pl.col("reasons").list.join(" ")
     columns = ["source", "_site", "_file", "_line", reasons, "explanation", "_text"]
-    rows(found.select(columns).sort("source", "_file", "_line").collect(), format_)
+    listed = found.select(columns).sort("source", "_file", "_line").collect()
+    if listed.is_empty() and format_ is Format.table:
+        out.print(f"Nothing{f' of site {escape(site)}' if site else ''} waits in quarantine.")
+        return
+    rows(listed, format_)
 
 
 @app.command()

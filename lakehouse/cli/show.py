@@ -28,7 +28,10 @@ class Format(StrEnum):
 
 
 def rows(frame: pl.DataFrame, format_: Format = Format.table, title: str | None = None) -> None:
-    """Print rows to standard output. CSV and JSON are complete and plain; a table folds long texts."""
+    """Print rows to standard output. CSV and JSON are complete and plain; a table folds long texts.
+
+    Rows that are wider than the terminal are listed one below another.
+    """
     if format_ is Format.csv:
         nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
         as_text = [pl.col(name).map_elements(str, return_dtype=pl.String) for name in nested]
@@ -36,19 +39,39 @@ def rows(frame: pl.DataFrame, format_: Format = Format.table, title: str | None 
     elif format_ is Format.json:
         print(json.dumps(frame.to_dicts(), default=str, ensure_ascii=False, indent=2))
     else:
-        out.print(_table(frame, title))
+        out.print(_listed(frame, title) if _too_wide(frame) else _table(frame, title))
 
 
 def _table(frame: pl.DataFrame, title: str | None) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for name, kind in frame.schema.items():
         figure = kind.is_numeric() or kind == pl.Date
-        table.add_column(
-            name.strip("_").replace("_", " "), justify="right" if figure else "left", no_wrap=figure, overflow="fold"
-        )
+        table.add_column(escape(name), justify="right" if figure else "left", no_wrap=figure, overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*[_cell(value) for value in row])
     return table
+
+
+def _listed(frame: pl.DataFrame, title: str | None) -> Table:
+    """A row below another, each as its columns and values: for rows wider than the terminal."""
+    table = Table(title=title, title_justify="left", show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in frame.iter_rows():
+        for name, value in zip(frame.columns, row, strict=True):
+            table.add_row(escape(name), _cell(value))
+        table.add_section()
+    return table
+
+
+def _too_wide(frame: pl.DataFrame) -> bool:
+    """Whether a table of these rows would have to break its words into pieces to fit."""
+    least = [
+        max(len(word) for text in [name, *map(_cell, frame[name].head(100))] for word in text.split(" "))
+        for name in frame.columns
+    ]
+    # A text may be folded once or twice and stay readable; around each column there are two spaces and a line.
+    return sum(min(width, 16) + 3 for width in least) > out.width
 
 
 def _cell(value: object) -> str:
