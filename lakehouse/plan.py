@@ -15,6 +15,7 @@ from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import Judged
 from lakehouse.lake import DELIVERY, RECORD, Change, Lake
 from lakehouse.ledger import DELIVERED, WITHDRAWN
+from lakehouse.near import near
 from lakehouse.source import Source
 from lakehouse.winners import NO_SNAPSHOTS, WINNER, settle
 
@@ -126,6 +127,7 @@ def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     columns = [*DELIVERY, "_observation", "_delivered", "_site"]
     earlier = (
         base.scan("account")
+        .filter(near(batch.select("_file")))
         .join(batch.lazy().select("_file").unique(), on="_file", how="semi")
         .filter(pl.col("state").is_in(STANDING))
         .select(*columns, "sound", was="state", whole=pl.col("state") == "rejected")
@@ -190,15 +192,24 @@ def _rivals(
     contenders = superseded.filter(pl.col("_kind").is_in(["key", "contested", "vanished"]))
     keys = [fresh.select(key).lazy()]
     if not gone.is_empty():
-        keys += [frame.join(gone.lazy(), on=DELIVERY, how="semi").select(key) for frame in (processed, contenders)]
+        keys += [_of(gone, frame).select(key) for frame in (processed, contenders)]
     if base.source.mode == "snapshot":
         of_site = [processed, contenders.filter(pl.col("_kind") == "vanished")]
         keys += [frame.join(sites.lazy(), on="_site", how="semi").select(key) for frame in of_site]
-    touched = pl.concat(keys).unique().collect().lazy()
-    found = [frame.join(touched, on=key, how="semi", nulls_equal=True) for frame in (processed, contenders)]
+    touched = pl.concat(keys).unique().collect()
+    found = [
+        frame.filter(near(touched)).join(touched.lazy(), on=key, how="semi", nulls_equal=True)
+        for frame in (processed, contenders)
+    ]
     # A table that is larger than memory passes through it.
     old, losers = pl.collect_all(found, engine="streaming")
     return old, losers
+
+
+def _of(deliveries: pl.DataFrame, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of `frame` that came with some deliveries."""
+    candidates = frame.filter(near(deliveries.select("_delivered", "_file")))
+    return candidates.join(deliveries.lazy(), on=DELIVERY, how="semi")
 
 
 def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
@@ -206,7 +217,8 @@ def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
     tag, standing = pl.col("_tag"), pl.col("_standing")
     back = moved.filter((tag == "loser") & (standing == "wins") | (tag != "fresh") & (standing == "contested"))
     sizes = base.scan("account").select(*DELIVERY, "bytes")
-    wanted = sizes.join(back.lazy().select(*DELIVERY, "_delivered", "_site").unique(), on=DELIVERY).collect()
+    origins = back.select(*DELIVERY, "_delivered", "_site").unique()
+    wanted = sizes.filter(near(origins.select("_file"))).join(origins.lazy(), on=DELIVERY).collect()
     return again(wanted, back.select(RECORD))
 
 
@@ -214,10 +226,7 @@ def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame)
     """A row of superseded for every record of the replaced deliveries."""
     quarantined = base.scan("quarantine").filter(pl.col("_line") > 0).select(_ORIGIN)
     beaten = base.scan("superseded").select(_ORIGIN)
-    earlier = [
-        frame.join(gone.lazy(), on=DELIVERY, how="semi").collect() if not gone.is_empty() else frame.clear().collect()
-        for frame in (quarantined, beaten)
-    ]
+    earlier = [_of(gone, frame).collect() for frame in (quarantined, beaten)]
     records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
     by = pl.col("by_checksum")
     winner = gone.select(
@@ -239,11 +248,8 @@ def _quarantine(
     )
     add = [judged.rejected.join(current, on=DELIVERY, how="semi"), contested.select(judged.rejected.columns)]
     settled = moved.filter(pl.col("_was") == "contested").select(_ORIGIN)
-    remove = [settled]
-    if not gone.is_empty():
-        quarantined = base.scan("quarantine").join(gone.lazy(), on=DELIVERY, how="semi")
-        remove.append(quarantined.select(_ORIGIN).collect())
-    return Change(pl.concat(add), pl.concat(remove).unique(RECORD))
+    quarantined = _of(gone, base.scan("quarantine")).select(_ORIGIN).collect()
+    return Change(pl.concat(add), pl.concat([settled, quarantined]).unique(RECORD))
 
 
 def _account(
@@ -266,7 +272,8 @@ def _account(
             parts.append(kept.group_by(DELIVERY).agg((sign * pl.len().cast(pl.Int64)).alias(column)))
     moves = pl.concat(parts, how="diagonal").group_by(DELIVERY).agg(pl.col(account.COUNTS).sum())
     touched = pl.concat([moves.select(DELIVERY), states.select(DELIVERY)]).unique()
-    earlier = base.scan("account").join(touched.lazy(), on=DELIVERY, how="semi").collect()
+    known = base.scan("account").filter(near(touched.select("_file")))
+    earlier = known.join(touched.lazy(), on=DELIVERY, how="semi").collect()
     more = judged.deliveries.select(*DELIVERY, _records="records", _sound="sound")
     grown = earlier.join(more, on=DELIVERY, how="left", maintain_order="left").with_columns(
         records=pl.col("records") + pl.col("_records").fill_null(0),
