@@ -7,8 +7,7 @@ Readers see the old rows until the moment they see the new: nothing is dropped o
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import dataframely as dy
 import polars as pl
@@ -37,7 +36,9 @@ create schema if not exists lake;
 create table if not exists lake.loads (
     table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null
 );
-create table if not exists lake.builds (code text not null, started_at timestamptz not null)"""
+create table if not exists lake.built (code text not null, loads text not null)"""
+# Every load of a table leaves another text, whatever it loaded.
+_STATE = "select coalesce(string_agg(l::text, ' ' order by table_name), '') from lake.loads l"
 
 
 @dataclass(frozen=True)
@@ -85,32 +86,34 @@ def pinned(url: str, tables: Sequence[Table]) -> dict[str, set[int]]:
     return found
 
 
-def models_started(url: str) -> datetime:
-    """PostgreSQL's time, to be given to `models_finished` by whoever builds models from the loaded tables."""
+def models_started(url: str) -> str:
+    """Which loads the tables show, to be given to `models_finished` by whoever builds models; "" before the first."""
     with transaction(url) as cursor:
-        cursor.execute("select clock_timestamp()")
-        row = cursor.fetchone()
-        assert row is not None
-        return cast("datetime", row[0])
+        there = _one(cursor, "select to_regclass('lake.loads')::text")
+        return (there and _one(cursor, _STATE)) or ""
 
 
-def models_finished(url: str, code: str, started: datetime) -> None:
-    """Remember that the models were built from the tables as they were at `started`, by `code`."""
+def models_finished(url: str, code: str, loads: str) -> None:
+    """Remember that the models were built by `code` from the tables as they were at `loads`, or at later ones."""
+    if not loads:
+        return
     with transaction(url) as cursor:
-        cursor.execute("delete from lake.builds")
-        cursor.execute("insert into lake.builds values ($1, $2)", (code, started))
+        cursor.execute("delete from lake.built")
+        cursor.execute("insert into lake.built values ($1, $2)", (code, loads))
 
 
 def models_built(url: str) -> str | None:
-    """The code that built the models, or None when a table was loaded since, or none was ever built."""
+    """The code that built the models, or None when a table was loaded since they began, or none was ever built."""
     with transaction(url) as cursor:
-        cursor.execute("select to_regclass('lake.builds') is not null")
-        row = cursor.fetchone()
-        if not (row and row[0]):
+        if _one(cursor, "select to_regclass('lake.built')::text") is None:
             return None
-        cursor.execute("select code from lake.builds where started_at >= (select max(loaded_at) from lake.loads)")
-        row = cursor.fetchone()
-        return row[0] if row else None
+        return _one(cursor, f"select code from lake.built where loads = ({_STATE})")
+
+
+def _one(cursor: "Cursor", statement: str) -> str | None:
+    cursor.execute(statement)
+    row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:

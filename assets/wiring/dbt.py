@@ -4,7 +4,7 @@ import io
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
 import dagster as dg
@@ -79,10 +79,10 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
         dbt: dg.ResourceParam[DbtResource],
     ) -> Iterator[Any]:
         with warehouse.url() as url:
-            started = models_started(url)
+            loads = models_started(url)
             # A model is built whole: its version is when, out of the tables as they were loaded by then.
             made = {
-                "table_version": started.isoformat(),
+                "table_version": datetime.now(UTC).isoformat(),
                 "contract_version": dbt.fingerprint,
                 "code_version": dbt.fingerprint,
             }
@@ -94,6 +94,6 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                 except DagsterDbtCliRuntimeError:
                     raise dg.Failure(_told(build), allow_retries=False) from None
             if context.selected_asset_keys == context.assets_def.keys:
-                models_finished(url, dbt.fingerprint, started)
+                models_finished(url, dbt.fingerprint, loads)
 
     return _dbt_build
