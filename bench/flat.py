@@ -1,11 +1,14 @@
-"""Whether a table's files, its log and the time of an ingestion stay flat over years of daily deliveries.
+"""Whether a table's files, its log and the cost of an ingestion stay flat over years of daily deliveries.
 
-    python bench/flat.py [--days 2000] [--every 100] [--never]
+    python bench/flat.py [--days 2000] [--rows 200] [--every 100]
 
-Delivers a file of 20 readings a day to a small source, ingests each day on its own, and keeps house every so many
-days. Days pass in a second here, so nothing is kept for its age: what is left is what a lakehouse needs whose old
-versions have aged out. Every tenth day corrects the file of five days before, so that rows are also taken out.
-CPU time is shown: other work on the machine changes it less than the clock's.
+Delivers a file a day to a small source, ingests each day on its own, and keeps house every so many days. Days pass in a
+second here, so nothing is kept for its age: what is left is what a lakehouse needs whose old versions have aged out.
+Every tenth day corrects the file of five days before, so that rows are also taken out.
+
+Before the ten days that follow each housekeeping, the operating system is told to forget every file of the lake: what
+those ingestions read then comes from the disk, log and data, and is counted, as is what they write. CPU time is shown
+because other work on the machine changes it less than the clock's. The folder has to be on a disk (TMPDIR).
 """
 
 import argparse
@@ -13,77 +16,89 @@ import os
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import dataframely as dy
-import polars as pl
+from made import RESULTS, write
 
 from lakehouse import ingest
 from lakehouse.clock import Clock
-from lakehouse.contract import Contract
 from lakehouse.housekeeping import housekeep
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
-from lakehouse.source import Source
 
 _FIRST = date(2020, 1, 1)
+# So many days of each round are watched closely.
+_WATCHED = 10
 
 
-class Reading(Contract):
-    """One temperature of one sensor."""
+@dataclass(frozen=True)
+class Cost:
+    """What ingesting a day takes: seconds, and bytes of the lake read and written."""
 
-    sensor = dy.String(description="Sensor's name.")
-    hour = dy.Int64(min=0, max=23, description="Hour of the day.")
-    celsius = dy.Float64(nullable=True, max=100, description="Temperature in degrees Celsius.")
-
-
-def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
-    """Raw readings, typed."""
-    hour, celsius = pl.col("HOUR").cast(pl.Int64, strict=False), pl.col("CELSIUS").cast(pl.Float64, strict=False)
-    return raw.select(pl.col("^_.*$").exclude("_extra"), sensor="SENSOR", hour=hour, celsius=celsius)
+    cpu: float
+    wall: float
+    read: int
+    written: int
 
 
-SOURCE = Source(
-    name="thermometer",
-    description="Temperatures.",
-    owner="team:weather",
-    contract=Reading,
-    tidy=tidy,
-    key=("sensor", "hour"),
-    columns=("SENSOR", "HOUR", "CELSIUS"),
-)
-
-
-def deliver(landing: Path, day: int, celsius: int, at: int) -> None:
-    """The file of a day, 20 readings of one sensor; `at` is its time, which tells a correction."""
-    file = landing / f"A/thermometer_{_FIRST + timedelta(days=day)}.csv"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text("SENSOR,HOUR,CELSIUS\n" + "".join(f"s{day},{hour},{celsius}\n" for hour in range(20)))
+def deliver(landing: Path, day: int, rows: int, at: int, more: int = 0) -> None:
+    """The file of a day, a record for each of 50 subjects in turn; `at` is its time, `more` tells a correction."""
+    file = landing / f"701/results_{_FIRST + timedelta(days=day)}.csv"
+    write(file, rows - more, day * rows, subjects=50)
     os.utime(file, (at, at))
 
 
-def measure(root: Path, days: int, every: int) -> list[float]:
-    """CPU seconds that each day's ingestion takes; prints the state of the tables as it goes. every: 0 for never."""
+def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
+    """What each watched day's ingestion takes; prints the state of the tables as it goes. every: 0 for never."""
     landing, lake, clock = root / "landing", Lake(str(root / "lake")), Clock(_FIRST + timedelta(days=days))
     landing.mkdir()
-    taken = []
-    print("  day  ingest CPU s  open ms  files  largest  log  largest   disk MB   tidy s")
+    watched: list[Cost] = []
+    print("  day  CPU s  wall s  read kB  written kB  open ms  files  largest  log  largest   disk MB   tidy s")
     for day in range(days):
-        deliver(landing, day, 20, day + 1)
+        deliver(landing, day, rows, day + 1)
         if day % 10 == 9:
-            deliver(landing, day - 5, 21, day + 1)
-        begun = time.process_time()
-        work = ingest.pending(lake, SOURCE, listing(landing, [SOURCE]).claimed[SOURCE.name])
-        ingest.ingest(lake, SOURCE, landing, work.unseen, clock, 2**27)
-        taken.append(time.process_time() - begun)
-        if (day + 1) % (every or 100) == 0:
-            begun = time.perf_counter()
-            if every:
-                housekeep(lake, timedelta(0))
-            tidying = time.perf_counter() - begun
-            print(f"{day + 1:5}  {statistics.median(taken[-50:]):12.3f}  {_state(lake)}  {tidying:7.2f}", flush=True)
-    return taken
+            deliver(landing, day - 5, rows, day + 1, more=1)
+        close = every and day % every < _WATCHED
+        if close:
+            _forget(root)
+        begun = _now()
+        work = ingest.pending(lake, RESULTS, listing(landing, [RESULTS]).claimed[RESULTS.name])
+        ingest.ingest(lake, RESULTS, landing, work.unseen, clock, 2**27)
+        ended = _now()
+        if close:
+            watched.append(Cost(*(after - before for before, after in zip(begun, ended, strict=True))))
+        if every and day % every == _WATCHED - 1:
+            print(f"{day + 1:5}  {_told(watched[-_WATCHED:])}  {_state(lake)}", end="", flush=True)
+        if every and (day + 1) % every == 0:
+            since = time.perf_counter()
+            housekeep(lake, timedelta(0))
+            print(f"  {time.perf_counter() - since:7.2f}", flush=True)
+    return watched
+
+
+def _now() -> tuple[float, float, int, int]:
+    counted = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return time.process_time(), time.perf_counter(), int(counted["read_bytes"]), int(counted["write_bytes"])
+
+
+def _forget(root: Path) -> None:
+    for path in root.rglob("*"):
+        if path.is_file():
+            file = os.open(path, os.O_RDONLY)
+            os.fsync(file)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)
+
+
+def _middle(costs: list[Cost]) -> Cost:
+    return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in Cost.__annotations__))
+
+
+def _told(costs: list[Cost]) -> str:
+    cost = _middle(costs)
+    return f"{cost.cpu:5.2f}  {cost.wall:6.2f}  {cost.read / 1e3:7.0f}  {cost.written / 1e3:10.0f}"
 
 
 def _state(lake: Lake) -> str:
@@ -105,17 +120,16 @@ def _state(lake: Lake) -> str:
 def main() -> None:
     """Let the days pass, then compare the early ones with the late ones."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--days", type=int, default=2000)
+    options.add_argument("--days", type=int, default=2010)
+    options.add_argument("--rows", type=int, default=200, help="records a day")
     options.add_argument("--every", type=int, default=100, help="days from one housekeeping to the next")
-    options.add_argument("--never", action="store_true", help="no housekeeping, for comparison")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        taken = measure(Path(folder), given.days, 0 if given.never else given.every)
-    early, late = statistics.median(taken[50:100]), statistics.median(taken[-100:])
-    print(
-        f"median ingestion in CPU seconds, days 51 to 100: {early:.3f}; the last 100 days: {late:.3f}; "
-        f"ratio {late / early:.2f}"
-    )
+        watched = measure(Path(folder), given.days, given.rows, given.every)
+    early, late = _middle(watched[_WATCHED : 2 * _WATCHED]), _middle(watched[-_WATCHED:])
+    print(f"\nday {given.every + 1} on {early}\nthe last days  {late}")
+    ratios = {name: getattr(late, name) / getattr(early, name) for name in Cost.__annotations__}
+    print("ratio: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
 
 
 if __name__ == "__main__":

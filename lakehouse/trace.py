@@ -6,8 +6,8 @@ is told plainly. Nothing is written: neither to the lake nor to PostgreSQL.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,16 @@ import polars as pl
 import yaml
 
 from lakehouse import manifest, postgres, query
+from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Through
-from lakehouse.errors import LakehouseError
+from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.errors import LakehouseError, RefusalError
 from lakehouse.lake import Lake
+from lakehouse.pieces import Pieces
 from lakehouse.records import Delivery, parse
+from lakehouse.source import Source
 
+_PIECE = 1 << 23
 ORIGIN = ("_file", "_line", "_checksum", "_received_at")
 _IN_POSTGRES = """
 select table_schema || '.' || table_name as name, column_name from information_schema.columns
@@ -59,13 +64,15 @@ def trace(
     where: str,
     limit: int,
     through: Mapping[str, Through],
+    sources: Sequence[Source],
 ) -> Trace:
     """Where the rows of `table` that meet `where` came from, at most `limit` of them.
 
     table: of the lake (`processed.vitals`, also written `processed/vitals`) or of PostgreSQL (`marts.dim_subject`).
     where: SQL, DuckDB's for the lake. warehouse: opens PostgreSQL, called only for its tables. through: by table, what
-        rows are made of. Raises LakehouseError when there is no such table, when the condition cannot be run (with the
-        database's own words), and for a table nothing leads back from; UnavailableError when kept bytes are damaged.
+        rows are made of. sources: know how their files are written. Raises LakehouseError when there is no such table,
+        when the condition cannot be run (with the database's own words), and for a table nothing leads back from;
+        UnavailableError when kept bytes are damaged.
     """
     name = table.replace("/", ".")
     versions = {item.replace("/", "."): version for item, version in manifest.versions(lake).items()}
@@ -74,7 +81,9 @@ def trace(
         columns = query.sql(lake, f"select * from {_quoted(name)} limit 0").columns
         found = _rows(lambda sql: query.sql(lake, sql), name, columns, where, limit, through)
         code = manifest.made_by(lake)[name.replace(".", "/", 1)]
-        return Trace(name, _followed(lake, found, where), _through(name, columns, through), versions[name], code)
+        return Trace(
+            name, _followed(lake, found, where, sources), _through(name, columns, through), versions[name], code
+        )
     if layer in {item.partition(".")[0] for item in versions}:
         raise LakehouseError(f"there is no table {name}; in the lake there are {', '.join(sorted(versions))}")
     with warehouse() as url:
@@ -85,7 +94,7 @@ def trace(
             known = [*sorted(versions), *sorted(there)]
             raise LakehouseError(f"there is no table {name}; there are {', '.join(known) or 'none yet: lakehouse run'}")
         found = _rows(lambda sql: postgres.select(url, sql), name, there[name], where, limit, through)
-    return Trace(name, _followed(lake, found, where), _through(name, there[name], through))
+    return Trace(name, _followed(lake, found, where, sources), _through(name, there[name], through))
 
 
 def _through(name: str, columns: list[str], through: Mapping[str, Through]) -> str | None:
@@ -119,14 +128,15 @@ def _quoted(name: str) -> str:
     return ".".join(f'"{part}"' for part in name.replace('"', '""').split(".", 1))
 
 
-def _followed(lake: Lake, found: pl.DataFrame, where: str) -> pl.DataFrame:
+def _followed(lake: Lake, found: pl.DataFrame, where: str, sources: Sequence[Source]) -> pl.DataFrame:
     """The rows' own columns that the condition names, their origin, and the lines' texts."""
     if "_line" not in found.columns:
         found = found.with_columns(_line=pl.lit(None, pl.Int64))
-    texts = {checksum: _lines(lake, checksum) for checksum in found["_checksum"].unique()}
-    text = [
-        texts[checksum].get(line) for checksum, line in found.select("_checksum", pl.col("_line").fill_null(0)).rows()
-    ]
+    wanted = found.group_by("_file", "_checksum").agg(pl.col("_line").drop_nulls())
+    texts = {
+        (file, kept): _texts(lake, kept, _dialect(file, sources), set(lines)) for file, kept, lines in wanted.rows()
+    }
+    text = [texts[file, kept].get(line) for file, kept, line in found.select("_file", "_checksum", "_line").rows()]
     named = [
         name
         for name in found.columns
@@ -137,10 +147,31 @@ def _followed(lake: Lake, found: pl.DataFrame, where: str) -> pl.DataFrame:
     )
 
 
-def _lines(lake: Lake, checksum: str) -> dict[int, str]:
-    """Text of every record of some kept bytes, by the line it starts on, told apart as when they were first read."""
-    delivery = Delivery(
-        dict.fromkeys(("_file", "_checksum", "_delivered", "_site", "_received_at")), lake.kept(checksum)
-    )
-    records = parse([delivery], (), ()).rows
-    return dict(records.select("_line", "_text").iter_rows())
+def _dialect(file: str, sources: Sequence[Source]) -> Dialect:
+    """How a file is written; plainly, when no source claims it any more."""
+    claims = ((source, source.pattern.fullmatch(file)) for source in sources)
+    return next((source.dialect_of(match["site"]) for source, match in claims if match), PLAIN)
+
+
+def _texts(lake: Lake, checksum: str, dialect: Dialect, lines: set[int]) -> dict[int, str]:
+    """Texts of the records of some kept bytes that start on these lines, told apart as when they were first read.
+
+    A large file passes through memory. What cannot be unpacked or decoded has no lines.
+    """
+    found: dict[int, str] = {}
+    with suppress(RefusalError):
+        if dialect.compression:
+            text: Iterable[bytes] = [dialect.decode(lake.kept(checksum))]
+        else:
+            text = dialect.decode_chunks(lake.kept_chunks(checksum))
+        pieces = Pieces(text, dialect)
+        # To the end, even if no more is wanted: only then it is known that the bytes are sound.
+        while not pieces.done:
+            before, data = pieces.lines, pieces.head + pieces.take(_PIECE)
+            if not any(before < line <= pieces.lines + 1 for line in lines):
+                continue
+            skipped = before - pieces.head_lines
+            piece = Delivery(dict.fromkeys(PROVENANCE), data, decoded=True, skipped=skipped, piece=True)
+            records = parse([piece], (), (), [dialect]).rows
+            found |= records.filter(pl.col("_line").is_in(lines)).select("_line", "_text").rows()
+    return found

@@ -3,7 +3,7 @@
 One step, because the three move together: a delivery is read once, and every record of it ends up in one of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 
 import dagster as dg
@@ -91,12 +91,15 @@ def build(
         landing: dg.ResourceParam[LandingResource],
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         with told_apart(context):
-            work = pending(lake.lake, source, landing.settled(source), asked_days(context))
+            asked = asked_days(context)
+            work = pending(lake.lake, source, landing.settled(source), asked)
             plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
             if cleared := clear(lake.lake, source, landing.settings.landing):
                 context.log.info(f"{source.name}: {cleared:,} landed files were cleared away, as its policy says")
             versions = manifest.versions(lake.lake)
-            _report(context, lake.lake, source, plans, versions)
+            # A backfill waits for every day it asked for, whether or not it holds anything.
+            answered = asked if asked and "dagster/backfill" in context.run.tags else set()
+            _report(context, lake.lake, source, plans, versions, answered)
             for layer in _LAYERS:
                 yield reported(key[layer])
             yield from _checks(
@@ -107,39 +110,54 @@ def build(
 
 
 def _report(
-    context: dg.AssetExecutionContext, lake: Lake, source: Source, plans: list[Plan], versions: dict[str, int]
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    source: Source,
+    plans: list[Plan],
+    versions: dict[str, int],
+    answered: Collection[date],
 ) -> None:
-    """Materializations of the days this run touched, and a log line for what has no day."""
-    if not plans:
-        context.log.info(f"{source.name}: nothing new has landed")
-        return
+    """Materializations of the days this run touched and of those to be `answered`; a log line for what has no day."""
     deliveries = _deliveries(plans)
     undated = deliveries.filter(pl.col("_delivered").is_null()).height
     if undated:
         context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
     days = _by_day(deliveries)
-    counts = {rule: lines for rule, lines in _by_rule([plan.rules for plan in plans]).items() if rule}
+    if answered:
+        table = f"account/{source.name}"
+        known = lake.scan(table, versions.get(table), schema=account.SCHEMA).filter(
+            pl.col("_delivered").is_in(answered)
+        )
+        days = {**{day: dict.fromkeys(_SHOWN, 0) for day in answered}, **_by_day(known.collect()), **days}
     totals = deliveries.select(pl.len().alias("files"), pl.col(_SHOWN[1:]).sum()).row(0, named=True)
-    context.log.info(f"{source.name}: " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
-    for layer, asset_key in keys(source).items():
-        table = f"{layer}/{source.name}"
-        newest: dict[str, object] = {
-            "table_version": versions[table],
-            "contract_version": source.contract_version,
-            "code_version": source.contract_version,
-            "run_files": totals["files"],
-            "run_records": totals["records"],
-            "files_by_site": bars("site", dict(deliveries.group_by("_site").len().sort("_site").iter_rows())),
-            "dagster/row_count": lake.scan(table, versions[table]).select(pl.len()).collect().item(),
-        }
-        if layer == "processed":
-            newest["dagster/column_lineage"] = source_lineage(source)
-            if source.rules("warn"):
-                newest["warned_by_rule"] = bars("rule", _by_rule([plan.warned for plan in plans]))
-        if layer != "raw":
-            newest["rejected_by_rule"] = bars("rule", counts)
+    told = ", ".join(f"{count:,} {name}" for name, count in totals.items()) if plans else "nothing new has landed"
+    context.log.info(f"{source.name}: {told}")
+    for layer, asset_key in keys(source).items() if days else ():
+        newest = _newest(lake, source, layer, plans, versions) if plans else {}
         beside = [] if layer == "raw" else [keys(source)["raw"]]
         report_days(context, asset_key, days, newest, source.contract_version, beside)
+
+
+def _newest(lake: Lake, source: Source, layer: str, plans: list[Plan], versions: dict[str, int]) -> dict[str, object]:
+    """What a run did to a layer, and where its table stands after it."""
+    deliveries, table = _deliveries(plans), f"{layer}/{source.name}"
+    newest: dict[str, object] = {
+        "table_version": versions[table],
+        "contract_version": source.contract_version,
+        "code_version": source.contract_version,
+        "run_files": deliveries.height,
+        "run_records": int(deliveries["records"].sum()),
+        "files_by_site": bars("site", dict(deliveries.group_by("_site").len().sort("_site").iter_rows())),
+        "dagster/row_count": lake.scan(table, versions[table]).select(pl.len()).collect().item(),
+    }
+    if layer == "processed":
+        newest["dagster/column_lineage"] = source_lineage(source)
+        if source.rules("warn"):
+            newest["warned_by_rule"] = bars("rule", _by_rule([plan.warned for plan in plans]))
+    if layer != "raw":
+        broken = {rule: lines for rule, lines in _by_rule([plan.rules for plan in plans]).items() if rule}
+        newest["rejected_by_rule"] = bars("rule", broken)
+    return newest
 
 
 def _by_day(deliveries: pl.DataFrame) -> dict[date, dict[str, int]]:

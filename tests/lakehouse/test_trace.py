@@ -1,11 +1,14 @@
 """Trace: from a row to the file, its checksum, the line's number and the line's text as it was delivered."""
 
+import gzip
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dataframely as dy
+import meter
 import polars as pl
 import pytest
 from house import HEADER, House
@@ -13,6 +16,7 @@ from house import HEADER, House
 from lakehouse import curate
 from lakehouse import trace as tracing
 from lakehouse.curated import Curated, Through
+from lakehouse.dialect import Dialect
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.trace import Trace, declared
 
@@ -39,7 +43,7 @@ def full(house: House) -> House:
 
 
 def trace(house: House, table: str, where: str = "true", limit: int = 20) -> Trace:
-    return tracing.trace(house.lake, no_warehouse, table, where, limit, {})
+    return tracing.trace(house.lake, no_warehouse, table, where, limit, {}, [house.source])
 
 
 def checksum(body: str) -> str:
@@ -53,6 +57,28 @@ def test_a_row_leads_to_the_corrected_file_and_its_line(full: House) -> None:
     assert (row["_file"], row["_line"], row["_text"]) == ("A/thermometer_2020-01-01.csv", 4, "b,,2.5")
     assert row["_checksum"] == checksum(HEADER + CORRECTED)
     assert (found.version, found.code) == (2, full.source.contract_version)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "ending", "pack"),
+    [
+        (Dialect(delimiter=";", quote="'", encoding="latin-1", decimal=","), "", bytes),
+        (Dialect(delimiter=";", quote="'", encoding="latin-1", decimal=",", compression="gzip"), ".gz", gzip.compress),
+    ],
+    ids=["plain", "packed"],
+)
+def test_a_row_leads_back_whatever_its_site_writes(house: House, monkeypatch, dialect, ending, pack) -> None:
+    house.source = replace(meter.source(), site_dialects={"A": dialect})
+    text = "METER;VALUE;READ;NOTE\nm1;1,5;2020-01-01;'Zähler im\nKeller; \"neu'\nm2;2,5;2020-01-01;Wörth\n"
+    house.land(f"A/meters_2020-01-01.csv{ending}", pack(text.encode("latin-1")))
+    house.run()
+    # Small enough that the second record is in a piece of its own.
+    monkeypatch.setattr(tracing, "_PIECE", 20)
+    rows = trace(house, "processed.meters").rows.sort("_line")
+    assert rows.select("_line", "_text").rows() == [
+        (2, "m1;1,5;2020-01-01;'Zähler im\nKeller; \"neu'"),
+        (4, "m2;2,5;2020-01-01;Wörth"),
+    ]
 
 
 def test_what_was_superseded_leads_to_the_version_of_that_time(full: House) -> None:
@@ -97,10 +123,12 @@ def test_a_row_made_of_many_leads_to_what_it_is_made_of_or_says_so(full: House) 
     with pytest.raises(LakehouseError, match=r"curated\.warmth is made of many"):
         trace(full, "curated.warmth")
     through = {"curated.warmth": Through("processed.thermometer", "behind._site = this.siteid")}
-    found = tracing.trace(full.lake, no_warehouse, "curated.warmth", "readings = 5", 20, through)
+    found = tracing.trace(full.lake, no_warehouse, "curated.warmth", "readings = 5", 20, through, [full.source])
     assert found.through == "processed.thermometer"
     assert found.rows.height == 5
-    assert tracing.trace(full.lake, no_warehouse, "curated.warmth", "readings = 6", 20, through).rows.is_empty()
+    assert tracing.trace(
+        full.lake, no_warehouse, "curated.warmth", "readings = 6", 20, through, [full.source]
+    ).rows.is_empty()
 
 
 def test_an_unknown_table_is_told_with_those_there_are(full: House) -> None:
