@@ -8,18 +8,11 @@ ledger, raw, processed, quarantine, what was superseded, and the account. Each r
 measured, not its start and imports. The two take turns.
 """
 
-import argparse
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
+from turns import main
 
 from assets.labs import LABS
 from assets.pilot.land import land
@@ -64,43 +57,12 @@ def whole(landing: Path, lake: Path) -> None:
         ingest(place, source, landing, work.unseen, clock, 2**27)
 
 
-def _measure(contender: str, landing: Path) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-W", "ignore", __file__, "--only", contender, str(landing), folder]
-        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]
-
-
-def _body(contender: str, landing: Path, lake: Path) -> None:
-    before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    {"bare": bare, "lakehouse": whole}[contender](landing, lake)
-    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"cpu": cpu, "wall": wall, "peak_mb": after.ru_maxrss / 1024}))
-
-
-def main() -> None:
-    """Land the study, let the two take turns, and print medians and their ratio."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--only", nargs=3, metavar=("CONTENDER", "LANDING", "LAKE"), help=argparse.SUPPRESS)
-    given = options.parse_args()
-    if given.only:
-        _body(given.only[0], Path(given.only[1]), Path(given.only[2]))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        landing = Path(folder)
-        land(landing)
-        for path in landing.glob("999/*"):
-            path.unlink()
-        taken: dict[str, list[dict[str, float]]] = {"bare": [], "lakehouse": []}
-        for _ in range(given.rounds):
-            for contender, rounds in taken.items():
-                rounds.append(_measure(contender, landing))
-    for figure in ("cpu", "wall", "peak_mb"):
-        middle = {name: statistics.median(item[figure] for item in rounds) for name, rounds in taken.items()}
-        ratio = middle["lakehouse"] / middle["bare"]
-        print(f"{figure:8} bare {middle['bare']:8.2f}   lakehouse {middle['lakehouse']:8.2f}   ratio {ratio:.2f}")
+def prepare(landing: Path) -> None:
+    """The study as its sites deliver it, without the fictional one."""
+    land(landing)
+    for path in landing.glob("999/*"):
+        path.unlink()
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, prepare, {"bare": bare, "lakehouse": whole}, rounds=5)

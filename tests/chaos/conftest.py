@@ -14,7 +14,7 @@ from embedded import postgres_home  # noqa: E402
 from lakehouse import postgres  # noqa: E402
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """URL of an embedded PostgreSQL of its own."""
     with postgres_home() as settings, postgres.serving(settings) as url:

@@ -25,7 +25,10 @@ THERMOMETER = "thermometer"
 @pytest.fixture
 def place(tmp_path: Path, server: str) -> Place:
     """A lakehouse with sound and broken lines, a correction and a key that was delivered twice."""
-    place = Place(str(tmp_path), server, 10**6)
+    database = f"reader_{tmp_path.name[-30:]}"
+    with postgres.transaction(server, autocommit=True) as cursor:
+        cursor.execute(f'create database "{database}"')
+    place = Place(str(tmp_path), server.replace(f"/{postgres.DATABASE}?", f"/{database}?"), 10**6)
     house = place.house
     house.land("A/thermometer_2020-01-01.csv", "s1,1,1\ns1,2,2\ns1,3,hot\n")
     house.land("A/thermometer_2020-01-02.csv", "s1,1,3\n")
