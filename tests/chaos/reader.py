@@ -122,7 +122,8 @@ class Reader:
             yield "a group of tables has two states"
         states = {row["name"]: row for row in rows.iter_rows(named=True)}
         source, curated = states.get("thermometer"), states.get("curated")
-        versions = {table: at for row in states.values() for table, at in json.loads(row["versions"]).items()}
+        shown = [row for name, row in states.items() if not name.startswith(manifest.UNFINISHED)]
+        versions = {table: at for row in shown for table, at in json.loads(row["versions"]).items()}
         if source and source["seq"] != self.source_seq:
             if source["seq"] < self.source_seq:
                 yield "the source's tables went back"
