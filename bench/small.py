@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 from made import RESULTS, write
 from turns import main
 
@@ -54,7 +55,7 @@ def bare(landing: Path, lake: Path) -> None:
     raw.write_delta(str(lake / "raw"))
     good, bad = RESULTS.contract.filter(RESULTS.tidy(raw.lazy()).collect(), cast=False)
     good.sort("_delivered", "_file", "_line").unique(RESULTS.key, keep="last").write_delta(str(lake / "processed"))
-    bad.details().with_columns(pl.selectors.categorical().cast(pl.String)).write_delta(str(lake / "quarantine"))
+    bad.details().with_columns((cs.enum() | cs.categorical()).cast(pl.String)).write_delta(str(lake / "quarantine"))
 
 
 def whole(landing: Path, lake: Path) -> None:

@@ -91,10 +91,16 @@ def ingest(
     the source's contract has changed, every delivery on record is judged anew.
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
-    fresh = ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
     if _outdated(source, ledger.read(lake, source), _reached(lake, source)):
+        ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
         ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
-    return list(_catch_up(lake, source, fresh, batch_bytes))
+        return list(_catch_up(lake, source, {}, batch_bytes))
+    done: list[Plan] = []
+    # A batch at a time, so that what was read to be kept need not be read again.
+    for some in list(ledger.groups(files, batch_bytes)) or [[]]:
+        fresh = ledger.register(lake, source, landing, some, clock, batch_bytes, progress)
+        done += _catch_up(lake, source, fresh, batch_bytes)
+    return done
 
 
 def _reached(lake: Lake, source: Source) -> manifest.State:

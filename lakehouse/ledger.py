@@ -6,7 +6,8 @@ the rows from 1 without gaps; every table downstream says up to which `seq` it r
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,12 @@ SCHEMA: dict[str, pl.DataType] = {
     "who": pl.String(),
     "why": pl.String(),
 }
+
+
+# An object store takes its time, and many at once; a folder is the quicker the fewer threads there are.
+_AT_ONCE = 16
+# A group of files is short enough to show progress.
+_GROUP = 2048
 
 
 @dataclass(frozen=True)
@@ -110,19 +117,25 @@ def register(
     held: dict[str, bytes] = {}
     found = []
     hold = part_bytes
-    for file in files:
+
+    def keep(file: Landed) -> tuple[str | None, bytes | None]:
         try:
             data = (landing / file.path).read_bytes() if file.size <= part_bytes else None
-            checksum = _keep(lake, landing / file.path, data, renew=renew)
+            return _keep(lake, landing / file.path, data, renew=renew), data
         except OSError:
-            continue
-        if checksum is None:
-            continue
-        if data is not None and (hold := hold - len(data)) >= 0:
-            held[checksum] = data
-        found.append((file, checksum, file.size if data is None else len(data)))
-        if progress:
-            progress(1)
+            return None, None
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        each = pool.map if lake.remote else map
+        for some in groups(files, part_bytes):
+            for file, (checksum, data) in zip(some, each(keep, some), strict=True):
+                if checksum is None:
+                    continue
+                if data is not None and (hold := hold - len(data)) >= 0:
+                    held[checksum] = data
+                found.append((file, checksum, file.size if data is None else len(data)))
+                if progress:
+                    progress(1)
 
     def news(on_record: pl.DataFrame) -> pl.DataFrame:
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
@@ -193,6 +206,20 @@ def missing(lake: Lake, source: Source, files: Iterable[Landed]) -> list[str]:
     """Paths whose deliveries count and that are not among `files`."""
     known = latest(read(lake, source))
     return sorted({path for path, entry in known.items() if not entry.withdrawn} - {file.path for file in files})
+
+
+def groups(files: Sequence[Landed], size: int) -> Iterator[list[Landed]]:
+    """The files in order, in groups of at most `size` bytes, or one."""
+    group: list[Landed] = []
+    total = 0
+    for file in files:
+        total += file.size
+        if group and (total > size or len(group) == _GROUP):
+            yield group
+            group, total = [], file.size
+        group.append(file)
+    if group:
+        yield group
 
 
 def _keep(lake: Lake, file: Path, data: bytes | None, *, renew: bool) -> str | None:
