@@ -28,12 +28,13 @@ def main(about: str | None, prepare: Callable[[Path], None], contenders: Mapping
         name, landing, lake = given.only
         print(json.dumps(_body(contenders[name], Path(landing), Path(lake))))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    # Nothing is removed before the end: ext4 makes files slowly for a while after many were.
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as lakes:
         prepare(Path(folder))
         taken: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-        for _ in range(given.rounds):
+        for number in range(given.rounds):
             for name, figures in taken.items():
-                figures.append(_measured(name, Path(folder)))
+                figures.append(_measured(name, Path(folder), Path(lakes) / f"{name} {number}"))
     first = next(iter(contenders))
     for figure in taken[first][0]:
         middle = {name: statistics.median(item[figure] for item in figures) for name, figures in taken.items()}
@@ -42,10 +43,9 @@ def main(about: str | None, prepare: Callable[[Path], None], contenders: Mapping
         print(f"{figure:8} {told}   ratio {', '.join(ratios)}")
 
 
-def _measured(name: str, landing: Path) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as lake:
-        words = [sys.executable, "-W", "ignore", sys.argv[0], "--only", name, str(landing), lake]
-        return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]
+def _measured(name: str, landing: Path, lake: Path) -> dict[str, float]:
+    words = [sys.executable, "-W", "ignore", sys.argv[0], "--only", name, str(landing), str(lake)]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # type: ignore[no-any-return]
 
 
 def _body(contender: Contender, landing: Path, lake: Path) -> dict[str, float]:
