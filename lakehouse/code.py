@@ -2,9 +2,10 @@
 
 import ast
 import hashlib
-import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import resolve_name
+from pathlib import Path
 
 # Raise it when the engine comes to judge the same bytes by the same contract in another way: tables are made anew.
 JUDGEMENT = 2
@@ -20,19 +21,24 @@ def fingerprint(modules: Iterable[str]) -> str:
     while waiting:
         name = waiting.pop()
         if name not in seen:
-            tree = ast.parse(inspect.getsource(sys.modules[name]))
+            # A folder without an `__init__.py` is a module without a file.
+            file = getattr(sys.modules[name], "__file__", None)
+            tree = ast.parse(Path(file).read_bytes() if file else b"")
             seen[name] = ast.dump(tree)
-            root = name.partition(".")[0]
-            waiting.extend(
-                found for found in _imported(tree) if found.partition(".")[0] == root and root != "lakehouse"
-            )
+            root, package = name.partition(".")[0], sys.modules[name].__package__ or ""
+            imported = _imported(tree, package)
+            waiting.extend(found for found in imported if found.partition(".")[0] == root and root != "lakehouse")
     return hashlib.sha256("\n".join(seen[name] for name in sorted(seen)).encode()).hexdigest()[:12]
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    """Names of the imported modules a tree names; `from package import name` may name a module or what is in one."""
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """Names of the imported modules a tree names; `from package import name` may name a module or what is in one.
+
+    package: where the tree's own relative imports begin.
+    """
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         if isinstance(node, ast.ImportFrom):
-            names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+            module = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            names = [module, *(f"{module}.{name}" for name in names)]
         yield from (name for name in names if name in sys.modules)
