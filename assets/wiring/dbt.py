@@ -48,8 +48,7 @@ class FirstLines(io.TextIOBase):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        first, newline, _ = text.partition("\n")
-        self._stream.write(first + newline)
+        self._stream.write(text.partition("\n")[0] + ("\n" if text.endswith("\n") else ""))
         return len(text)
 
     def flush(self) -> None:
