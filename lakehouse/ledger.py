@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -141,7 +142,7 @@ def register(
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
         # and newer bytes recorded before it show in the folder.
         listed = [item for item in found if _as_listed(landing, item[0])]
-        return _rows(listed, latest(on_record), source, clock, last_seq(on_record), part_bytes)
+        return _rows(listed, on_record, source, clock, part_bytes)
 
     if found:
         _append(lake, source, news)
@@ -242,10 +243,13 @@ def _as_listed(landing: Path, file: Landed) -> bool:
 
 
 def _rows(
-    found: list[tuple[Landed, str, int]], known: dict[str, Known], source: Source, clock: Clock, last: int, part: int
+    found: list[tuple[Landed, str, int]], on_record: pl.DataFrame, source: Source, clock: Clock, part: int
 ) -> pl.DataFrame:
+    known, last, rows = latest(on_record), last_seq(on_record), []
     now = datetime.now(UTC)
-    rows = []
+    if not on_record.is_empty():
+        # The time tells the same bytes from the same bytes before, whatever the machine's clock has done meanwhile.
+        now = max(now, cast("datetime", on_record["_received_at"].max()) + timedelta(microseconds=1))
     for file, checksum, size in found:
         entry = known.get(file.path)
         same = entry is not None and entry.checksum == checksum

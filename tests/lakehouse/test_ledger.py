@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import polars as pl
@@ -200,6 +200,33 @@ def test_a_site_of_any_name_is_ingested_corrected_and_contested(house: House, si
     assert quarantined.select("_file", "_line").rows() == [(path, 3), (path, 4)]
     assert house.unbalanced().is_empty()
     assert house.idle()
+
+
+def test_a_clock_that_stands_still_or_goes_backwards_confuses_no_delivery(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = datetime(2020, 2, 1, 12, tzinfo=UTC)
+
+    class Wayward(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return told[-1].astimezone(tz)
+
+    monkeypatch.setattr(ledger, "datetime", Wayward)
+    first, second = "a,1,1\nb,1,2\n", "a,1,3\n"
+    told = []
+    for body, time in ((first, noon), (second, noon), (first, noon - timedelta(days=400)), (second, noon)):
+        told.append(time)
+        house.land(PATH, body)
+        house.run()
+        shown = house.table("processed").sort("sensor").select("sensor", "celsius").rows()
+        assert shown == ([("a", 1.0), ("b", 2.0)] if body == first else [("a", 3.0)])
+        assert house.unbalanced().is_empty()
+    rows = ledger.read(house.lake, house.source)
+    assert rows["_observation"].to_list() == [1, 2, 3, 4]
+    assert rows["_received_at"].is_sorted()
+    assert rows["_received_at"].n_unique() == 4
+    assert house.table("account").sort("_observation")["state"].to_list() == ["replaced"] * 3 + ["in effect"]
 
 
 def test_a_name_that_is_not_text_stops_nobody(house: House) -> None:
