@@ -1,6 +1,6 @@
 """Whether a table's files, its log and the cost of an ingestion stay flat over years of daily deliveries.
 
-    python bench/flat.py [--days 2000] [--rows 200] [--every 100]
+    python bench/flat.py [--days 2010] [--rows 200] [--every 100]
 
 Delivers a file a day to a small source, ingests each day on its own, and keeps house every so many days. Days pass in a
 second here, so nothing is kept for its age: what is left is what a lakehouse needs whose old versions have aged out.
@@ -51,7 +51,7 @@ def deliver(landing: Path, day: int, rows: int, at: int, more: int = 0) -> None:
 
 
 def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
-    """What each watched day's ingestion takes; prints the state of the tables as it goes. every: 0 for never."""
+    """What each watched day's ingestion takes; prints the state of the tables as it goes."""
     landing, lake, clock = root / "landing", Lake(str(root / "lake")), Clock(_FIRST + timedelta(days=days))
     landing.mkdir()
     watched: list[Cost] = []
@@ -60,7 +60,7 @@ def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
         deliver(landing, day, rows, day + 1)
         if day % 10 == 9:
             deliver(landing, day - 5, rows, day + 1, more=1)
-        close = every and day % every < _WATCHED
+        close = day % every < _WATCHED
         if close:
             _forget(root)
         begun = _now()
@@ -69,9 +69,9 @@ def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
         ended = _now()
         if close:
             watched.append(Cost(*(after - before for before, after in zip(begun, ended, strict=True))))
-        if every and day % every == _WATCHED - 1:
+        if day % every == _WATCHED - 1:
             print(f"{day + 1:5}  {_told(watched[-_WATCHED:])}  {_state(lake)}", end="", flush=True)
-        if every and (day + 1) % every == 0:
+        if (day + 1) % every == 0:
             since = time.perf_counter()
             housekeep(lake, timedelta(0))
             print(f"  {time.perf_counter() - since:7.2f}", flush=True)
