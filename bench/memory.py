@@ -2,8 +2,8 @@
 
     python bench/memory.py [--rows 10000000] [--limit-mb 1229]
 
-Writes the file (about 100 bytes a record), ingests it in a process of its own that is killed when its memory passes the
-limit, and prints that process's high-water mark, the time it took and what became of the records.
+Writes the file (about 100 bytes a record), ingests it through Dagster in a process of its own that is killed when its
+memory passes the limit, and prints that process's high-water mark, the time it took and what became of the records.
 """
 
 import argparse
@@ -12,26 +12,37 @@ import sys
 import tempfile
 import threading
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
 from made import RESULTS, write
 
+from assets.wiring import ingest as wiring
+from assets.wiring.partitions import delivery_days
 from lakehouse import account, manifest
 from lakehouse.clock import Clock
-from lakehouse.ingest import ingest, pending
 from lakehouse.lake import Lake
-from lakehouse.landing import listing
 from lakehouse.settings import Settings
+from resources.lake import LakeResource
+from resources.landing import LandingResource
 
 PATH = "701/results_2020-01-01.csv"
 
 
 def run(home: Path) -> None:
-    """Ingest what has landed."""
-    lake, landing = Lake(str(home / "lake")), home / "landing"
-    work = pending(lake, RESULTS, listing(landing, [RESULTS]).claimed["results"])
-    ingest(lake, RESULTS, landing, work.unseen, Clock(date(2020, 12, 31)), Settings.load().batch_bytes)
+    """Ingest what has landed, as Dagster does it: one run of the source's assets and checks."""
+    settings = Settings(home=home, landing=home / "landing", as_of=date(2020, 12, 31), settle_seconds=0)
+    days = delivery_days([RESULTS], Clock(settings.as_of))
+    source = wiring.build(RESULTS, days, timedelta(days=366), settings.batch_bytes)
+    definitions = dg.Definitions(
+        assets=[source],
+        jobs=[dg.define_asset_job("ingest", selection=[source])],
+        resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+        assert definitions.resolve_job_def("ingest").execute_in_process(quiet, instance=instance).success
 
 
 def main() -> None:

@@ -65,7 +65,8 @@ def recount(
     return (
         counted.with_columns(pl.col(counts).fill_null(0))
         .filter(~balance | (pl.col("records") != pl.col("told")))
-        .collect()
+        # A delivery may have more records than memory holds.
+        .collect(engine="streaming")
     )
 
 
