@@ -30,6 +30,8 @@ from lakehouse.winners import superseded_schema
 
 _ATTEMPTS = 5
 _WHY = "the contract changed to {}"
+# What of the ledger tells which files are new and whether rows wait.
+_POSITIONS = ("seq", "act", "_file", "bytes", "part_bytes", "mtime_ns")
 LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
 
 
@@ -67,13 +69,13 @@ def schemas(source: Source) -> dict[str, dict[str, pl.DataType]]:
 
 def pending(lake: Lake, source: Source, files: list[Landed], days: Collection[date] | None = None) -> Work:
     """What is left to do: landed files not on record (of `days`, when given), and recorded ones not in the tables."""
-    on_record = ledger.read(lake, source)
-    unseen = ledger.unseen(files, ledger.latest(on_record))
+    on_record = ledger.read(lake, source, _POSITIONS)
+    unseen = ledger.unseen(files, on_record)
     if days is not None:
         unseen = [file for file in unseen if file.delivered in days]
     reached = _reached(lake, source)
     unfinished = next_step(on_record, reached, 0) is not None
-    return Work(unseen, unfinished, _outdated(source, on_record, reached))
+    return Work(unseen, unfinished, _outdated(lake, source, reached))
 
 
 def ingest(
@@ -91,7 +93,7 @@ def ingest(
     the source's contract has changed, every delivery on record is judged anew.
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
-    if _outdated(source, ledger.read(lake, source), _reached(lake, source)):
+    if _outdated(lake, source, _reached(lake, source)):
         ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
         ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
         return list(_catch_up(lake, source, {}, batch_bytes))
@@ -110,16 +112,25 @@ def _reached(lake: Lake, source: Source) -> manifest.State:
     return max((state for state in found if state), key=lambda state: state.seq, default=manifest.State(source.name))
 
 
-def _outdated(source: Source, on_record: pl.DataFrame, reached: manifest.State) -> bool:
+def _outdated(lake: Lake, source: Source, reached: manifest.State) -> bool:
     """Whether tables were made by another contract, and no rebuild that is still to begin will make them anew."""
     if reached.seq == 0 or reached.code == source.contract_version:
         return False
     begun = -(-reached.seq // PARTS)
-    return on_record.filter(pl.col("seq") > begun, pl.col("act") == ledger.REBUILD).is_empty()
+    orders = ledger.scan(lake, source).filter(pl.col("seq") > begun, pl.col("act") == ledger.REBUILD)
+    return bool(orders.select(pl.len() == 0).collect().item())
+
+
+def _waiting(lake: Lake, source: Source, reached: manifest.State) -> pl.DataFrame:
+    """The ledger rows that the tables are still to reflect, in order: those after `reached`, or, when the tables are to
+    be made anew, all of them.
+    """
+    later = ledger.scan(lake, source).filter(pl.col("seq") > reached.seq // PARTS).sort("seq").collect()
+    return ledger.read(lake, source) if (later["act"] == ledger.REBUILD).any() else later
 
 
 def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: int) -> Iterator[Plan]:
-    on_record = ledger.read(lake, source)
+    on_record = _waiting(lake, source, _reached(lake, source))
     for layer, columns in schemas(source).items():
         table = tables(source)[layer]
         if lake.open(table) is None:
@@ -130,16 +141,16 @@ def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: i
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
         begun = gate.transaction_version("ledger") or 0
-        if begun > ledger.last_seq(on_record) * PARTS:
+        if begun > max(ledger.last_seq(on_record) * PARTS, reached.seq):
             # Another run put more on record meanwhile and began it: a batch cut from what we read would lack its end.
-            on_record = ledger.read(lake, source)
+            on_record = _waiting(lake, source, reached)
         step = next_step(on_record, reached, batch_bytes, begun)
         if step is None:
             return
         if begun > max(step.begin, (step.goal - 1) * PARTS) and not made_by(gate, "ledger", source.contract_version):
             # An attempt that was cut short judged this batch by another contract.
             ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
-            on_record = ledger.read(lake, source)
+            on_record = _waiting(lake, source, reached)
             continue
         yield _advance(lake, source, reached, step, intake, batch_bytes)
 

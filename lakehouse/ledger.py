@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 
@@ -19,6 +18,7 @@ from lakehouse.clock import Clock
 from lakehouse.errors import NotOnRecordError, SupersededError
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import Landed, refusal
+from lakehouse.near import near
 from lakehouse.source import Source
 
 # What a row puts on record: a delivery; a file that was touched but not changed, to remember its new time; that what a
@@ -70,9 +70,14 @@ def table(source: Source) -> str:
     return f"ledger/{source.name}"
 
 
-def read(lake: Lake, source: Source) -> pl.DataFrame:
-    """Every row on record, in order."""
-    return lake.scan(table(source), schema=SCHEMA).sort("seq").collect()
+def scan(lake: Lake, source: Source) -> pl.LazyFrame:
+    """Every row on record, in no order."""
+    return lake.scan(table(source), schema=SCHEMA)
+
+
+def read(lake: Lake, source: Source, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+    """Every row on record, in order; only these `columns`, `seq` among them, of the table's files are read."""
+    return scan(lake, source).select(columns).sort("seq").collect()
 
 
 def latest(ledger: pl.DataFrame) -> dict[str, Known]:
@@ -88,13 +93,14 @@ def last_seq(rows: pl.DataFrame) -> int:
     return 0 if rows.is_empty() else int(rows["seq"][-1])
 
 
-def unseen(files: Iterable[Landed], known: Mapping[str, Known]) -> list[Landed]:
-    """The files that may hold something new: unknown paths, and known ones whose size or time has changed."""
-    return [
-        file
-        for file in files
-        if (entry := known.get(file.path)) is None or (entry.size, entry.mtime_ns) != (file.size, file.mtime_ns)
-    ]
+def unseen(files: Iterable[Landed], on_record: pl.DataFrame) -> list[Landed]:
+    """The files that may hold something new: unknown paths, and known ones whose size or time has changed.
+
+    on_record: at least `_file`, `bytes` and `mtime_ns` of every row, in order.
+    """
+    rows = on_record.select("_file", "bytes", "mtime_ns").drop_nulls("_file").iter_rows()
+    entries = {path: (size, mtime_ns) for path, size, mtime_ns in rows}
+    return [file for file in files if entries.get(file.path) != (file.size, file.mtime_ns)]
 
 
 def register(
@@ -138,11 +144,13 @@ def register(
                 if progress:
                     progress(1)
 
-    def news(on_record: pl.DataFrame) -> pl.DataFrame:
+    def news(on_record: pl.LazyFrame) -> pl.DataFrame:
         # Looked at again now that this snapshot is open: newer bytes that another run records after it stop our commit,
         # and newer bytes recorded before it show in the folder.
         listed = [item for item in found if _as_listed(landing, item[0])]
-        return _rows(listed, on_record, source, clock, part_bytes)
+        paths = pl.DataFrame({"_file": [file.path for file, _, _ in listed]}, schema={"_file": pl.String})
+        rows = on_record.filter(near(paths)).join(paths.lazy(), on="_file", how="semi").sort("seq").collect()
+        return _rows(listed, latest(rows), *_last(on_record), source, clock, part_bytes)
 
     if found:
         _append(lake, source, news)
@@ -155,10 +163,11 @@ def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> 
     Nothing happens when no delivery is on record.
     """
 
-    def order(on_record: pl.DataFrame) -> pl.DataFrame:
-        if on_record.is_empty():
+    def order(on_record: pl.LazyFrame) -> pl.DataFrame:
+        last, _ = _last(on_record)
+        if not last:
             return pl.DataFrame(schema=SCHEMA)
-        return _act(on_record, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
+        return _act(last, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
 
     _append(lake, source, order)
 
@@ -169,30 +178,36 @@ def withdraw(lake: Lake, source: Source, path: str, who: str, why: str) -> None:
     Raises NotOnRecordError when nothing that still counts is on record under this path.
     """
 
-    def act(on_record: pl.DataFrame) -> pl.DataFrame:
-        newest = on_record.filter(pl.col("_file") == path).tail(1)
+    def act(on_record: pl.LazyFrame) -> pl.DataFrame:
+        newest = on_record.filter(pl.col("_file") == path).sort("seq").tail(1).collect()
         if newest.is_empty() or newest["act"].item() == WITHDRAWN:
             raise NotOnRecordError(
                 f"{path}: nothing of source {source.name} that still counts is on record under this path; "
                 f'lakehouse sql "select _file, state from quality.deliveries" lists what is'
             )
         kept = newest.select("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "mtime_ns")
-        return _act(on_record, WITHDRAWN, who, why, kept.row(0, named=True))
+        return _act(_last(on_record)[0], WITHDRAWN, who, why, kept.row(0, named=True))
 
     _append(lake, source, act)
 
 
-def _act(on_record: pl.DataFrame, act: str, who: str, why: str, known: Mapping[str, object]) -> pl.DataFrame:
+def _last(on_record: pl.LazyFrame) -> tuple[int, datetime | None]:
+    """The last `seq`, 0 when there is none, and the latest time."""
+    seq, time = on_record.select(pl.col("seq", "_received_at").max()).collect().row(0)
+    return seq or 0, time
+
+
+def _act(last: int, act: str, who: str, why: str, known: Mapping[str, object]) -> pl.DataFrame:
     """A ledger row for what a person did; `known`: the columns that say to what."""
-    row = {**dict.fromkeys(SCHEMA), **known, "seq": last_seq(on_record) + 1, "act": act, "who": who, "why": why}
+    row = {**dict.fromkeys(SCHEMA), **known, "seq": last + 1, "act": act, "who": who, "why": why}
     return pl.DataFrame([{**row, "_received_at": datetime.now(UTC)}], schema=SCHEMA)
 
 
-def _append(lake: Lake, source: Source, rows: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+def _append(lake: Lake, source: Source, rows: Callable[[pl.LazyFrame], pl.DataFrame]) -> None:
     """Put on record the rows that `rows` makes of what is on record."""
     while True:
         delta = lake.create(table(source), SCHEMA)
-        new = rows(read(lake, source))
+        new = rows(scan(lake, source))
         if new.is_empty():
             return
         try:
@@ -243,13 +258,19 @@ def _as_listed(landing: Path, file: Landed) -> bool:
 
 
 def _rows(
-    found: list[tuple[Landed, str, int]], on_record: pl.DataFrame, source: Source, clock: Clock, part: int
+    found: list[tuple[Landed, str, int]],
+    known: dict[str, Known],
+    last: int,
+    until: datetime | None,
+    source: Source,
+    clock: Clock,
+    part: int,
 ) -> pl.DataFrame:
-    known, last, rows = latest(on_record), last_seq(on_record), []
-    now = datetime.now(UTC)
-    if not on_record.is_empty():
+    """Ledger rows after row `last`, which was written at `until`. known: of the files' paths."""
+    now, rows = datetime.now(UTC), []
+    if until:
         # The time tells the same bytes from the same bytes before, whatever the machine's clock has done meanwhile.
-        now = max(now, cast("datetime", on_record["_received_at"].max()) + timedelta(microseconds=1))
+        now = max(now, until + timedelta(microseconds=1))
     for file, checksum, size in found:
         entry = known.get(file.path)
         same = entry is not None and entry.checksum == checksum

@@ -79,7 +79,7 @@ def _fingerprint(lake: LakeResource, sources: dict[str, Source], due: dict[str, 
     digest = hashlib.sha256()
     states = manifest.states(lake.lake)
     for name, work in sorted(due.items()):
-        on_record = ledger.last_seq(ledger.read(lake.lake, sources[name]))
+        on_record = ledger.last_seq(ledger.read(lake.lake, sources[name], ("seq",)))
         reached = states[name].seq if name in states else 0
         digest.update(f"{name} {on_record} {reached}\n".encode())
         for file in work.unseen:
