@@ -7,8 +7,9 @@ second here, so nothing is kept for its age: what is left is what a lakehouse ne
 Every tenth day corrects the file of five days before, so that rows are also taken out.
 
 Before the ten days that follow each housekeeping, the operating system is told to forget every file of the lake: what
-those ingestions read then comes from the disk, log and data, and is counted, as is what they write. CPU time is shown
-because other work on the machine changes it less than the clock's. The folder has to be on a disk (TMPDIR).
+those ingestions read then comes from the disk, log and data, and is counted, as is what they write. Delta remembers for
+a day which files were removed, and here all days are one: what is read grows by that. CPU time is shown because other
+work on the machine changes it less than the clock's. The folder has to be on a disk (TMPDIR).
 """
 
 import argparse
@@ -16,6 +17,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,7 +30,7 @@ from lakehouse.housekeeping import housekeep
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
 
-_FIRST = date(2020, 1, 1)
+FIRST = date(2020, 1, 1)
 # So many days of each round are watched closely.
 _WATCHED = 10
 
@@ -45,14 +47,14 @@ class Cost:
 
 def deliver(landing: Path, day: int, rows: int, at: int, more: int = 0) -> None:
     """The file of a day, a record for each of 50 subjects in turn; `at` is its time, `more` tells a correction."""
-    file = landing / f"701/results_{_FIRST + timedelta(days=day)}.csv"
+    file = landing / f"701/results_{FIRST + timedelta(days=day)}.csv"
     write(file, rows - more, day * rows, subjects=50)
     os.utime(file, (at, at))
 
 
 def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
     """What each watched day's ingestion takes; prints the state of the tables as it goes."""
-    landing, lake, clock = root / "landing", Lake(str(root / "lake")), Clock(_FIRST + timedelta(days=days))
+    landing, lake, clock = root / "landing", Lake(str(root / "lake")), Clock(FIRST + timedelta(days=days))
     landing.mkdir()
     watched: list[Cost] = []
     print("  day  CPU s  wall s  read kB  written kB  open ms  files  largest  log  largest   disk MB   tidy s")
@@ -62,11 +64,11 @@ def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
             deliver(landing, day - 5, rows, day + 1, more=1)
         close = day % every < _WATCHED
         if close:
-            _forget(root)
-        begun = _now()
+            forget(root)
+        begun = now()
         work = ingest.pending(lake, RESULTS, listing(landing, [RESULTS]).claimed[RESULTS.name])
         ingest.ingest(lake, RESULTS, landing, work.unseen, clock, 2**27)
-        ended = _now()
+        ended = now()
         if close:
             watched.append(Cost(*(after - before for before, after in zip(begun, ended, strict=True))))
         if day % every == _WATCHED - 1:
@@ -78,12 +80,14 @@ def measure(root: Path, days: int, rows: int, every: int) -> list[Cost]:
     return watched
 
 
-def _now() -> tuple[float, float, int, int]:
+def now() -> tuple[float, float, int, int]:
+    """CPU seconds, the clock, and bytes read from and written to disks, of this process."""
     counted = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return time.process_time(), time.perf_counter(), int(counted["read_bytes"]), int(counted["write_bytes"])
 
 
-def _forget(root: Path) -> None:
+def forget(root: Path) -> None:
+    """Have the operating system read every file below from the disk again."""
     for path in root.rglob("*"):
         if path.is_file():
             file = os.open(path, os.O_RDONLY)
@@ -92,12 +96,13 @@ def _forget(root: Path) -> None:
             os.close(file)
 
 
-def _middle(costs: list[Cost]) -> Cost:
+def median(costs: Sequence[Cost]) -> Cost:
+    """Of each figure by itself."""
     return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in Cost.__annotations__))
 
 
 def _told(costs: list[Cost]) -> str:
-    cost = _middle(costs)
+    cost = median(costs)
     return f"{cost.cpu:5.2f}  {cost.wall:6.2f}  {cost.read / 1e3:7.0f}  {cost.written / 1e3:10.0f}"
 
 
@@ -126,7 +131,7 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         watched = measure(Path(folder), given.days, given.rows, given.every)
-    early, late = _middle(watched[_WATCHED : 2 * _WATCHED]), _middle(watched[-_WATCHED:])
+    early, late = median(watched[_WATCHED : 2 * _WATCHED]), median(watched[-_WATCHED:])
     print(f"\nday {given.every + 1} on {early}\nthe last days  {late}")
     ratios = {name: getattr(late, name) / getattr(early, name) for name in Cost.__annotations__}
     print("ratio: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
