@@ -1,6 +1,6 @@
 """What one more day costs in a table of 1,000 days, beside one of 10.
 
-    python bench/history.py [--rows 2000] [--days 1000]
+    python bench/history.py [--rows 10000] [--days 1000]
 
 Both tables get their history first, and housekeeping as after a night. Then they take turns at ingesting a day more,
 eleven times; medians are compared. Bytes are those the process reads from the disk, log and data, and writes to it: the
@@ -49,7 +49,7 @@ def days(root: Path, history: int, rows: int) -> Iterator[Cost]:
 def main() -> None:
     """Let a short and a long history take turns, and print medians and their ratios."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rows", type=int, default=2000, help="records a day")
+    options.add_argument("--rows", type=int, default=10_000, help="records a day")
     options.add_argument("--days", type=int, default=1000, help="days of the long history")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as short, tempfile.TemporaryDirectory() as long:
