@@ -141,7 +141,7 @@ def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: i
         gate = lake.open(tables(source)["raw"])
         assert gate is not None
         begun = gate.transaction_version("ledger") or 0
-        if begun > max(ledger.last_seq(on_record) * PARTS, reached.seq):
+        if begun > max(ledger.last_seq(on_record), reached.seq // PARTS) * PARTS:
             # Another run put more on record meanwhile and began it: a batch cut from what we read would lack its end.
             on_record = _waiting(lake, source, reached)
         step = next_step(on_record, reached, batch_bytes, begun)

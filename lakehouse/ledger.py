@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -150,7 +151,7 @@ def register(
         listed = [item for item in found if _as_listed(landing, item[0])]
         paths = pl.DataFrame({"_file": [file.path for file, _, _ in listed]}, schema={"_file": pl.String})
         rows = on_record.filter(near(paths)).join(paths.lazy(), on="_file", how="semi").sort("seq").collect()
-        return _rows(listed, latest(rows), *_last(on_record), source, clock, part_bytes)
+        return _rows(listed, rows, _last(on_record), source, clock, part_bytes)
 
     if found:
         _append(lake, source, news)
@@ -164,7 +165,7 @@ def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> 
     """
 
     def order(on_record: pl.LazyFrame) -> pl.DataFrame:
-        last, _ = _last(on_record)
+        last = _last(on_record)
         if not last:
             return pl.DataFrame(schema=SCHEMA)
         return _act(last, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
@@ -186,15 +187,14 @@ def withdraw(lake: Lake, source: Source, path: str, who: str, why: str) -> None:
                 f'lakehouse sql "select _file, state from quality.deliveries" lists what is'
             )
         kept = newest.select("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "mtime_ns")
-        return _act(_last(on_record)[0], WITHDRAWN, who, why, kept.row(0, named=True))
+        return _act(_last(on_record), WITHDRAWN, who, why, kept.row(0, named=True))
 
     _append(lake, source, act)
 
 
-def _last(on_record: pl.LazyFrame) -> tuple[int, datetime | None]:
-    """The last `seq`, 0 when there is none, and the latest time."""
-    seq, time = on_record.select(pl.col("seq", "_received_at").max()).collect().row(0)
-    return seq or 0, time
+def _last(on_record: pl.LazyFrame) -> int:
+    """The last `seq`; 0 when there is none."""
+    return on_record.select(pl.col("seq").max()).collect().item() or 0
 
 
 def _act(last: int, act: str, who: str, why: str, known: Mapping[str, object]) -> pl.DataFrame:
@@ -259,18 +259,17 @@ def _as_listed(landing: Path, file: Landed) -> bool:
 
 def _rows(
     found: list[tuple[Landed, str, int]],
-    known: dict[str, Known],
+    earlier: pl.DataFrame,
     last: int,
-    until: datetime | None,
     source: Source,
     clock: Clock,
     part: int,
 ) -> pl.DataFrame:
-    """Ledger rows after row `last`, which was written at `until`. known: of the files' paths."""
-    now, rows = datetime.now(UTC), []
-    if until:
+    """Ledger rows after row `last`. earlier: all rows of the files' paths."""
+    known, now, rows = latest(earlier), datetime.now(UTC), []
+    if not earlier.is_empty():
         # The time tells the same bytes from the same bytes before, whatever the machine's clock has done meanwhile.
-        now = max(now, until + timedelta(microseconds=1))
+        now = max(now, cast("datetime", earlier["_received_at"].max()) + timedelta(microseconds=1))
     for file, checksum, size in found:
         entry = known.get(file.path)
         same = entry is not None and entry.checksum == checksum

@@ -14,9 +14,20 @@ def near(rows: pl.DataFrame) -> pl.Expr:
     """
     checks = [pl.lit(not rows.is_empty())]
     for column in rows:
-        # NaN is in no range.
-        if column.dtype.is_nested() or (column.dtype.is_float() and column.is_nan().any()):
+        if not _ordered(column):
             continue
-        between = pl.col(column.name).is_between(pl.lit(column.min(), column.dtype), pl.lit(column.max(), column.dtype))
+        # A day or time not as Python's, which has no year 0.
+        bare = column.to_physical() if column.dtype.is_temporal() else column
+        least, greatest = (pl.lit(end, bare.dtype).cast(column.dtype) for end in (bare.min(), bare.max()))
+        between = pl.col(column.name).is_between(least, greatest)
         checks.append(between | pl.col(column.name).is_null() if column.null_count() else between)
     return pl.all_horizontal(checks)
+
+
+def _ordered(column: pl.Series) -> bool:
+    """Whether a file's statistics can be trusted with such values: NaN is in no range, and long decimals are kept as
+    floating point numbers.
+    """
+    if isinstance(column.dtype, pl.Decimal):
+        return column.dtype.precision <= 15
+    return not (column.dtype.is_nested() or (column.dtype.is_float() and bool(column.is_nan().any())))

@@ -35,10 +35,12 @@ _LOADS = """
 create schema if not exists lake;
 create table if not exists lake.loads (
     table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null
-);
-create table if not exists lake.built (code text not null, loads text not null)"""
-# Every load of a table leaves another text, whatever it loaded.
-_STATE = "select coalesce(string_agg(l::text, ' ' order by table_name), '') from lake.loads l"
+)"""
+_BUILT = "create table if not exists lake.built (code text not null, loads text not null)"
+# Every load of a table leaves another text, whatever it loaded; the same one for every session.
+_STATE = """
+select coalesce(string_agg(concat_ws(' ', table_name, delta_id, delta_version, extract(epoch from loaded_at)), ' '
+    order by table_name), '') from lake.loads"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def models_finished(url: str, code: str, loads: str) -> None:
     if not loads:
         return
     with transaction(url) as cursor:
+        cursor.execute(_BUILT)
         cursor.execute("delete from lake.built")
         cursor.execute("insert into lake.built values ($1, $2)", (code, loads))
 

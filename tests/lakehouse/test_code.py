@@ -61,3 +61,9 @@ def test_what_is_imported_by_what_is_imported_is_part_of_it(made: Made) -> None:
 def test_the_engine_and_other_packages_are_no_part_of_it(made: Made) -> None:
     assert made(inner__top="import json") == made(inner__top="import json")
     assert made(inner__top="import lakehouse.code") == made(inner__top="import lakehouse.code")
+
+
+def test_an_import_that_cannot_be_is_passed_over(made: Made) -> None:
+    guarded = "try:\n    from ....far import value\nexcept ImportError:\n    from PACKAGE.other import value\n"
+    files = {"inner__top": guarded, "other": "value = 1"}
+    assert len(made(**files)) == 12

@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+import polars as pl
 import pytest
 from house import House
 from stale import CHANGES, SCHEMA, rows, stale_is_refused
 
-from lakehouse import ingest, manifest
+from lakehouse import ingest, ledger, manifest
 from lakehouse.errors import SupersededError
 from lakehouse.lake import Change, Lake
 
@@ -361,3 +362,39 @@ def test_an_attempt_that_read_the_record_before_another_began_a_larger_batch_los
         assert house.unbalanced().is_empty()
         (begun.landing / "C/thermometer_2020-01-04.csv").unlink(missing_ok=True)
     assert late > 8
+
+
+@pytest.mark.parametrize("other", ["large file", "rebuild"])
+def test_a_run_that_ends_well_leaves_nothing_undone_that_another_began_beside_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    house.batch_bytes = 60
+    house.land("A/thermometer_2020-01-01.csv", "s0,1,20\n")
+    house.run()
+    house.land("A/thermometer_2020-01-02.csv", "s1,1,20\n")
+    waiting, record = ingest._waiting, manifest.record
+
+    def dies(lake: Lake, state: manifest.State) -> None:
+        record(lake, state)
+        if state.name.startswith(manifest.UNFINISHED):
+            raise Killed
+
+    def read(*words: object) -> pl.DataFrame:
+        # What we read is old at once: another attempt begins what takes it several batches, and dies.
+        found = waiting(*words)
+        monkeypatch.setattr(ingest, "_waiting", waiting)
+        if other == "rebuild":
+            ledger.rebuild(house.lake, house.source, "somebody", "why not", 31)
+        else:
+            house.land("A/thermometer_2020-01-03.csv", "".join(f"t{number},1,20\n" for number in range(30)))
+        with monkeypatch.context() as patch:
+            patch.setattr(manifest, "record", dies)
+            with pytest.raises(Killed):
+                house.run()
+        return found
+
+    monkeypatch.setattr(ingest, "_waiting", read)
+    house.run()
+    assert house.idle()
+    assert {"s0", "s1"} <= set(house.table("processed")["sensor"])
+    assert house.unbalanced().is_empty()

@@ -257,6 +257,8 @@ def test_the_lake_may_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> N
     lake.commit(delta, Change(rows(("a", DAY, 9)), rows(("a", DAY, 1)), row=("_file",)), "app", 3)
     assert stored(lake) == [("a", DAY, 9), ("b", DAY, 2)]
     assert changed(lake, 2, 3) == ([("a", DAY, 1)], [("a", DAY, 9)])
+    # A merge writes text in a way of its own.
+    assert lake.scan("t").filter(pl.col("_file") == "a").collect().height == 1
     assert [folder.name for folder in tmp_path.iterdir()] == [name]
 
 

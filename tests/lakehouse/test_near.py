@@ -24,7 +24,8 @@ KINDS = {
     "date": (pl.Date(), st.dates(date(2020, 1, 1), date(2020, 1, 9))),
     "time": (pl.Datetime("us"), TIMES),
     "zoned": (pl.Datetime("us", "UTC"), TIMES.map(lambda time: time.replace(tzinfo=UTC))),
-    "decimal": (pl.Decimal(38, 2), st.integers(0, 10**12).map(lambda cents: Decimal(cents) / 100)),
+    "decimal": (pl.Decimal(12, 2), st.integers(0, 10**12 - 1).map(lambda cents: Decimal(cents) / 100)),
+    "long decimal": (pl.Decimal(18, 2), st.integers(10**17, 10**17 + 9).map(lambda cents: Decimal(cents).scaleb(-2))),
     "flag": (pl.Boolean(), st.booleans()),
 }
 
@@ -53,6 +54,16 @@ def test_no_row_that_is_wanted_is_left_unread(kind, tmp_path_factory):
         assert among(stored.filter(near(keys))) == among(stored)
 
     holds()
+
+
+def test_days_that_python_has_no_name_for_are_found_like_any_other(tmp_path):
+    lake = Lake(str(tmp_path))
+    day = pl.Series("day", ["0000-01-01", "2020-01-01", "+12020-01-01"]).str.to_date("%Y-%m-%d").to_frame()
+    for number in range(day.height):
+        lake.commit(lake.create("layer/table", day.schema), Change(day[number]), "test", number + 1)
+    for number in range(day.height):
+        found = lake.scan("layer/table").filter(near(day[number])).select(pl.col("day").to_physical()).collect()
+        assert found["day"].to_list() == [day["day"].to_physical()[number]]
 
 
 def test_nothing_is_near_no_rows():

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import dataframely as dy
 import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
 
-from lakehouse import warehouse
+from lakehouse import postgres, warehouse
 from lakehouse.errors import DefinitionError, UnavailableError
 from lakehouse.lake import Change, Lake
 from lakehouse.warehouse import Load, Table, loaded, models_built, models_finished, models_started, publish
@@ -405,6 +406,14 @@ def test_models_are_behind_as_soon_as_a_table_was_loaded(lake: Lake, url: str) -
     models_finished(url, "code 3", models_started(url))
     assert models_built(url) == "code 3"
     assert ask(url, "select count(*) from lake.built") == [(1,)]
+    elsewhere = url + "&options=" + quote("-ctimezone=Asia/Tokyo -cdatestyle=German", safe="")
+    assert models_built(elsewhere) == "code 3"
+    # As a lakehouse left it that did not remember builds in this way.
+    with postgres.transaction(url) as cursor:
+        cursor.execute("drop table lake.built")
+    assert models_built(url) is None
+    models_finished(url, "code 4", models_started(url))
+    assert models_built(url) == "code 4"
 
 
 def test_models_that_began_during_a_load_do_not_show_it(lake: Lake, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
