@@ -93,15 +93,16 @@ def ingest(
     the source's contract has changed, every delivery on record is judged anew.
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
-    if _outdated(lake, source, _reached(lake, source)):
+    begun = _reached(lake, source)
+    if _outdated(lake, source, begun):
         ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
         ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
-        return list(_catch_up(lake, source, {}, batch_bytes))
+        return list(_catch_up(lake, source, begun, {}, batch_bytes))
     done: list[Plan] = []
     # A batch at a time, so that what was read to be kept need not be read again.
     for some in list(ledger.groups(files, batch_bytes)) or [[]]:
         fresh = ledger.register(lake, source, landing, some, clock, batch_bytes, progress)
-        done += _catch_up(lake, source, fresh, batch_bytes)
+        done += _catch_up(lake, source, begun, fresh, batch_bytes)
     return done
 
 
@@ -129,8 +130,11 @@ def _waiting(lake: Lake, source: Source, reached: manifest.State) -> pl.DataFram
     return ledger.read(lake, source) if (later["act"] == ledger.REBUILD).any() else later
 
 
-def _catch_up(lake: Lake, source: Source, held: dict[str, bytes], batch_bytes: int) -> Iterator[Plan]:
-    on_record = _waiting(lake, source, _reached(lake, source))
+def _catch_up(
+    lake: Lake, source: Source, since: manifest.State, held: dict[str, bytes], batch_bytes: int
+) -> Iterator[Plan]:
+    """Batches until the tables are where the ledger is. since: where they were some time ago."""
+    on_record = _waiting(lake, source, since)
     for layer, columns in schemas(source).items():
         table = tables(source)[layer]
         if lake.open(table) is None:

@@ -150,8 +150,9 @@ def register(
         # and newer bytes recorded before it show in the folder.
         listed = [item for item in found if _as_listed(landing, item[0])]
         paths = pl.DataFrame({"_file": [file.path for file, _, _ in listed]}, schema={"_file": pl.String})
-        rows = on_record.filter(near(paths)).join(paths.lazy(), on="_file", how="semi").sort("seq").collect()
-        return _rows(listed, rows, _last(on_record), source, clock, part_bytes)
+        of_paths = on_record.filter(near(paths)).join(paths.lazy(), on="_file", how="semi").sort("seq")
+        earlier, last = pl.collect_all([of_paths, on_record.select(pl.col("seq").max())])
+        return _rows(listed, earlier, last.item() or 0, source, clock, part_bytes)
 
     if found:
         _append(lake, source, news)
