@@ -194,7 +194,8 @@ def _rivals(
     if not gone.is_empty():
         keys += [_of(gone, frame).select(key) for frame in (processed, contenders)]
     if base.source.mode == "snapshot":
-        of_site = [processed, contenders.filter(pl.col("_kind") == "vanished")]
+        # What its site no longer delivers is contested no longer, and what it delivers again comes back.
+        of_site = [processed, contenders.filter(pl.col("_kind").is_in(["vanished", "contested"]))]
         keys += [frame.join(sites.lazy(), on="_site", how="semi").select(key) for frame in of_site]
     touched = pl.concat(keys).unique().collect()
     found = [

@@ -272,3 +272,17 @@ def test_any_history_gives_what_the_rules_say(request: pytest.FixtureRequest) ->
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_a_key_is_contested_no_longer_when_a_site_s_newer_snapshot_lacks_it(house: House) -> None:
+    house.source = replace(THERMOMETER, mode="snapshot")
+    for path, body_ in (
+        ("B/thermometer_2020-01-02.csv", "shared,1,1\n"),
+        ("A/thermometer_2020-01-03.csv", "shared,1,2\n"),
+        ("B/thermometer_2020-01-03.csv", "b,1,3\n"),
+    ):
+        house.land(path, body_)
+        house.run()
+    assert sorted(house.table("processed").select("sensor", "celsius").rows()) == [("b", 3.0), ("shared", 2.0)]
+    assert house.table("quarantine").is_empty()
+    assert house.unbalanced().is_empty()
