@@ -179,8 +179,7 @@ class Intake:
         return say, spoiled, None
 
     def _judge_piece(self, row: _Row, pieces: Pieces, size: int, spoiled: _Label = None) -> Judged:
-        skipped = pieces.lines - pieces.head_lines
-        data = pieces.head + pieces.take(size)
+        data, skipped = pieces.next(size)
         delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, spoiled=spoiled)
         return judge(self._source, [delivery])
 

@@ -41,6 +41,11 @@ class Pieces:
             left -= gone
         self.offset, self.lines = offset, lines
 
+    def next(self, size: int) -> tuple[bytes, int]:
+        """The next whole records below the header line, and how many lines between the two were given out before."""
+        before = self.lines - self.head_lines
+        return self.head + self.take(size), before
+
     def take(self, size: int) -> bytes:
         """The next whole records, at least `size` bytes of them unless the end comes first."""
         piece = self._cut(size)

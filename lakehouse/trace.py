@@ -167,10 +167,9 @@ def _texts(lake: Lake, checksum: str, dialect: Dialect, lines: set[int]) -> dict
         pieces = Pieces(text, dialect)
         # To the end, even if no more is wanted: only then it is known that the bytes are sound.
         while not pieces.done:
-            before, data = pieces.lines, pieces.head + pieces.take(_PIECE)
-            if not any(before < line <= pieces.lines + 1 for line in lines):
+            data, skipped = pieces.next(_PIECE)
+            if not any(skipped < line <= pieces.lines + 1 for line in lines):
                 continue
-            skipped = before - pieces.head_lines
             piece = Delivery(dict.fromkeys(PROVENANCE), data, decoded=True, skipped=skipped, piece=True)
             records = parse([piece], (), (), [dialect]).rows
             found |= records.filter(pl.col("_line").is_in(lines)).select("_line", "_text").rows()

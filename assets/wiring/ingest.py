@@ -133,14 +133,16 @@ def _report(
     told = ", ".join(f"{count:,} {name}" for name, count in totals.items()) if plans else "nothing new has landed"
     context.log.info(f"{source.name}: {told}")
     for layer, asset_key in keys(source).items() if days else ():
-        newest = _newest(lake, source, layer, plans, versions) if plans else {}
+        newest = _newest(lake, source, layer, plans, deliveries, versions) if plans else {}
         beside = [] if layer == "raw" else [keys(source)["raw"]]
         report_days(context, asset_key, days, newest, source.contract_version, beside)
 
 
-def _newest(lake: Lake, source: Source, layer: str, plans: list[Plan], versions: dict[str, int]) -> dict[str, object]:
+def _newest(
+    lake: Lake, source: Source, layer: str, plans: list[Plan], deliveries: pl.DataFrame, versions: dict[str, int]
+) -> dict[str, object]:
     """What a run did to a layer, and where its table stands after it."""
-    deliveries, table = _deliveries(plans), f"{layer}/{source.name}"
+    table = f"{layer}/{source.name}"
     newest: dict[str, object] = {
         "table_version": versions[table],
         "contract_version": source.contract_version,

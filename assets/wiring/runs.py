@@ -25,13 +25,8 @@ def alive(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
     found = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE))
     dead = [run for run in found if _PROCESS in run.tags and not _lives(run.tags[_PROCESS])]
     for run in dead:
-        bury(instance, run)
+        instance.report_run_failed(run, "the process of this run is gone; the next run completes what it had begun")
     return [run for run in found if run not in dead]
-
-
-def bury(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Put a run down as failed, whose process ended without a word; the next run completes its work."""
-    instance.report_run_failed(run, "the process of this run is gone; the next run completes what it had begun")
 
 
 def failed(instance: dg.DagsterInstance, job: str, work: str) -> tuple[int, float]:
