@@ -2,11 +2,13 @@
 # make test   sets up and runs the tests
 # make chaos  kills and retries everything, KILLS times (200), and compares what survives
 # make soak   feeds the reader 20,000 damaged files and goes through HISTORIES (400) random histories
+# make bench  does the same task with lakehouse and with what others use, and writes bench/RESULTS.md
+# make bench-quick  says whether lakehouse got slower beside bare Polars than bench/results.json has it
 # make lint   style, types, import rules, SQL
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos soak lint lock screenshots clean
+.PHONY: setup demo test chaos soak bench bench-quick lint lock screenshots clean
 
 setup: .venv/installed
 
@@ -30,6 +32,13 @@ HISTORIES ?= 400
 soak: setup
 	$(BIN)/python -m pytest --hypothesis-profile=soak --durations=0 tests/lakehouse/test_fuzz.py
 	$(BIN)/python -m pytest --histories $(HISTORIES) tests/lakehouse/test_ingest.py
+
+bench: setup
+	$(BIN)/python -W ignore bench/suite.py
+	$(BIN)/python -W ignore bench/suite.py --warehouse
+
+bench-quick: setup
+	$(BIN)/python -W ignore bench/quick.py
 
 lint: setup
 	$(BIN)/ruff check .

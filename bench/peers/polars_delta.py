@@ -1,0 +1,82 @@
+"""Bare Polars: scan, type, judge, split, one row for each key, to Delta by month. Nothing else is kept."""
+
+from datetime import date
+from pathlib import Path
+
+import measured
+import polars as pl
+
+KEY = ["usubjid", "vstestcd", "visitnum", "vstptnum"]
+COLUMNS = [
+    *("STUDYID", "USUBJID", "VSTESTCD", "VSPOS", "VSORRES", "VSORRESU", "VSSTAT", "VSLOC", "VISITNUM", "VISIT"),
+    *("VSDTC", "VSTPT", "VSTPTNUM"),
+]
+UNITS = pl.LazyFrame(
+    [
+        ("SYSBP", "mmHg", 0.0, 1.0),
+        ("DIABP", "mmHg", 0.0, 1.0),
+        ("PULSE", "beats/min", 0.0, 1.0),
+        ("TEMP", "C", 0.0, 1.0),
+        ("TEMP", "F", 32.0, 5 / 9),
+        ("HEIGHT", "cm", 0.0, 1.0),
+        ("HEIGHT", "in", 0.0, 2.54),
+        ("WEIGHT", "kg", 0.0, 1.0),
+        ("WEIGHT", "LB", 0.0, 0.4536),
+    ],
+    schema=["vstestcd", "vsorresu", "zero", "factor"],
+    orient="row",
+)
+LOW = {"SYSBP": 40.0, "DIABP": 10.0, "PULSE": 20.0, "TEMP": 25.0, "HEIGHT": 50.0, "WEIGHT": 20.0}
+HIGH = {"SYSBP": 300.0, "DIABP": 200.0, "PULSE": 300.0, "TEMP": 45.0, "HEIGHT": 250.0, "WEIGHT": 400.0}
+
+test, result, value, day = pl.col("vstestcd"), pl.col("vsorres"), pl.col("vsstresn"), pl.col("vsdt")
+RULES = {
+    "subject_named": pl.col("site").is_not_null(),
+    "test_known": test.is_in(list(LOW)),
+    "result_is_a_number": result.str.contains(r"^-?[0-9]+(\.[0-9]+)?$"),
+    "result_or_not_done": result.is_not_null() | (pl.col("vsstat") == "NOT DONE").fill_null(False),
+    "unit_known": result.is_null() | ~test.is_in(list(LOW)) | pl.col("factor").is_not_null(),
+    "value_possible": value.is_between(test.replace_strict(LOW, default=None), test.replace_strict(HIGH, default=None)),
+    "visit_is_a_number": pl.col("visitnum").is_not_null(),
+    "date_real": day.is_not_null(),
+    "date_in_study": day >= date(2012, 1, 1),
+    "measured_before_delivery": day <= pl.col("delivered"),
+}
+
+
+def work(files: list[Path], out: Path) -> dict:
+    broken = [pl.when(~rule).then(pl.lit(name)) for name, rule in RULES.items()]
+    judged = (
+        pl.scan_csv(files, schema=dict.fromkeys(COLUMNS, pl.String()), include_file_paths="file")
+        .rename(str.lower)
+        .join(UNITS, on=["vstestcd", "vsorresu"], how="left", maintain_order="left")
+        .with_columns(
+            site=pl.col("usubjid").str.extract(r"^01-([0-9]{3})-[0-9]+$"),
+            vsstresn=(result.cast(pl.Float64, strict=False) - pl.col("zero")) * pl.col("factor"),
+            visitnum=pl.col("visitnum").cast(pl.Float64, strict=False),
+            vsdt=pl.col("vsdtc").str.to_date("%Y-%m-%d", strict=False),
+            vstptnum=pl.col("vstptnum").cast(pl.Float64, strict=False),
+            delivered=pl.col("file").str.extract(r"_(\d{4}-\d\d-\d\d)\.csv$").str.to_date("%Y-%m-%d"),
+        )
+        .with_columns(reasons=pl.concat_list(broken).list.drop_nulls())
+        .drop("zero", "factor", "delivered", "studyid", "vsloc")
+        .collect()
+    )
+    good = pl.col("reasons").list.len() == 0
+    rejected = judged.filter(~good)
+    month = pl.col("vsdt").dt.strftime("%Y-%m").alias("month")
+    accepted = judged.filter(good).drop("reasons").unique(KEY, keep="last").with_columns(month)
+    accepted.write_delta(str(out / "accepted"), delta_write_options={"partition_by": ["month"]})
+    rejected.write_delta(str(out / "rejected"))
+    summary = (
+        accepted.drop_nulls("vsstresn")
+        .group_by("site", "vstestcd", "month")
+        .agg(pl.len().alias("results"), pl.col("vsstresn").mean().alias("mean"))
+    )
+    summary.write_csv(out / "summary.csv")
+    by_rule = rejected.select(pl.col("reasons").explode().value_counts()).unnest("reasons")
+    return {"accepted": accepted.height, "rejected": dict(by_rule.sort("reasons").iter_rows())}
+
+
+if __name__ == "__main__":
+    measured.main(work)

@@ -1,0 +1,50 @@
+"""One task, done by lakehouse and by what others would use: the same records, rules and summary, in turn.
+
+    python bench/suite.py [--rows 1000000] [--shapes one,daily,small] [--only polars,lakehouse,…] [--rounds 3]
+    python bench/suite.py --warehouse [--rows 1000000] [--rounds 3]
+
+Every contender first runs once and its answer is compared: accepted and rejected records with what was put into the
+files, the summary with lakehouse's. Only who gives that answer, within PATIENCE seconds, takes part in the rounds: each
+time a fresh process, a fresh folder, and a fresh server for who needs one. With `--warehouse` the accepted rows are
+loaded into PostgreSQL instead, in four ways. What was measured replaces what `results.json` had for that shape and
+number of rows, and `RESULTS.md` is written anew. Data and each contender's environment are kept in the work folder.
+"""
+
+import argparse
+from pathlib import Path
+
+import contest
+import results
+import warehouse
+from contest import BENCH, CONTENDERS
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=contest.ROWS)
+    options.add_argument("--shapes", default="one,daily,small")
+    options.add_argument("--only", default=",".join(CONTENDERS), help="lakehouse always takes part")
+    options.add_argument("--rounds", type=int, default=contest.ROUNDS)
+    options.add_argument("--patience", type=float, default=contest.PATIENCE)
+    options.add_argument("--warehouse", action="store_true")
+    options.add_argument("--work", type=Path, default=contest.WORK)
+    options.add_argument("--out", type=Path, default=BENCH, help="where results.json and RESULTS.md are")
+    asked = options.parse_args()
+    asked.work.mkdir(parents=True, exist_ok=True)
+    if asked.warehouse:
+        taken = warehouse.loads(asked.work, asked.rows, asked.rounds, asked.patience)
+        results.keep(asked.out, "warehouse", asked.rows, asked.rounds, "adbc", taken, {})
+        return
+    wanted = set(asked.only.split(","))
+    if unknown := wanted - CONTENDERS.keys():
+        options.error(f"no such contender: {', '.join(sorted(unknown))}")
+    names = [name for name in CONTENDERS if name in wanted | {"lakehouse"}]
+    for shape in asked.shapes.split(","):
+        print(f"{asked.rows:,} records, {shape}", flush=True)
+        landing = contest.data(asked.work, asked.rows, shape)
+        taken, left_out = contest.hold(names, landing, asked.work, asked.rounds, asked.patience)
+        results.keep(asked.out, shape, asked.rows, asked.rounds, "lakehouse", taken, left_out)
+
+
+if __name__ == "__main__":
+    main()
