@@ -34,35 +34,40 @@ _OWN = ("adbc-driver-postgresql", "dagster", "dataframely", "deltalake", "embedd
 _OTHERS = ("dask", "dlt", "duckdb", "pandas", "psycopg2-binary", "pyspark", "SQLAlchemy")
 _ABOUT = """# Results
 
-Written by `bench/suite.py` from `bench/results.json`. Every contender reads the same files, judges every record by the
+Written by `bench/suite.py` from `results.json`. Every contender reads the same files, judges every record by the
 same ten rules, keeps the accepted and the rejected, one row for each key, and makes the same summary of them; only who
 gave the right answer was timed. A cell has the median, the least and the most of the rounds, and the ratio of the
 median to lakehouse's in the same run. *Body* is the work once everything is imported; *whole* is the process and all
 that it started, from its start to its end. Peak memory is that of all these processes together. Where other processes
-do the work (a JVM, a PostgreSQL), CPU is told for the whole only, with theirs in it.
+do the work (a JVM, a PostgreSQL), CPU is told for the whole only, with theirs in it. *duckdb-all* also keeps what
+lakehouse keeps: every record as it came and an account of each file.
+
+*Into PostgreSQL* loads the accepted rows into an empty table of a fresh server, compared with bare ADBC. ADBC and
+pandas have the rows in memory when the time begins; COPY reads a CSV file within it; lakehouse reads its Delta table
+within it, makes the key unique and gathers statistics.
 """
 
 
 def keep(
     folder: Path,
+    command: str,
     shape: str,
     rows: int,
-    rounds: int,
     first: str,
     taken: Mapping[str, Sequence[Mapping[str, float]]],
     left_out: Mapping[str, str],
 ) -> None:
     """Put the runs of each contender in the place of what was known for this shape and number of rows.
 
-    first: the contender that the others are compared with. left_out: what was wrong with those that were not timed.
+    command: what was typed. first: the contender that the others are compared with. left_out: what was wrong with those
+    that were not timed.
     """
     entry = {
         "shape": shape,
         "rows": rows,
-        "rounds": rounds,
+        "rounds": max(map(len, taken.values())),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "command": f"python bench/suite.py {'--warehouse' if shape == 'warehouse' else f'--shapes {shape}'} "
-        f"--rows {rows} --rounds {rounds}",
+        "command": command,
         "machine": machine(),
         "versions": versions(),
         "first": first,

@@ -30,10 +30,12 @@ def main() -> None:
     options.add_argument("--work", type=Path, default=contest.WORK)
     options.add_argument("--out", type=Path, default=BENCH, help="where results.json and RESULTS.md are")
     asked = options.parse_args()
-    asked.work.mkdir(parents=True, exist_ok=True)
+    work = asked.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
     if asked.warehouse:
-        taken = warehouse.loads(asked.work, asked.rows, asked.rounds, asked.patience)
-        results.keep(asked.out, "warehouse", asked.rows, asked.rounds, "adbc", taken, {})
+        taken = warehouse.loads(work, asked.rows, asked.rounds, asked.patience)
+        command = f"python bench/suite.py --warehouse --rows {asked.rows} --rounds {asked.rounds}"
+        results.keep(asked.out, command, "warehouse", asked.rows, "adbc", taken, {})
         return
     wanted = set(asked.only.split(","))
     if unknown := wanted - CONTENDERS.keys():
@@ -41,9 +43,12 @@ def main() -> None:
     names = [name for name in CONTENDERS if name in wanted | {"lakehouse"}]
     for shape in asked.shapes.split(","):
         print(f"{asked.rows:,} records, {shape}", flush=True)
-        landing = contest.data(asked.work, asked.rows, shape)
-        taken, left_out = contest.hold(names, landing, asked.work, asked.rounds, asked.patience)
-        results.keep(asked.out, shape, asked.rows, asked.rounds, "lakehouse", taken, left_out)
+        landing = contest.data(work, asked.rows, shape)
+        taken, left_out = contest.hold(names, landing, work, asked.rounds, asked.patience)
+        command = f"python bench/suite.py --shapes {shape} --rows {asked.rows} --rounds {asked.rounds}"
+        if len(names) < len(CONTENDERS):
+            command += f" --only {','.join(names)}"
+        results.keep(asked.out, command, shape, asked.rows, "lakehouse", taken, left_out)
 
 
 if __name__ == "__main__":

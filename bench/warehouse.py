@@ -26,14 +26,14 @@ def loads(work: Path, rows: int, rounds: int, patience: float) -> Taken:
             for way, runs in taken.items():
                 with database() as (url, server):
                     command = [pythons[way], "-W", "ignore", str(PEERS / "warehouse_load.py"), way, str(folder)]
-                    figures, told = watched(patience, server, command, PEER_POSTGRES=url)
+                    _, told = watched(patience, server, command, PEER_POSTGRES=url)
                     with transaction(url) as cursor:
                         cursor.execute("select count(*) from loaded")
                         found = cursor.fetchone()
                 if found is None or found[0] != count:
                     raise SystemExit(f"{way} loaded {found} rows, not {count}")
                 seconds = float(str(told["seconds"]))
-                runs.append({"seconds": seconds, "rows_per_second": count / seconds, **figures})
+                runs.append({"seconds": seconds, "rows_per_second": count / seconds})
             print(f"  round {number + 1} of {rounds}", flush=True)
     return taken
 
