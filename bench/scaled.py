@@ -41,7 +41,7 @@ TESTS = sorted({test for test, *_ in UNITS})
 DEFECTS: dict[str, dict[str, str]] = {
     "subject_named": {"USUBJID": "subject 12"},
     "test_known": {"VSTESTCD": "BPSYS"},
-    "result_is_a_number": {"VSORRES": "12O", "VSSTAT": ""},
+    "result_is_a_number": {"VSTESTCD": "SYSBP", "VSORRES": "12O", "VSORRESU": "mmHg", "VSSTAT": ""},
     "result_or_not_done": {"VSORRES": "", "VSSTAT": ""},
     "unit_known": {"VSORRES": "100", "VSORRESU": "stone", "VSSTAT": ""},
     "value_possible": {"VSTESTCD": "SYSBP", "VSORRES": "99999", "VSORRESU": "mmHg", "VSSTAT": ""},

@@ -7,6 +7,7 @@ import measured
 import pandas as pd
 from pandas_rules import judge
 
+MANY = 16
 KEY = ["usubjid", "vstestcd", "visitnum", "vstptnum"]
 
 
@@ -25,6 +26,9 @@ def work(files: list[Path], out: Path) -> dict:
         include_path_column="file",
         blocksize="32MB" if len(files) == 1 else None,
     )
+    if len(files) > MANY:
+        # A partition for each small file would cost more than the work on it.
+        raw = raw.repartition(npartitions=MANY)
     rows = raw.map_partitions(judged, meta=judged(pd.read_csv(files[0], dtype=str, nrows=5).assign(file=str(files[0]))))
     rows.to_parquet(out / "judged", write_index=False)
     stored = dd.read_parquet(out / "judged")
