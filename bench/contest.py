@@ -182,8 +182,14 @@ def hold(names: Sequence[str], landing: Path, work: Path, rounds: int, patience:
             else:
                 taken[name] = []
         for number in range(rounds):
-            for name, runs in taken.items():
-                figures, _ = run(CONTENDERS[name], pythons[name], landing, outs / f"{name} {number}", patience)
-                runs.append(figures)
+            for name in list(taken):
+                try:
+                    figures, _ = run(CONTENDERS[name], pythons[name], landing, outs / f"{name} {number}", patience)
+                    taken[name].append(figures)
+                except FailedError as error:
+                    if name == "lakehouse":
+                        raise
+                    del taken[name]
+                    left_out[name] = f"in round {number + 1}: {error}"
             print(f"  round {number + 1} of {rounds}", flush=True)
     return taken, left_out
