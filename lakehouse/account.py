@@ -32,6 +32,17 @@ SCHEMA: dict[str, pl.DataType] = {
 COUNTS = ("accepted", "quarantined", "superseded")
 
 
+def opened(source: str, deliveries: pl.DataFrame) -> pl.DataFrame:
+    """Account rows of deliveries that nothing is said of yet.
+
+    deliveries: their ledger rows, with `records`, `sound` and `reason`, and counts where they are known.
+    """
+    known = [name for name in SCHEMA if name in deliveries.columns]
+    counts = [pl.lit(0, pl.Int64).alias(name) for name in COUNTS if name not in known]
+    rows = deliveries.select(*known, *counts, source=pl.lit(source), state=pl.lit("in effect"))
+    return rows.select(list(SCHEMA))
+
+
 def recount(
     lake: Lake, name: str, versions: dict[str, int], deliveries: pl.DataFrame, contested: str = "contested"
 ) -> pl.DataFrame:

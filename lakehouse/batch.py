@@ -5,8 +5,10 @@ after n batches on the way to `seq` that readers do not see yet, because a deliv
 because all tables are made anew.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 
 import polars as pl
 
@@ -31,7 +33,7 @@ class Step:
 
     begin: the position it takes the tables from. goal: the ledger row that readers see next. rows: ledger rows from the
     one to go on with, to the goal. offset, lines: where in the first of them. size: bytes to read; None for all rows.
-    anew: start over from empty tables.
+    anew: start over from empty tables. straight: whether it may bring all of a large delivery.
     """
 
     begin: int
@@ -41,6 +43,7 @@ class Step:
     lines: int = 0
     size: int | None = None
     anew: bool = False
+    straight: bool = False
 
     def end(self, rest: dict[str, int] | None) -> int:
         """The position after the batch. rest: where the next one goes on towards the same goal, if there is more."""
@@ -75,7 +78,9 @@ def next_step(on_record: pl.DataFrame, reached: State, batch_bytes: int, gate: i
     goal, size, is_large = rows.select("seq", "part_bytes", large).row(0)
     if is_large:
         at = (cursor["offset"], cursor["lines"]) if part else (0, 0)
-        return Step(reached.seq, goal, rows.head(1), *at, size)
+        # Not where an attempt began with a piece of it.
+        straight = not part and gate in (reached.seq, goal * PARTS)
+        return Step(reached.seq, goal, rows.head(1), *at, size, straight=straight)
     small = rows.filter(large.cum_sum() == 0)
     fitting = small.filter((pl.col("bytes").cum_sum() <= batch_bytes) | (pl.int_range(pl.len()) == 0))
     goal = gate // PARTS if gate > reached.seq else int(fitting["seq"][-1])
@@ -130,6 +135,40 @@ class Intake:
             accepted=pl.concat([part.accepted for part in found]),
             texts=pl.concat([part.texts for part in found]),
         )
+
+    def straight(self, step: Step) -> bool:
+        """Whether a step may bring all of a delivery that is read in pieces."""
+        return step.straight and self._in_pieces(step.rows.row(0, named=True), step.size or 0)
+
+    def backwards(self, step: Step, most: int) -> Iterator[Judged]:
+        """What becomes of a large delivery's records, a piece at a time, the last first; nothing of more than `most`.
+
+        Raises RefusalError when it is not text.
+        """
+        row = step.rows.row(0, named=True)
+        assert step.size is not None
+        # Its text, uncompressed, where the lake is if that is a folder: what is for passing use may be kept in memory.
+        place = None if self._lake.remote else self._lake.root
+        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(1) as ahead:
+            pieces, cuts = self._pieces(row), []
+            while not pieces.done:
+                data, skipped = pieces.next(step.size)
+                cuts.append((text.tell(), len(data), skipped))
+                text.write(data)
+
+            def judged(begin: int, size: int, skipped: int) -> Judged:
+                text.seek(begin)
+                delivery = replace(self._delivery(row, text.read(size)), decoded=True, skipped=skipped, piece=True)
+                return judge(self._source, [delivery])
+
+            coming = [ahead.submit(judged, *cut) for cut in cuts[:-2:-1]] if len(cuts) <= most else []
+            for cut in cuts[-2::-1]:
+                if coming:
+                    # One is judged while the one before it is written.
+                    coming.append(ahead.submit(judged, *cut))
+                    yield coming.pop(0).result()
+            for last in coming:
+                yield last.result()
 
     def _piece(self, row: _Row, step: Step) -> tuple[Judged, dict[str, int] | None]:
         """The next piece of a large delivery. What is true of the whole of it is said with each piece."""

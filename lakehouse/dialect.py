@@ -134,17 +134,20 @@ class Dialect:
         while len(begin) < 4 and (chunk := next(chunks, None)) is not None:
             begin += chunk
         mark, codec = self.mark(begin)
-        decoder, line, last = codecs.getincrementaldecoder(codec)(), 1, ""
+        decoder, line, last = codecs.getincrementaldecoder(codec)(), 1, b""
         for chunk, final in chain(
             ((chunk, False) for chunk in chain([begin.removeprefix(mark)], chunks)), [(b"", True)]
         ):
-            try:
-                text = decoder.decode(chunk, final)
-            except UnicodeDecodeError as error:
-                raise self._undecodable(error, line) from error
-            line += len(_LINE_END.findall(text)) - (last == "\r" and text[:1] == "\n")
+            if codec == "utf-8" and chunk.isascii() and not decoder.getstate()[0]:
+                text = chunk
+            else:
+                try:
+                    text = decoder.decode(chunk, final).encode()
+                except UnicodeDecodeError as error:
+                    raise self._undecodable(error, line) from error
+            line += line_ends(text) - (last == b"\r" and text[:1] == b"\n")
             last = text[-1:] or last
-            yield text.encode()
+            yield text
 
     def _undecodable(self, error: UnicodeDecodeError, line: int) -> RefusalError:
         """error: of bytes that begin on `line`."""
@@ -174,6 +177,11 @@ class Dialect:
                 f"the file does not begin with a byte order mark, as {name} does; save it as {name} and send it again",
             )
         return b"", codec
+
+
+def line_ends(text: bytes) -> int:
+    """How many lines end in `text`, by any of the three line ends."""
+    return text.count(b"\n") + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
 
 
 # RFC 4180 in UTF-8.

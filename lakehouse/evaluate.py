@@ -68,7 +68,10 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         orient="row",
     )
     files = pl.concat([origin, labels], how="horizontal")
-    rows = rows.join(files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left")
+    if words:
+        rows = rows.join(files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left")
+    else:
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _LABELS)
     problem = pl.col("_problem").replace_strict(PROBLEMS, default=None)
     refused = rows.filter(pl.col("_rule").is_not_null() | pl.col("_problem").is_not_null()).with_columns(
         reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
@@ -113,6 +116,7 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
 
 
 def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """How many rows came with each delivery that has any."""
     return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
 
 
@@ -241,9 +245,15 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
         .with_columns(
             explanation=pl.col("reasons").list.eval(pl.element().replace_strict(words)).list.join("; "),
         )
-        .join(sound.select(*RECORD, "_text"), on=RECORD, how="left", maintain_order="left")
+        .join(_texts(sound, details), on=RECORD, how="left", maintain_order="left")
     )
     return accepted, broken.select(list(QUARANTINE))
+
+
+def _texts(sound: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """RECORD and `_text` of the rows wanted, and perhaps of others."""
+    # A number is quickly compared, and leaves few of a large file for the join.
+    return sound.filter(pl.col("_line").is_in(wanted["_line"].unique().implode())).select(*RECORD, "_text")
 
 
 def _broken(rules: Sequence[str]) -> pl.Expr:

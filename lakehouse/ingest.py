@@ -10,6 +10,7 @@ and readers see none of it before the last. A delivery too large for one batch g
 """
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,7 @@ from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import schema
 from lakehouse.source import Source
+from lakehouse.straight import NotPlainError, straight
 from lakehouse.winners import superseded_schema
 
 _ATTEMPTS = 5
@@ -164,13 +166,24 @@ def _advance(lake: Lake, source: Source, reached: manifest.State, step: Step, in
     names = tables(source)
     versions = {layer: None if step.anew else reached.version(name) for layer, name in names.items()}
     base = Base(lake, source, versions, schemas(source))
-    rows, judged, rest = intake.take(step)
-    changes, done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
+    changes, done, rest = _work_out(base, step, intake, batch_bytes)
     end = step.end(rest)
     new = {names[layer]: _commit(lake, source, names[layer], change, step, end) for layer, change in changes.items()}
     group = source.name if rest is None else f"{manifest.UNFINISHED}{source.name}"
     manifest.record(lake, manifest.State(group, end, new, rest, source.contract_version))
     return done
+
+
+def _work_out(
+    base: Base, step: Step, intake: Intake, batch_bytes: int
+) -> tuple[dict[str, Change], Plan, dict[str, int] | None]:
+    """What a batch changes, by layer, what it comes to, and where the next one goes on towards the same goal."""
+    if intake.straight(step):
+        with suppress(NotPlainError):
+            return *straight(base, step, intake), None
+    rows, judged, rest = intake.take(step)
+    changes, done = plan(base, rows, judged, lambda deliveries, wanted: intake.again(deliveries, wanted, batch_bytes))
+    return changes, done, rest
 
 
 def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, end: int) -> int:

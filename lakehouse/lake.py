@@ -19,6 +19,7 @@ import polars as pl
 import zstandard
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -34,6 +35,8 @@ DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 100
 _CHUNK = 1 << 23
+# A data file large enough to be read at speed, and small enough that replacing it for one row is cheap.
+FILE_BYTES = 32 * 2**20
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
@@ -44,15 +47,17 @@ class Change:
     """What a commit does to a table: rows to put in, and rows to take out.
 
     remove: holds the columns `row`, which name a row and are never null, and `_delivered`, which finds its data file.
+    files: data files with more rows to put in, written already (see `files`); then nothing can be taken out.
     """
 
     add: pl.DataFrame
     remove: pl.DataFrame | None = None
     row: tuple[str, ...] = RECORD
+    files: tuple[AddAction, ...] = ()
 
     @property
     def empty(self) -> bool:
-        return self.add.is_empty() and (self.remove is None or self.remove.is_empty())
+        return self.add.is_empty() and not self.files and (self.remove is None or self.remove.is_empty())
 
 
 @dataclass(frozen=True)
@@ -161,20 +166,23 @@ class Lake:
         if replace == "true":
             storable(delta.table_uri, change.add.schema)
         else:
-            _same_types(delta, change.add)
-        said = [Transaction(app, version), *([Transaction(f"{app} by {by}", version)] if by else [])]
-        properties = CommitProperties(app_transactions=said, max_commit_retries=_RETRIES)
+            same_types(delta.table_uri, rows(delta).collect_schema(), change.add)
+        names = [Transaction(app, version), *([Transaction(f"{app} by {by}", version)] if by else [])]
+        said = CommitProperties(app_transactions=names, max_commit_retries=_RETRIES)
         try:
-            if change.remove is not None and not change.remove.is_empty():
-                _merge(delta, change, properties)
+            if change.files:
+                assert change.add.is_empty(), "they are all there is to put in"
+                delta.create_write_transaction(list(change.files), "append", delta.schema(), [], commit_properties=said)
+                delta.update_incremental()
+            elif change.remove is not None and not change.remove.is_empty():
+                _merge(delta, change, said)
             elif replace == "true":
-                new = _arrow(change.add)
-                write_deltalake(delta, new, mode="overwrite", schema_mode="overwrite", commit_properties=properties)
+                new = change.add
+                write_deltalake(delta, new, mode="overwrite", schema_mode="overwrite", commit_properties=said)
             elif replace is not None:
-                new = _arrow(change.add)
-                write_deltalake(delta, new, mode="overwrite", predicate=replace, commit_properties=properties)
+                write_deltalake(delta, change.add, mode="overwrite", predicate=replace, commit_properties=said)
             else:
-                write_deltalake(delta, _arrow(change.add), mode="append", commit_properties=properties)
+                write_deltalake(delta, change.add, mode="append", commit_properties=said)
         except CommitFailedError as error:
             raise SupersededError(f"another run committed to {delta.table_uri} first; nothing was written") from error
         except (DeltaError, OSError) as error:
@@ -353,14 +361,15 @@ def _arrow(frame: pl.DataFrame) -> "pa.Table":
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _same_types(delta: DeltaTable, frame: pl.DataFrame) -> None:
-    table = dict(rows(delta).collect_schema())
+def same_types(name: str, layout: Mapping[str, pl.DataType], frame: pl.DataFrame) -> None:
+    """Raise DefinitionError when the rows are not of exactly the table's types."""
+    table = dict(layout)
     if table != dict(frame.schema):
-        wrong = {name: (table.get(name), frame.schema.get(name)) for name in table.keys() | frame.schema.keys()}
+        wrong = {item: (table.get(item), frame.schema.get(item)) for item in table.keys() | frame.schema.keys()}
         told = ", ".join(
-            f"{name}: {old} stored, {new} given" for name, (old, new) in sorted(wrong.items()) if old != new
+            f"{item}: {old} stored, {new} given" for item, (old, new) in sorted(wrong.items()) if old != new
         )
-        raise DefinitionError(f"{delta.table_uri}: the rows are not of the table's types ({told}); nothing was written")
+        raise DefinitionError(f"{name}: the rows are not of the table's types ({told}); nothing was written")
 
 
 def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> None:

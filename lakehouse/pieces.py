@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 
-from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.dialect import PLAIN, Dialect, line_ends
 from lakehouse.records import csv_format
 
 _CHUNK = 1 << 16
@@ -94,8 +94,3 @@ class Pieces:
                 return False
             self._buffer += chunk
         return True
-
-
-def line_ends(text: bytes) -> int:
-    """How many lines end in `text`, by any of the three line ends."""
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

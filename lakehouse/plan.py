@@ -17,11 +17,11 @@ from lakehouse.lake import DELIVERY, RECORD, Change, Lake
 from lakehouse.ledger import DELIVERED, WITHDRAWN
 from lakehouse.near import near
 from lakehouse.source import Source
-from lakehouse.winners import NO_SNAPSHOTS, WINNER, settle
+from lakehouse.winners import NO_SNAPSHOTS, WINNER, rivalled, settle
 
 _CONTESTED = "key:two_sites"
 _CONTESTED_WORDS = "two sites deliver this key; the site it does not belong to must withdraw it"
-_ORIGIN = list(PROVENANCE)
+ORIGIN = list(PROVENANCE)
 # Judges the records of its second argument (RECORD) anew, of the deliveries of its first.
 Again = Callable[[pl.DataFrame, pl.DataFrame], Judged]
 # States of deliveries that count; what was replaced or withdrawn does not come back.
@@ -68,18 +68,21 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
     mine = states.join(judged.deliveries, on=DELIVERY, how="semi")
     gone = states.filter(~pl.col("state").is_in(STANDING))
     standing = mine.filter(pl.col("state") == "in effect").select(DELIVERY)
-    fresh = judged.accepted.join(standing, on=DELIVERY, how="semi")
+    some = standing.height < judged.deliveries.height
+    fresh = those(judged.accepted, standing) if some else judged.accepted
     snapshots = _snapshots(base, states)
-    old, losers = _rivals(base, fresh, gone, states.select("_site").unique())
+    old, losers = rivals(base, fresh, gone, states.select("_site").unique())
     key = list(base.source.key)
-    light = [*key, *_ORIGIN]
-    candidates = pl.concat(
-        [
-            fresh.select(light).with_columns(_tag=pl.lit("fresh"), _was=pl.lit(None, pl.String)),
-            old.join(gone, on=DELIVERY, how="anti").select(light).with_columns(_tag=pl.lit("old"), _was=pl.lit("wins")),
-            losers.join(gone, on=DELIVERY, how="anti").select(light, _tag=pl.lit("loser"), _was="_kind"),
-        ]
-    )
+    light = [*key, *ORIGIN]
+    others = [
+        _without(old, gone).select(light, _tag=pl.lit("old"), _was=pl.lit("wins")),
+        _without(losers, gone).select(light, _tag=pl.lit("loser"), _was="_kind"),
+    ]
+    # Most keys are new and come once: such a row wins, and nothing more is to be worked out for it.
+    keys = pl.concat([fresh.select(key), *(frame.select(key) for frame in others)])
+    doubtful = rivalled(keys).head(fresh.height) | (base.source.mode == "snapshot")
+    new, fresh = fresh.filter(~doubtful), fresh.filter(doubtful)
+    candidates = pl.concat([fresh.select(light, _tag=pl.lit("fresh"), _was=pl.lit(None, pl.String)), *others])
     settled = settle(candidates, base.source.key, snapshots)
     beaten = pl.col("_standing").is_in(["key", "vanished"])
     moved = settled.filter((pl.col("_standing") != pl.col("_was")).fill_null(True) | beaten)
@@ -87,18 +90,18 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
     wins = pl.col("_standing") == "wins"
     tag = pl.col("_tag")
     back = moved.filter(wins, tag == "loser")
-    returned = recalled.accepted.join(back, on=RECORD, how="semi")
+    returned = those(recalled.accepted, back, RECORD)
     if returned.height < back.height:
         raise DefinitionError(
             f"source {base.source.name} judges records otherwise than when they came, and its contract is the same; "
             f"lakehouse rebuild --source {base.source.name} judges all of them anew"
         )
     processed = Change(
-        add=pl.concat([fresh.join(settled.filter(wins, tag == "fresh"), on=RECORD, how="semi"), returned]),
+        add=pl.concat([new, those(fresh, settled.filter(wins, tag == "fresh"), RECORD), returned]),
         remove=pl.concat(
             [
-                old.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
-                moved.filter(~wins, tag == "old").select(_ORIGIN),
+                those(old, gone).select(ORIGIN),
+                moved.filter(~wins, tag == "old").select(ORIGIN),
             ]
         ),
     )
@@ -109,15 +112,15 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
         add=pl.concat([lost, replaced], how="diagonal").select(layout),
         remove=pl.concat(
             [
-                losers.join(gone, on=DELIVERY, how="semi").select(_ORIGIN),
-                moved.filter(tag == "loser").select(_ORIGIN),
+                those(losers, gone).select(ORIGIN),
+                moved.filter(tag == "loser").select(ORIGIN),
             ]
         ),
     )
     quarantine = _quarantine(base, judged, recalled, mine, gone, moved)
     changes = {"raw": Change(judged.raw), "processed": processed, "quarantine": quarantine, "superseded": superseded}
     changes["account"] = _account(base, batch, judged, states, changes)
-    return changes, Plan(changes["account"].add, _rules(quarantine.add), _warned(changes["processed"].add))
+    return changes, Plan(changes["account"].add, rules_broken(quarantine.add), warned_of(changes["processed"].add))
 
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
@@ -180,14 +183,14 @@ def _snapshots(base: Base, states: pl.DataFrame) -> pl.DataFrame:
     return newest.select("_site", _day="_delivered", _path="_file", _bytes="_checksum")
 
 
-def _rivals(
+def rivals(
     base: Base, fresh: pl.DataFrame, gone: pl.DataFrame, sites: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of processed and of superseded whose standing the batch may change: of its keys, of keys it gives up, and,
     where files are snapshots, of keys its sites have or had.
     """
     key = list(base.source.key)
-    light = [*key, *_ORIGIN]
+    light = [*key, *ORIGIN]
     processed, superseded = base.scan("processed").select(light), base.scan("superseded")
     contenders = superseded.filter(pl.col("_kind").is_in(["key", "contested", "vanished"]))
     keys = [fresh.select(key).lazy()]
@@ -197,7 +200,7 @@ def _rivals(
         # What its site no longer delivers is contested no longer, and what it delivers again comes back.
         of_site = [processed, contenders.filter(pl.col("_kind").is_in(["vanished", "contested"]))]
         keys += [frame.join(sites.lazy(), on="_site", how="semi").select(key) for frame in of_site]
-    touched = pl.concat(keys).unique().collect()
+    touched = pl.concat(keys).collect()
     found = [
         frame.filter(near(touched)).join(touched.lazy(), on=key, how="semi", nulls_equal=True)
         for frame in (processed, contenders)
@@ -213,6 +216,17 @@ def _of(deliveries: pl.DataFrame, frame: pl.LazyFrame) -> pl.LazyFrame:
     return candidates.join(deliveries.lazy(), on=DELIVERY, how="semi")
 
 
+def those(rows: pl.DataFrame, wanted: pl.DataFrame, on: tuple[str, ...] = DELIVERY) -> pl.DataFrame:
+    """The rows that are of some deliveries, or are some records."""
+    # Nothing is often wanted, and a join would go through all rows for that.
+    return rows.clear() if wanted.is_empty() else rows.join(wanted, on=on, how="semi")
+
+
+def _without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """The rows of all other deliveries."""
+    return rows if gone.is_empty() else rows.join(gone, on=DELIVERY, how="anti")
+
+
 def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
     """Records of earlier deliveries judged again, those that come back or become contested."""
     tag, standing = pl.col("_tag"), pl.col("_standing")
@@ -225,10 +239,11 @@ def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
 
 def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
     """A row of superseded for every record of the replaced deliveries."""
-    quarantined = base.scan("quarantine").filter(pl.col("_line") > 0).select(_ORIGIN)
-    beaten = base.scan("superseded").select(_ORIGIN)
+    quarantined = base.scan("quarantine").filter(pl.col("_line") > 0).select(ORIGIN)
+    beaten = base.scan("superseded").select(ORIGIN)
     earlier = [_of(gone, frame).collect() for frame in (quarantined, beaten)]
-    records = pl.concat([old.select(_ORIGIN), *earlier, judged.raw.select(_ORIGIN)]).unique(RECORD)
+    ours = [those(frame.select(ORIGIN), gone) for frame in (old, judged.raw)]
+    records = pl.concat([*earlier, *ours]).unique(RECORD)
     by = pl.col("by_checksum")
     winner = gone.select(
         *DELIVERY, _kind="state", _winner_file=pl.when(by.is_not_null()).then("_file"), _winner_checksum=by
@@ -240,16 +255,14 @@ def _quarantine(
     base: Base, judged: Judged, recalled: Judged, mine: pl.DataFrame, gone: pl.DataFrame, moved: pl.DataFrame
 ) -> Change:
     current = mine.filter(pl.col("state").is_in(STANDING))
-    texts = pl.concat([judged.texts, recalled.texts]).unique(RECORD)
-    contested = (
-        moved.filter(pl.col("_standing") == "contested")
-        .select(_ORIGIN)
-        .join(texts, on=RECORD, how="left")
-        .with_columns(reasons=pl.concat_list(pl.lit(_CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS))
+    contested = moved.filter(pl.col("_standing") == "contested").select(ORIGIN)
+    texts = pl.concat([those(some.texts, contested, RECORD) for some in (judged, recalled)]).unique(RECORD)
+    contested = contested.join(texts, on=RECORD, how="left").with_columns(
+        reasons=pl.concat_list(pl.lit(_CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS)
     )
-    add = [judged.rejected.join(current, on=DELIVERY, how="semi"), contested.select(judged.rejected.columns)]
-    settled = moved.filter(pl.col("_was") == "contested").select(_ORIGIN)
-    quarantined = _of(gone, base.scan("quarantine")).select(_ORIGIN).collect()
+    add = [those(judged.rejected, current), contested.select(judged.rejected.columns)]
+    settled = moved.filter(pl.col("_was") == "contested").select(ORIGIN)
+    quarantined = _of(gone, base.scan("quarantine")).select(ORIGIN).collect()
     return Change(pl.concat(add), pl.concat([settled, quarantined]).unique(RECORD))
 
 
@@ -281,15 +294,7 @@ def _account(
         sound=pl.col("sound") & pl.col("_sound").fill_null(True),
     )
     new = batch.join(judged.deliveries, on=DELIVERY).join(earlier, on=DELIVERY, how="anti")
-    new = new.select(
-        pl.lit(base.source.name).alias("source"),
-        *[name for name in account.SCHEMA if name in batch.columns],
-        "records",
-        *[pl.lit(0, pl.Int64).alias(name) for name in account.COUNTS],
-        "sound",
-        state=pl.lit("in effect"),
-        reason="reason",
-    )
+    new = account.opened(base.source.name, new)
     renewed = (
         pl.concat([grown.drop("_records", "_sound"), new])
         .join(moves, on=DELIVERY, how="left", suffix="_moved")
@@ -308,12 +313,12 @@ def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
     return remove.join(kinds, on=RECORD, how="left")
 
 
-def _rules(quarantined: pl.DataFrame) -> pl.DataFrame:
+def rules_broken(quarantined: pl.DataFrame) -> pl.DataFrame:
     lines = quarantined.explode("reasons").group_by("_delivered", "_site", rule="reasons")
     return lines.agg(pl.len().cast(pl.Int64).alias("lines"))
 
 
-def _warned(accepted: pl.DataFrame) -> pl.DataFrame:
+def warned_of(accepted: pl.DataFrame) -> pl.DataFrame:
     flags = accepted["_warnings"] if "_warnings" in accepted.columns else pl.Series([], dtype=pl.String)
     rules = pl.select(rule=flags.drop_nulls().str.split(" ").explode())
     return rules.group_by("rule").agg(pl.len().cast(pl.Int64).alias("lines"))

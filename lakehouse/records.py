@@ -11,7 +11,7 @@ import csv
 import io
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -25,6 +25,8 @@ from lakehouse.errors import RefusalError
 
 csv.field_size_limit(sys.maxsize)
 
+# Hardly in any text: a separator that leaves lines whole.
+_NEVER = "\x01"
 PROBLEMS = {
     "record:short": "the record has fewer fields than the header",
     "record:long": "the record has more fields than the header",
@@ -99,7 +101,7 @@ def parse(
         except RefusalError as refusal:
             refused[index] = (refusal.rule, str(refusal))
             continue
-        if not data.strip() and not delivery.decoded:
+        if (not data or data.isspace()) and not delivery.decoded:
             refused[index] = ("file:empty", "the file is empty; export it again")
             continue
         if delivery.refusal:
@@ -210,13 +212,17 @@ def _fast(
     if not body:
         return pl.DataFrame(), []
     first = 1 if dialect.header else 2
-    owners = np.repeat([index for index, _ in members], [body.count(b"\n") for _, body in members])
+    counts = np.array([body.count(b"\n") for _, body in members])
+    owners = np.repeat([index for index, _ in members], counts)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = np.arange(len(owners)) - starts + first
     lines = pl.DataFrame(
         {
             "_index": pl.Series(owners, dtype=pl.Int64),
-            "_text": pl.Series([body[:-1].decode()]).str.split("\n").explode(),
+            "_text": _lines(body),
+            "_line": pl.Series(numbers, dtype=pl.Int64),
         }
-    ).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64).over("_index") + first)
+    )
     text, spanning, width = pl.col("_text"), [], pl.col("_text")
     quoting = quote is not None and quote.encode() in body
     if quoting:
@@ -229,27 +235,46 @@ def _fast(
     uneven = pl.when(excess < 0).then(pl.lit("record:short")).when(excess > 0).then(pl.lit("record:long"))
     named_twice = len(set(names)) < len(names)
     problem = pl.lit("file:header") if named_twice else uneven.otherwise(pl.lit(None, pl.String))
-    lines = lines.filter(text != "").with_columns(_problem=problem)
-    sound = lines.filter(pl.col("_problem").is_null())
-    if sound.height < len(owners):
-        body = "\n".join(sound["_text"]).encode()
-    if sound.is_empty():
+    lines = lines.with_columns(_problem=problem)
+    if (lines["_text"] == "").any():
+        lines = lines.filter(text != "")
+    sound = lines["_problem"].is_null()
+    count = int(sound.sum())
+    if not count:
         return lines, spanning
-    if body.startswith(codecs.BOM_UTF8):
-        # Polars takes the first one for the file's mark, and here it is the beginning of a value.
-        body = codecs.BOM_UTF8 + body
+    if count < len(owners):
+        body = "\n".join([*lines["_text"].filter(sound), ""]).encode()
     values = pl.read_csv(
-        body,
+        _marked(body),
         has_header=False,
         separator=delimiter,
         schema=dict.fromkeys(names, pl.String()),
         null_values=[""],
         quote_char=quote if quoting else None,
     )
-    if values.height != sound.height:
-        raise AssertionError(f"{sound.height} records became {values.height} rows: the two readers disagree")
-    framed = pl.concat([sound, _known_and_extra(values, known)], how="horizontal")
-    return pl.concat([framed, lines.filter(pl.col("_problem").is_not_null())], how="diagonal"), spanning
+    if values.height != count:
+        raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
+    values = _known_and_extra(values, known)
+    if count < lines.height:
+        # A line that is no record has no values, in its place.
+        values = values[pl.select(pl.when(sound).then(sound.cum_sum() - 1)).to_series()]
+    return pl.concat([lines, values], how="horizontal"), spanning
+
+
+def _lines(body: bytes) -> pl.Series:
+    """The lines of text that ends with a line end, each without its own."""
+    if _NEVER.encode() in body:
+        return pl.Series([body[:-1].decode()]).str.split("\n").explode()
+    # Three times as quick, and half the memory.
+    lines = pl.read_csv(
+        _marked(body), has_header=False, separator=_NEVER, schema={"_text": pl.String()}, quote_char=None
+    )
+    return lines["_text"].fill_null("")
+
+
+def _marked(body: bytes) -> bytes:
+    """Text for Polars, which takes a first U+FEFF for the file's mark, and here it is the beginning of a value."""
+    return codecs.BOM_UTF8 + body if body.startswith(codecs.BOM_UTF8) else body
 
 
 def csv_format(dialect: Dialect) -> dict[str, Any]:
@@ -313,20 +338,20 @@ def _known_and_extra(values: pl.DataFrame, known: Sequence[str]) -> pl.DataFrame
 
 
 def _with_provenance(
-    frames: Iterable[pl.DataFrame], deliveries: Sequence[Delivery], known: Sequence[str]
+    frames: Sequence[pl.DataFrame], deliveries: Sequence[Delivery], known: Sequence[str]
 ) -> pl.DataFrame:
     """The frames as one, each record beside its delivery's provenance, in the order of deliveries and lines."""
     origin = pl.DataFrame(
         [delivery.provenance for delivery in deliveries],
         schema={name: kind for name, kind in PROVENANCE.items() if name != "_line"},
-    ).with_columns(
-        _index=pl.int_range(pl.len(), dtype=pl.Int64),
-        _skipped=pl.Series([delivery.skipped for delivery in deliveries], dtype=pl.Int64),
-    )
+    ).with_columns(_skipped=pl.Series([delivery.skipped for delivery in deliveries], dtype=pl.Int64))
     whole = schema(known)
     empty = pl.DataFrame(
         schema={**{name: kind for name, kind in whole.items() if name not in origin}, "_index": pl.Int64}
     )
-    rows = pl.concat([empty, *frames], how="diagonal").sort("_index", "_line")
-    rows = rows.join(origin, on="_index", how="left", maintain_order="left")
+    rows = pl.concat([empty, *frames], how="diagonal")
+    if len(frames) > 1:
+        # Each is in order.
+        rows = rows.sort("_index", "_line")
+    rows = rows.hstack(origin[rows["_index"]])
     return rows.with_columns(pl.col("_line") + pl.col("_skipped")).select(list(whole))

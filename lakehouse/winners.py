@@ -23,6 +23,12 @@ def superseded_schema(processed: dict[str, pl.DataType], key: tuple[str, ...]) -
     return {**{name: processed[name] for name in key}, **PROVENANCE, "_kind": pl.String(), **WINNER}
 
 
+def rivalled(keys: pl.DataFrame) -> pl.Series:
+    """Whether another row has the same key; true as well, rarely, of rows whose keys only look alike."""
+    # Equal values have equal hashes, and numbers are quickly compared.
+    return keys.hash_rows().is_duplicated()
+
+
 def settle(candidates: pl.DataFrame, key: tuple[str, ...], snapshots: pl.DataFrame = NO_SNAPSHOTS) -> pl.DataFrame:
     """The standing of every record among all records of its key.
 

@@ -1,11 +1,16 @@
-"""Bare Polars: scan, type, judge, split, one row for each key, to Delta by month. Nothing else is kept."""
+"""Bare Polars: scan, type, judge, split, one row for each key, to Delta by month. Nothing else is kept.
 
+With `--staged` the records are first put into files by subject, so that a part of them is in memory at a time.
+"""
+
+import sys
 from datetime import date
 from pathlib import Path
 
 import measured
 import polars as pl
 
+BUCKETS = 16
 KEY = ["usubjid", "vstestcd", "visitnum", "vstptnum"]
 COLUMNS = [
     *("STUDYID", "USUBJID", "VSTESTCD", "VSPOS", "VSORRES", "VSORRESU", "VSSTAT", "VSLOC", "VISITNUM", "VISIT"),
@@ -44,9 +49,10 @@ RULES = {
 }
 
 
-def work(files: list[Path], out: Path) -> dict:
+def judged(files: list[Path]) -> pl.LazyFrame:
+    """Every record, typed, with the rules it breaks."""
     broken = [pl.when(~rule).then(pl.lit(name)) for name, rule in RULES.items()]
-    judged = (
+    return (
         pl.scan_csv(files, schema=dict.fromkeys(COLUMNS, pl.String()), include_file_paths="file")
         .rename(str.lower)
         .join(UNITS, on=["vstestcd", "vsorresu"], how="left", maintain_order="left")
@@ -60,22 +66,38 @@ def work(files: list[Path], out: Path) -> dict:
         )
         .with_columns(reasons=pl.concat_list(broken).list.drop_nulls())
         .drop("zero", "factor", "delivered", "studyid", "vsloc")
-        .collect()
     )
-    good = pl.col("reasons").list.len() == 0
-    rejected = judged.filter(~good)
-    month = pl.col("vsdt").dt.strftime("%Y-%m").alias("month")
-    accepted = judged.filter(good).drop("reasons").unique(KEY, keep="last").with_columns(month)
-    accepted.write_delta(str(out / "accepted"), delta_write_options={"partition_by": ["month"]})
-    rejected.write_delta(str(out / "rejected"))
-    summary = (
-        accepted.drop_nulls("vsstresn")
-        .group_by("site", "vstestcd", "month")
-        .agg(pl.len().alias("results"), pl.col("vsstresn").mean().alias("mean"))
-    )
-    summary.write_csv(out / "summary.csv")
-    by_rule = rejected.select(pl.col("reasons").explode().value_counts()).unnest("reasons")
-    return {"accepted": accepted.height, "rejected": dict(by_rule.sort("reasons").iter_rows())}
+
+
+def work(files: list[Path], out: Path) -> dict:
+    rows = judged(files)
+    good, month = pl.col("reasons").list.len() == 0, pl.col("vsdt").dt.strftime("%Y-%m").alias("month")
+    if "--staged" in sys.argv:
+        # More than memory is to hold: by subject first, so that all records of a key are together.
+        bucket = (pl.col("usubjid").hash() % BUCKETS).alias("bucket")
+        rows.with_columns(bucket).sink_parquet(pl.PartitionBy(out / "staged", key="bucket"), mkdir=True)
+        parts = [pl.scan_parquet(out / "staged" / f"bucket={number}") for number in range(BUCKETS)]
+    else:
+        parts = [rows]
+    summaries, counts, rejected = [], 0, []
+    for part in parts:
+        some = part.collect()
+        bad = some.filter(~good)
+        bad.write_delta(str(out / "rejected"), mode="append")
+        rejected.append(bad.select(pl.col("reasons").explode()))
+        accepted = some.filter(good).drop("reasons").unique(KEY, keep="last").with_columns(month)
+        accepted.write_delta(str(out / "accepted"), mode="append", delta_write_options={"partition_by": ["month"]})
+        counts += accepted.height
+        summaries.append(
+            accepted.drop_nulls("vsstresn")
+            .group_by("site", "vstestcd", "month")
+            .agg(pl.len().alias("results"), pl.col("vsstresn").sum().alias("total"))
+        )
+    summary = pl.concat(summaries).group_by("site", "vstestcd", "month").sum()
+    means = summary.select("site", "vstestcd", "month", "results", mean=pl.col("total") / pl.col("results"))
+    means.write_csv(out / "summary.csv")
+    by_rule = pl.concat(rejected).select(pl.col("reasons").value_counts()).unnest("reasons")
+    return {"accepted": counts, "rejected": dict(by_rule.sort("reasons").iter_rows())}
 
 
 if __name__ == "__main__":

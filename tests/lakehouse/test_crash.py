@@ -386,7 +386,8 @@ def test_a_run_that_ends_well_leaves_nothing_undone_that_another_began_beside_it
         if other == "rebuild":
             ledger.rebuild(house.lake, house.source, "somebody", "why not", 31)
         else:
-            house.land("A/thermometer_2020-01-03.csv", "".join(f"t{number},1,20\n" for number in range(30)))
+            # It has a key that is known already, so it takes a batch for each piece.
+            house.land("A/thermometer_2020-01-03.csv", "s0,1,20\n" + "".join(f"t{n},1,20\n" for n in range(30)))
         with monkeypatch.context() as patch:
             patch.setattr(manifest, "record", dies)
             with pytest.raises(Killed):

@@ -125,7 +125,8 @@ def test_readers_see_a_large_delivery_all_at_once(house: House) -> None:
     house.land("A/thermometer_2020-01-01.csv", "a,1,1\nb,1,1\n")
     house.run()
     seen = []
-    house.land("A/thermometer_2020-01-02.csv", "".join(f"s{n},1,1\n" for n in range(30)))
+    # A key that is known already: it takes a batch for each piece.
+    house.land("A/thermometer_2020-01-02.csv", "a,1,2\n" + "".join(f"s{n},1,1\n" for n in range(30)))
     record = manifest.record
 
     def recorded(lake: Lake, state: manifest.State) -> None:

@@ -1,0 +1,171 @@
+"""A large delivery straight into the tables: judged a piece at a time, every table written in one commit.
+
+It goes this way when it has nothing to do with what the tables hold: its path has delivered nothing that still counts,
+and none of its keys is known. The last piece comes first: the last record of a key wins, so what a record loses to is
+written before it, and nothing that is written has to be taken out. Every other large delivery takes a batch for each
+piece, as `batch` says.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import polars as pl
+from deltalake.transaction import AddAction
+
+from lakehouse import account, files
+from lakehouse.batch import Intake, Step
+from lakehouse.errors import RefusalError
+from lakehouse.lake import DELIVERY, RECORD, Change
+from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, those, warned_of
+from lakehouse.winners import WINNER, rivalled, settle
+
+# No more: what is remembered of keys takes 8 bytes a record.
+MOST_PIECES = 256
+LAYERS = ("raw", "processed", "quarantine", "superseded")
+
+
+class NotPlainError(Exception):
+    """The delivery has to do with what the tables hold, or something is wrong with it as a whole."""
+
+
+class Written:
+    """The data files of a delivery that are written and not committed, by layer."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._pool = ThreadPoolExecutor(2)
+        self._under_way: list[tuple[str, Future[AddAction]]] = []
+        self.files: dict[str, list[AddAction]] = {layer: [] for layer in LAYERS}
+
+    def put(self, rows: Mapping[str, pl.DataFrame]) -> None:
+        """Write rows by layer, while the caller goes on; those given before are written first."""
+        self.wait()
+        lake, name = self._base.lake, self._base.source.name
+        told = {*ORIGIN, *self._base.source.key}
+        for layer, frame in rows.items():
+            if not frame.is_empty():
+                table, layout = f"{layer}/{name}", self._base.schemas[layer]
+                self._under_way.append((layer, self._pool.submit(files.write, lake, table, layout, frame, told)))
+
+    def processed(self, file: int, keys: pl.DataFrame) -> pl.DataFrame:
+        """Key and provenance of the rows written to a file of processed that have one of some keys."""
+        self.wait()
+        table, columns = f"processed/{self._base.source.name}", {*keys.columns, *ORIGIN}
+        rows = files.read(self._base.lake, table, self.files["processed"][file], columns)
+        return rows.join(keys, on=keys.columns, how="semi", nulls_equal=True)
+
+    def wait(self) -> None:
+        """Until all is written."""
+        while self._under_way:
+            layer, writing = self._under_way[0]
+            self.files[layer].append(writing.result())
+            self._under_way.pop(0)
+
+    def close(self) -> None:
+        """All is written, and there is no more."""
+        self.wait()
+        self._pool.shutdown()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self._pool.shutdown(cancel_futures=True)
+        for layer, writing in self._under_way:
+            if not writing.cancelled() and writing.exception() is None:
+                self.files[layer].append(writing.result())
+        for layer, written in self.files.items():
+            files.discard(self._base.lake, f"{layer}/{self._base.source.name}", written)
+
+
+class _Seen:
+    """The keys of the records that win, as far as they are known: as numbers, and in full in the files written."""
+
+    def __init__(self, base: Base, written: Written) -> None:
+        self._base, self._written = base, written
+        self._key = list(base.source.key)
+        self._prints: list[pl.Series] = []
+
+    def settle(self, fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The records of an earlier piece that win, and the others with what beats them, as superseded has it."""
+        light = [*self._key, *ORIGIN]
+        later = self._later(fresh.select(self._key), light)
+        doubtful = rivalled(pl.concat([fresh.select(self._key), later.select(self._key)])).head(fresh.height)
+        new, fresh = fresh.filter(~doubtful), fresh.filter(doubtful)
+        settled = settle(pl.concat([fresh.select(light), later]), self._base.source.key)
+        settled = settled.join(later, on=RECORD, how="anti")
+        wins = pl.col("_standing") == "wins"
+        won = pl.concat([new, those(fresh, settled.filter(wins), RECORD)])
+        if not won.is_empty():
+            # One for each file.
+            self._prints.append(won.select(self._key).hash_rows())
+        return won, settled.filter(~wins).select(*light, pl.col("_standing").alias("_kind"), *WINNER)
+
+    def _later(self, keys: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+        """The rows already written that have one of these keys."""
+        nothing = pl.DataFrame(schema=self._base.schemas["processed"]).select(columns)
+        if not self._prints:
+            return nothing
+        found = pl.concat(self._prints, rechunk=False).is_in(keys.hash_rows().implode()).arg_true()
+        ends = np.cumsum([len(some) for some in self._prints])
+        holding = np.unique(np.searchsorted(ends, found.to_numpy(), side="right"))
+        return pl.concat([nothing, *(self._written.processed(int(file), keys).select(columns) for file in holding)])
+
+
+def _meets(base: Base, accepted: pl.DataFrame, nothing: pl.DataFrame) -> bool:
+    """Whether the tables know a key of these rows."""
+    if base.versions["processed"] is None and base.versions["superseded"] is None:
+        return False
+    return any(not known.is_empty() for known in rivals(base, accepted, nothing, nothing))
+
+
+def straight(base: Base, step: Step, intake: Intake) -> tuple[dict[str, Change], Plan]:
+    """The changes that bring the tables from `base` to where a large delivery is part of them, as `plan` has them, with
+    its rows in files that are written; and what they come to. Raises NotPlainError when it cannot go this way.
+    """
+    written = Written(base)
+    try:
+        return _write(base, step, intake, written)
+    except BaseException:
+        written.discard()
+        raise
+
+
+def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[dict[str, Change], Plan]:
+    row = step.rows
+    standing = base.scan("account").filter(pl.col("_file") == row["_file"].item(), pl.col("state").is_in(STANDING))
+    if base.source.mode != "rows" or base.source.judges_files or not standing.head(1).collect().is_empty():
+        raise NotPlainError
+    nothing = row.select(*DELIVERY, "_delivered", "_site").clear()
+    seen, sound = _Seen(base, written), True
+    counts = dict.fromkeys(("records", *account.COUNTS), 0)
+    rules, warned = [], []
+    try:
+        for judged in intake.backwards(step, MOST_PIECES):
+            said = judged.deliveries.row(0, named=True)
+            if said["reason"] is not None or _meets(base, judged.accepted, nothing):
+                raise NotPlainError
+            won, lost = seen.settle(judged.accepted)
+            rows = dict(zip(LAYERS, (judged.raw, won, judged.rejected, lost), strict=True))
+            written.put(rows)
+            counts = {
+                name: count + rows[layer].height for (name, count), layer in zip(counts.items(), LAYERS, strict=True)
+            }
+            sound &= said["sound"]
+            rules.append(rules_broken(judged.rejected))
+            warned.append(warned_of(won))
+        written.close()
+    except RefusalError:
+        raise NotPlainError from None
+    if not counts["accepted"]:
+        raise NotPlainError
+    told = row.with_columns(
+        *[pl.lit(count, pl.Int64).alias(name) for name, count in counts.items()],
+        sound=pl.lit(sound),
+        reason=pl.lit(None, pl.String),
+    )
+    opened = account.opened(base.source.name, told)
+    changes = {
+        layer: Change(pl.DataFrame(schema=base.schemas[layer]), files=tuple(some))
+        for layer, some in written.files.items()
+    }
+    return {**changes, "account": Change(opened)}, Plan(opened, pl.concat(rules), pl.concat(warned))
