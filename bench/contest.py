@@ -49,6 +49,7 @@ class Contender:
 CONTENDERS = {
     "lakehouse": Contender("lakehouse_dagster.py"),
     "polars": Contender("polars_delta.py"),
+    "polars-staged": Contender("polars_delta.py", ("--staged",)),
     "duckdb": Contender("duckdb_parquet.py", packages="duckdb"),
     "duckdb-all": Contender("duckdb_parquet.py", ("--all",), "duckdb"),
     "dask": Contender("dask_parquet.py", packages="dask"),

@@ -1,6 +1,6 @@
 """The study's vital signs, scaled: any number of records of new subjects with shifted dates, some with each defect.
 
-    python bench/scaled.py FOLDER [--rows 1000000] [--shape one|daily|small]
+    python bench/scaled.py FOLDER [--rows 1000000] [--shape one|daily|small|files-N]
 
 What every contender has to do with them is the source `VITALS` below: ten rules, one row for each key (the later record
 wins), results in standard units.
@@ -20,6 +20,8 @@ from lakehouse.source import Source
 
 FIRST = date(2017, 1, 1)
 SMALL_FILE = 50
+# How many files.
+SHAPES = {"one": 1, "daily": 365}
 # A record is about 100 bytes: what says again what another column says is left out.
 COLUMNS = tuple(name for name in EXPORTS["vitals"].columns if name not in ("VSTEST", "VSELTM", "VSTPTREF"))
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
@@ -202,7 +204,7 @@ def write(landing: Path, rows: int, shape: str) -> None:
         for (site,), some in many.partition_by("_site", as_dict=True, maintain_order=True).items():
             _files(landing, str(site), some, -(-some.height // SMALL_FILE))
     else:
-        _files(landing, "701", many, 365 if shape == "daily" else 1)
+        _files(landing, "701", many, SHAPES.get(shape) or int(shape.removeprefix("files-")))
     failed = dict(many["_defect"].drop_nulls().value_counts().sort("_defect").iter_rows())
     told = {"rows": rows, "accepted": rows - sum(failed.values()) - rows // 500, "rejected": failed}
     (landing / "expected.json").write_text(json.dumps(told))
@@ -221,6 +223,6 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--shape", choices=["one", "daily", "small"], default="one")
+    options.add_argument("--shape", default="one", help="one, daily, small, or files-N for N files")
     asked = options.parse_args()
     write(asked.folder, asked.rows, asked.shape)

@@ -50,7 +50,7 @@ SCHEMA: dict[str, pl.DataType] = {
 # An object store takes its time, and many at once; a folder is the quicker the fewer threads there are.
 _AT_ONCE = 16
 # A group of files is short enough to show progress.
-_GROUP = 2048
+_GROUP = 8192
 
 
 @dataclass(frozen=True)

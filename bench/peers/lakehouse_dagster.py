@@ -1,6 +1,6 @@
 """lakehouse: raw, processed, quarantine and the account, as Dagster runs it; then the summary from processed."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -20,8 +20,8 @@ from resources.landing import LandingResource
 
 def work(files: list[Path], out: Path) -> dict:
     landing = files[0].parents[1]
-    settings = Settings(home=out, landing=landing, as_of=FIRST + timedelta(days=2000), settle_seconds=0)
-    days = delivery_days([VITALS], Clock(date(2018, 1, 1)))
+    settings = Settings(home=out, landing=landing, as_of=FIRST + timedelta(days=6000), settle_seconds=0)
+    days = delivery_days([VITALS], Clock(settings.as_of))
     source = wiring.build(VITALS, days, timedelta(days=366), settings.batch_bytes)
     definitions = dg.Definitions(
         assets=[source],
