@@ -161,7 +161,10 @@ def _summary(out: Path) -> dict[tuple[str, ...], tuple[int, float]]:
 
 
 def hold(names: Sequence[str], landing: Path, work: Path, rounds: int, patience: float) -> tuple[Taken, dict[str, str]]:
-    """The runs of every contender that gives the right answer, and what is wrong with the others'."""
+    """The runs of every contender that gives the right answer, and what is wrong with the others'.
+
+    rounds: 0 takes the first runs, whose answers are compared, for all there are.
+    """
     expected = json.loads((landing / "expected.json").read_text())
     pythons = {name: interpreter(work, CONTENDERS[name].packages) for name in names}
     taken: Taken = {}
@@ -181,7 +184,7 @@ def hold(names: Sequence[str], landing: Path, work: Path, rounds: int, patience:
             if why:
                 left_out[name] = why
             else:
-                taken[name] = []
+                taken[name] = [] if rounds else [figures]
         for number in range(rounds):
             for name in list(taken):
                 try:

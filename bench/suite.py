@@ -24,7 +24,9 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=contest.ROWS)
     options.add_argument("--shapes", default="one,daily,small")
     options.add_argument("--only", default=",".join(CONTENDERS), help="lakehouse always takes part")
-    options.add_argument("--rounds", type=int, default=contest.ROUNDS)
+    options.add_argument(
+        "--rounds", type=int, default=contest.ROUNDS, help="0: the run that is compared is the only one"
+    )
     options.add_argument("--patience", type=float, default=contest.PATIENCE)
     options.add_argument("--warehouse", action="store_true")
     options.add_argument("--work", type=Path, default=contest.WORK)

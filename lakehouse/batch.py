@@ -152,7 +152,8 @@ class Intake:
         with TemporaryFile(dir=place) as text, ThreadPoolExecutor(1) as ahead:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
-                data, skipped = pieces.next(step.size)
+                # Half as much at a time, for two are in memory at once.
+                data, skipped = pieces.next(max(1, step.size // 2))
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)
 
