@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
+from typing import TypedDict, Unpack
 
 import polars as pl
 
@@ -19,12 +20,19 @@ from lakehouse.evaluate import Judged, Tally, judge, verdict
 from lakehouse.lake import RECORD, Lake
 from lakehouse.manifest import State
 from lakehouse.pieces import Pieces
-from lakehouse.records import Delivery
+from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
 _Row = dict[str, object]
-_Label = tuple[str, str] | None
+
+
+class Refused(TypedDict, total=False):
+    """Why all of a delivery is refused, as a `Delivery` has it; nothing when it is not."""
+
+    unreadable: tuple[str, str]
+    refused: tuple[str, str]
+    spoiled: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Intake:
 
     def __init__(self, lake: Lake, source: Source, held: dict[str, bytes]) -> None:
         self._lake, self._source, self._held = lake, source, held
-        self._open: tuple[int, Pieces, Callable[[Judged], Judged], _Label] | None = None
+        self._open: tuple[int, Pieces, Callable[[Judged], Judged], Refused] | None = None
 
     def take(self, step: Step) -> tuple[pl.DataFrame, Judged, dict[str, int] | None]:
         """The ledger rows of a batch, their records, judged, and where the next batch towards the same goal goes on."""
@@ -143,7 +151,7 @@ class Intake:
     def backwards(self, step: Step, most: int) -> Iterator[Judged]:
         """What becomes of a large delivery's records, a piece at a time, the last first; nothing of more than `most`.
 
-        Raises RefusalError when it is not text.
+        Raises RefusalError when it is not text, OSError when there is no room for it.
         """
         row = step.rows.row(0, named=True)
         assert step.size is not None
@@ -156,71 +164,82 @@ class Intake:
                 data, skipped = pieces.next(max(1, step.size // 2))
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)
+                if len(cuts) > most:
+                    return
 
             def judged(begin: int, size: int, skipped: int) -> Judged:
                 text.seek(begin)
                 delivery = replace(self._delivery(row, text.read(size)), decoded=True, skipped=skipped, piece=True)
                 return judge(self._source, [delivery])
 
-            coming = [ahead.submit(judged, *cut) for cut in cuts[:-2:-1]] if len(cuts) <= most else []
+            coming = ahead.submit(judged, *cuts[-1])
             for cut in cuts[-2::-1]:
-                if coming:
-                    # One is judged while the one before it is written.
-                    coming.append(ahead.submit(judged, *cut))
-                    yield coming.pop(0).result()
-            for last in coming:
-                yield last.result()
+                # One is judged while the one before it is written.
+                ready, coming = coming, ahead.submit(judged, *cut)
+                yield ready.result()
+            yield coming.result()
 
     def _piece(self, row: _Row, step: Step) -> tuple[Judged, dict[str, int] | None]:
         """The next piece of a large delivery. What is true of the whole of it is said with each piece."""
         assert step.size is not None
         seq = int(str(row["seq"]))
         if self._open is None or self._open[0] != seq or self._open[1].offset != step.offset:
-            said, spoiled, unreadable = self._examine(row, step.size)
-            if unreadable:
-                refused = replace(self._delivery(row, b""), unreadable=unreadable)
-                return judge(self._source, [refused]), None
+            say, known = self._examine(row, step.size)
+            if "unreadable" in known:
+                return judge(self._source, [replace(self._delivery(row, b""), **known)]), None
             pieces = self._pieces(row)
             pieces.skip(step.offset, step.lines or pieces.head_lines)
-            self._open = (seq, pieces, said, spoiled)
-        _, pieces, say, spoiled = self._open
-        judged = self._judge_piece(row, pieces, step.size, spoiled)
+            self._open = (seq, pieces, say, known)
+        _, pieces, say, known = self._open
+        judged = self._judge_piece(row, pieces, step.size, **known)
         if step.offset:
             judged = replace(judged, rejected=judged.rejected.filter(pl.col("_line") > 0))
         rest = None if pieces.done else {"row": seq, "offset": pieces.offset, "lines": pieces.lines}
         return say(judged), rest
 
-    def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], _Label, _Label]:
-        """What only a look at the whole of a large delivery tells: whether it can govern and is sound, why its records
-        have all of it refused, and why it cannot be read.
+    def _examine(self, row: _Row, size: int) -> tuple[Callable[[Judged], Judged], Refused]:
+        """What only a look at the whole of a large delivery tells: whether it can govern and is sound, and why all of
+        it is refused, as a `Delivery` has that.
         """
-        checksum = str(row["_checksum"])
-        dialect = self._source.dialect_of(str(row["_site"]))
+        dialect, blank = self._source.dialect_of(str(row["_site"])), True
         try:
-            for _ in dialect.decode_chunks(self._lake.kept_chunks(checksum)):
-                pass
+            for chunk in dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"]))):
+                blank = blank and (not chunk or chunk.isspace())
         except RefusalError as refusal:
-            return lambda judged: judged, None, (refusal.rule, str(refusal))
-        pieces, whole, sound, reason, tally = self._pieces(row), True, True, None, Tally()
+            return lambda judged: judged, {"unreadable": (refusal.rule, str(refusal))}
+        if blank:
+            return lambda judged: judged, {"unreadable": EMPTY}
+        pieces, whole, sound, tally = self._pieces(row), True, True, Tally()
+        known: Refused = {}
         # A snapshot lets rows vanish only if all of it is sound; of other files, one good record says enough.
         while not pieces.done and (whole or self._source.mode == "snapshot" or self._source.judges_files):
             judged = self._judge_piece(row, pieces, size)
             said = judged.deliveries.row(0, named=True)
-            whole, sound, reason = whole and said["whole"], sound and said["sound"], reason or said["reason"]
+            if said["reason"] is not None:
+                # What is wrong with the file as a file shows in its first records, and goes for all of them.
+                rule = judged.rejected.filter(pl.col("_line") == 0)["reasons"].item()[0]
+                known = {"refused": (rule, said["reason"])}
+                break
+            whole, sound = whole and said["whole"], sound and (said["sound"] or not said["records"])
             tally += Tally.of(self._source, judged)
-        spoiled = None if reason else verdict(self._source, tally)
-        if spoiled:
-            whole, sound, reason = True, False, spoiled[1]
+        else:
+            sound = sound and tally.records > 0
+            if spoiled := verdict(self._source, tally):
+                known = {"spoiled": spoiled}
+        reason = (known.get("refused") or known.get("spoiled") or (None, None))[1]
+        whole, sound = whole or bool(known), sound and not known
 
         def say(judged: Judged) -> Judged:
-            told = judged.deliveries.with_columns(whole=pl.lit(whole), sound=pl.col("sound") & sound)
+            # A piece of blank lines says nothing.
+            is_sound = (pl.col("sound") | (pl.col("records") == 0)) & sound
+            told = judged.deliveries.with_columns(whole=pl.lit(whole), sound=is_sound)
             return replace(judged, deliveries=told.with_columns(reason=pl.lit(reason, pl.String)))
 
-        return say, spoiled, None
+        return say, known
 
-    def _judge_piece(self, row: _Row, pieces: Pieces, size: int, spoiled: _Label = None) -> Judged:
+    def _judge_piece(self, row: _Row, pieces: Pieces, size: int, **known: Unpack[Refused]) -> Judged:
         data, skipped = pieces.next(size)
-        delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, spoiled=spoiled)
+        delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, **known)
         return judge(self._source, [delivery])
 
     def _in_pieces(self, row: _Row, size: int) -> bool:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from uuid import uuid4
 
 import obstore
@@ -18,6 +19,10 @@ from deltalake.transaction import AddAction
 from lakehouse.errors import unavailable
 from lakehouse.lake import Lake, same_types
 
+# A longer text is not worth its place in the log.
+_LONGEST = 256
+# The first and last of Python's days, counted from 1970-01-01.
+_CALENDAR = tuple((day - date(1970, 1, 1)).days for day in (date.min, date.max))
 _PLAIN = (pl.String, pl.Boolean, pl.Date, pl.Int64, pl.Int32, pl.Float64)
 
 
@@ -38,7 +43,7 @@ def write(
         obstore.put(lake.store, f"{table}/{name}", data)
     except Exception as error:
         raise unavailable(error, f"{table} cannot be written") from error
-    stats = json.dumps(_statistics(rows.select(column for column in rows.columns if column in told)))
+    stats = json.dumps(_statistics(rows.select(column for column in rows.columns if column in told)), allow_nan=False)
     return AddAction(name, len(data), {}, int(time.time() * 1000), data_change=True, stats=stats)
 
 
@@ -58,17 +63,30 @@ def discard(lake: Lake, table: str, files: Sequence[AddAction]) -> None:
 
 
 def _statistics(rows: pl.DataFrame) -> dict[str, object]:
-    """A file's statistics as Delta's protocol has them."""
-    known = [
-        column for column in rows if column.dtype in _PLAIN and not (column.dtype.is_float() and column.is_nan().any())
-    ]
+    """A file's statistics as Delta's protocol has them, of columns whose values can be told in JSON."""
+    ends = {column.name: found for column in rows if (found := _ends(column))}
     return {
         "numRecords": rows.height,
-        "minValues": {column.name: _plain(column.min()) for column in known if column.null_count() < rows.height},
-        "maxValues": {column.name: _plain(column.max()) for column in known if column.null_count() < rows.height},
+        "minValues": {name: least for name, (least, _) in ends.items()},
+        "maxValues": {name: greatest for name, (_, greatest) in ends.items()},
         "nullCount": {column.name: column.null_count() for column in rows},
     }
 
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float) else str(value)
+def _ends(column: pl.Series) -> tuple[object, object] | None:
+    """The least and greatest value, if it has any and both can be told."""
+    if column.dtype not in _PLAIN or column.null_count() == len(column):
+        return None
+    # One infinite number, and delta-rs passes over the statistics of every file; NaN is in no range.
+    if column.dtype.is_float() and not column.is_finite().all():
+        return None
+    if column.dtype == pl.Date:
+        # Python's calendar has the years 1 to 9999, and so has a reader's.
+        first, last = _CALENDAR
+        if not column.to_physical().is_between(first, last).all():
+            return None
+        return str(column.min()), str(column.max())
+    least, greatest = column.min(), column.max()
+    if column.dtype == pl.String and max(len(str(least)), len(str(greatest))) > _LONGEST:
+        return None
+    return least, greatest

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse import account, ledger, manifest
+from lakehouse import account, files, ledger, manifest
 from lakehouse.batch import PARTS, Intake, Step, next_step
 from lakehouse.clock import Clock
 from lakehouse.errors import SupersededError
@@ -193,6 +193,9 @@ def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, 
         assert delta is not None
         at = delta.transaction_version("ledger") or 0
         if at == end:
+            if not attempt:
+                # What an attempt that was cut short has committed is not written a second time.
+                files.discard(lake, table, change.files)
             return delta.version()
         # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
         if at != step.begin and not (step.anew and at < end):

@@ -47,8 +47,10 @@ class Pieces:
         return self.head + self.take(size), before
 
     def take(self, size: int) -> bytes:
-        """The next whole records, at least `size` bytes of them unless the end comes first."""
+        """The next whole records: at least `size` bytes of them, not all blank lines, unless the end comes first."""
         piece = self._cut(size)
+        while piece.isspace() and self._more(1):
+            piece += self._cut(size)
         self.offset += len(piece)
         self.lines += line_ends(piece)
         self.done = not self._more(1)

@@ -27,6 +27,7 @@ csv.field_size_limit(sys.maxsize)
 
 # Hardly in any text: a separator that leaves lines whole.
 _NEVER = "\x01"
+EMPTY = ("file:empty", "the file is empty; export it again")
 PROBLEMS = {
     "record:short": "the record has fewer fields than the header",
     "record:long": "the record has more fields than the header",
@@ -40,6 +41,7 @@ class Delivery:
     """One delivery as the ledger has it, and its bytes, or the header line and some records of them.
 
     refusal: why its day keeps it out, if so. unreadable: (name, words) when its bytes are known not to be text.
+    refused: (name, words) when records that are not here have shown that the file is refused whole.
     decoded: the data is UTF-8 already.
     skipped: lines between the header and the records that are here. piece: these are not all records, so that what its
     records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused.
@@ -49,6 +51,7 @@ class Delivery:
     data: bytes
     refusal: str | None = None
     unreadable: tuple[str, str] | None = None
+    refused: tuple[str, str] | None = None
     decoded: bool = False
     skipped: int = 0
     piece: bool = False
@@ -102,9 +105,11 @@ def parse(
             refused[index] = (refusal.rule, str(refusal))
             continue
         if (not data or data.isspace()) and not delivery.decoded:
-            refused[index] = ("file:empty", "the file is empty; export it again")
+            refused[index] = EMPTY
             continue
-        if delivery.refusal:
+        if delivery.refused:
+            refused[index] = delivery.refused
+        elif delivery.refusal:
             refused[index] = ("file:day", delivery.refusal)
         elif dialect.header and not delivery.skipped and _has_header(data.decode(), dialect):
             words = "the first line is a header, and this site's files are agreed to have none; send it without"

@@ -88,6 +88,10 @@ class Source:
             raise SourceError(
                 f"source {self.name}: contract columns {own} begin with '_', which is kept for the engine's"
             )
+        if own := [column for column in self.key if column in PROVENANCE]:
+            raise SourceError(
+                f"source {self.name}: key columns {own} are the engine's; a key is made of what is delivered"
+            )
         if not self.key:
             raise SourceError(f"source {self.name}: without a key nothing tells a correction from a new row")
         names = self.columns + self.optional

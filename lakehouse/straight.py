@@ -136,7 +136,7 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
     if base.source.mode != "rows" or base.source.judges_files or not standing.head(1).collect().is_empty():
         raise NotPlainError
     nothing = row.select(*DELIVERY, "_delivered", "_site").clear()
-    seen, sound = _Seen(base, written), True
+    seen = _Seen(base, written)
     counts = dict.fromkeys(("records", *account.COUNTS), 0)
     rules, warned = [], []
     try:
@@ -150,17 +150,17 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
             counts = {
                 name: count + rows[layer].height for (name, count), layer in zip(counts.items(), LAYERS, strict=True)
             }
-            sound &= said["sound"]
             rules.append(rules_broken(judged.rejected))
             warned.append(warned_of(won))
         written.close()
-    except RefusalError:
+    except (RefusalError, OSError):
+        # It is no text, or there is no room to have all of it uncompressed at once.
         raise NotPlainError from None
     if not counts["accepted"]:
         raise NotPlainError
     told = row.with_columns(
         *[pl.lit(count, pl.Int64).alias(name) for name, count in counts.items()],
-        sound=pl.lit(sound),
+        sound=pl.lit(counts["accepted"] + counts["superseded"] == counts["records"]),
         reason=pl.lit(None, pl.String),
     )
     opened = account.opened(base.source.name, told)

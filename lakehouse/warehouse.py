@@ -156,13 +156,13 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
     assert delta is not None
     delta_id = str(delta.metadata().id)
     schema = dict(table.contract.create_empty().schema)
-    columns_changed = _define(cursor, table, schema)
-    same_table = shown is not None and shown[0] == delta_id and not columns_changed
+    is_new = _define(cursor, table, schema)
+    same_table = shown is not None and shown[0] == delta_id and not is_new
     inserted = deleted = 0
     if shown is None or not same_table or shown[1] < version:
         gone, added = lake.changed(table.source, shown[1] if shown and same_table else None, version)
         # Every row counts as added: the version shown is no longer there to compare with, so all rows are loaded anew.
-        anew = not same_table or (shown is not None and added.height == delta.count())
+        anew = not same_table or (shown is not None and not added.is_empty() and added.height == delta.count())
         if anew:
             cursor.execute(f"delete from {table.qualified}")
             deleted = max(cursor.rowcount, 0)
@@ -171,8 +171,6 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
         if not added.is_empty():
             inserted = added.height
             _insert(cursor, table.schema, table.name, added.select(list(schema)))
-        # Of a new table only now: sorting all keys at once takes half of what finding each its place does.
-        _index(cursor, table)
         cursor.execute(
             "insert into lake.loads values ($1, $2, $3, clock_timestamp()) on conflict (table_name) do update "
             "set delta_id = excluded.delta_id, delta_version = excluded.delta_version, loaded_at = excluded.loaded_at",
@@ -181,6 +179,8 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
         if inserted or deleted:
             # Fresh statistics: the models built next join these tables.
             cursor.execute(f"analyze {table.qualified}")
+    # Of a new table only now: sorting all keys at once takes half of what finding each its place does.
+    _index(cursor, table)
     cursor.execute(f"select count(*) from {table.qualified}")
     row = cursor.fetchone()
     assert row is not None
@@ -189,7 +189,7 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
 
 
 def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> bool:
-    """Make the table, without its key, or add the columns it lacks; whether an existing table's columns changed."""
+    """Make the table, without its key, or add the columns it lacks; whether it has to be loaded anew."""
     wanted = {name: _column_type(table, name, kind) for name, kind in schema.items()}
     cursor.execute(
         "select attname, format_type(atttypid, atttypmod) from pg_attribute "
@@ -207,7 +207,7 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
         columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
         cursor.execute(f"create table {table.qualified} ({columns})")
         _describe(cursor, table)
-        return False
+        return True
     if changed := [name for name, kind in there.items() if wanted.get(name) != kind]:
         raise DefinitionError(
             f"{table.schema}.{table.name}: columns {changed} changed type or left the contract, which loaded rows "

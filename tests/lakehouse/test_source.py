@@ -26,6 +26,7 @@ from lakehouse.source import Source
         ({"name": "a/b"}, "lower snake case"),
         ({"name": ""}, "lower snake case"),
         ({"name": "thermo\n"}, "lower snake case"),
+        ({"key": ("sensor", "_site")}, "key columns ['_site'] are the engine's"),
         ({"key": ("sensor", "minute")}, "key columns ['minute'] are not in its contract, which has"),
         ({"key": ()}, "without a key nothing tells a correction from a new row"),
         ({"columns": ("SENSOR", "SENSOR")}, "header columns ['SENSOR'] are declared twice"),

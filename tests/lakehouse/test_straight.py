@@ -1,5 +1,6 @@
 """A large delivery that is new in every respect: one commit for each table, and the same tables as any other way."""
 
+import errno
 import json
 import random
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ import polars as pl
 import pytest
 from house import House
 
-from lakehouse import files, ingest, ledger, straight
+from lakehouse import batch, files, ingest, ledger, straight
+from lakehouse.dialect import Dialect
 from lakehouse.errors import DefinitionError, SupersededError
 from lakehouse.lake import Change, Lake
+from lakehouse.near import near
 
 LARGE = "A/thermometer_2020-01-02.csv"
 
@@ -161,6 +164,80 @@ def self_check(house: House, folder: Path) -> None:
         assert on_disk == ever
 
 
+def test_a_file_with_a_header_where_none_is_agreed_is_refused_whole(
+    house: House, tmp_path: Path, went: list[bool]
+) -> None:
+    house.source = replace(house.source, dialect=Dialect(header=("SENSOR", "HOUR", "CELSIUS")))
+    house.land(LARGE, "\n" * 600 + "SENSOR,HOUR,CELSIUS\n" + lines(1, 80), header="")
+    house.run()
+    assert went == [False]
+    self_check(house, tmp_path)
+    assert house.table("processed").is_empty()
+
+
+@pytest.mark.parametrize("body", ["\n" * 700, "s1,1,1\n" + "\n" * 700, "\n" * 700 + "s1,1,1\n"])
+@pytest.mark.parametrize("header", ["", "SENSOR,HOUR,CELSIUS\n"])
+def test_blank_lines_say_nothing(house: House, tmp_path: Path, body: str, header: str) -> None:
+    if not header:
+        house.source = replace(house.source, dialect=Dialect(header=("SENSOR", "HOUR", "CELSIUS")))
+    house.land(LARGE, body, header=header)
+    house.run()
+    self_check(house, tmp_path)
+
+
+def test_it_goes_in_pieces_when_there_is_no_room_for_its_text(
+    house: House, tmp_path: Path, went: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    house.land(LARGE, lines(1, 80))
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "TemporaryFile", full)
+        house.run()
+    assert went == [False]
+    self_check(house, tmp_path)
+
+
+def test_no_more_pieces_are_cut_than_will_be_read(house: House, tmp_path: Path, went: list[bool]) -> None:
+    house.land(LARGE, lines(1, 80))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(straight, "MOST_PIECES", 3)
+        house.run()
+    assert went == [False]
+    self_check(house, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        (pl.Series([1.5, 2.5]), (1.5, 2.5)),
+        # delta-rs passes over the statistics of every file of a table when one of them is not JSON.
+        (pl.Series([1.5, float("inf")]), None),
+        (pl.Series([1.5, float("nan")]), None),
+        (pl.Series([1.5, None]), (1.5, 1.5)),
+        (pl.Series([None, None], dtype=pl.Float64), None),
+        (pl.Series([0, -719163]).cast(pl.Date), None),
+        (pl.Series([0, -719162]).cast(pl.Date), ("0001-01-01", "1970-01-01")),
+        (pl.Series(["a", "b" * 257]), None),
+        (pl.Series(["a", "ä\0"]), ("a", "ä\0")),
+        (pl.Series([True, False]), (False, True)),
+        (pl.Series([[1], [2]]), None),
+    ],
+)
+def test_the_log_tells_what_json_can_tell(house: House, values: pl.Series, ends: tuple[object, object] | None) -> None:
+    rows = pl.DataFrame({"x": values})
+    delta = house.lake.create("some/table", rows.schema)
+    file = files.write(house.lake, "some/table", rows.schema, rows, ["x"])
+    told = json.loads(file.stats, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    found = (told["minValues"]["x"], told["maxValues"]["x"]) if told["minValues"] else None
+    assert found == ends
+    house.lake.commit(delta, Change(rows.clear(), files=(file,)), "app", 1)
+    assert delta.count() == 2
+    for row in rows.iter_slices(1):
+        assert not house.lake.scan("some/table").filter(near(row)).collect().is_empty()
+
+
 @pytest.mark.parametrize("step", range(1, 8))
 def test_an_attempt_killed_after_any_commit_is_completed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -187,6 +264,16 @@ def test_an_attempt_killed_after_any_commit_is_completed(
     assert house.tables() == undisturbed.tables()
     assert house.unbalanced().is_empty()
     assert house.idle()
+    # The table whose commit was the last has what it is to have; so have those before it, and nothing twice.
+    for table in list(ingest.tables(house.source).values()) if step > 1 else []:
+        assert len(list(Path(house.lake.root, table).glob("*.parquet"))) == len(
+            list(Path(undisturbed.lake.root, table).glob("*.parquet"))
+        ) or table not in committed(step)
+
+
+def committed(step: int) -> list[str]:
+    """The tables that an attempt killed after so many commits has written and committed."""
+    return [f"{layer}/thermometer" for layer in ingest.LAYERS[: step - 1]]
 
 
 def test_the_log_tells_least_and_greatest_values(house: House) -> None:

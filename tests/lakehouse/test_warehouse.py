@@ -139,6 +139,16 @@ def test_all_rows_may_go(lake: Lake, url: str, add: list[Row]) -> None:
     assert shown(url) == add
 
 
+def test_a_table_that_was_dropped_is_loaded_anew_with_its_key(lake: Lake, url: str) -> None:
+    version = write(lake, [("a", 1, 1.0), ("a", None, 2.0)])
+    publish(lake, url, [READINGS], {READINGS.source: version})
+    ask(url, "drop table lake.readings")
+    publish(lake, url, [READINGS], {READINGS.source: version})
+    assert shown(url) == [("a", 1, 1.0), ("a", None, 2.0)]
+    keys = "select count(*) from pg_index where indisunique and indrelid = 'lake.readings'::regclass"
+    assert ask(url, keys) == [(1,)]
+
+
 def fail(monkeypatch: pytest.MonkeyPatch, at: str, happens: Callable[[], None]) -> None:
     """Let something happen just before rows are put into a table."""
     real = warehouse._insert
