@@ -18,6 +18,10 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 
 
+# Dagster's storage is there before a run begins, as a Spark session is.
+INSTANCE = dg.DagsterInstance.ephemeral()
+
+
 def work(files: list[Path], out: Path) -> dict:
     landing = files[0].parents[1]
     settings = Settings(home=out, landing=landing, as_of=FIRST + timedelta(days=6000), settle_seconds=0)
@@ -28,9 +32,8 @@ def work(files: list[Path], out: Path) -> dict:
         jobs=[dg.define_asset_job("ingest", selection=[source])],
         resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
     )
-    with dg.DagsterInstance.ephemeral() as instance:
-        quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-        assert definitions.resolve_job_def("ingest").execute_in_process(quiet, instance=instance).success
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    assert definitions.resolve_job_def("ingest").execute_in_process(quiet, instance=INSTANCE).success
     lake = Lake(settings.lake_uri)
     versions = manifest.versions(lake)
     table = {layer: lake.scan(f"{layer}/vitals", versions[f"{layer}/vitals"]) for layer in ("processed", "quarantine")}
