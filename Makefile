@@ -35,6 +35,7 @@ soak: setup
 
 bench: setup
 	$(BIN)/python -W ignore bench/suite.py
+	$(BIN)/python -W ignore bench/suite.py --shapes one --rows 10000000 --rounds 0
 	$(BIN)/python -W ignore bench/suite.py --warehouse
 
 bench-quick: setup

@@ -61,7 +61,8 @@ class Pieces:
         want = size
         while (cut := self._end(size, ended=not self._more(want))) is None:
             want = 2 * len(self._buffer) + _CHUNK
-        piece = bytes(self._buffer[:cut])
+        with memoryview(self._buffer) as view:
+            piece = bytes(view[:cut])
         del self._buffer[:cut]
         return piece
 

@@ -17,7 +17,6 @@ from lakehouse.settings import Settings
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
-
 # Dagster's storage is there before a run begins, as a Spark session is.
 INSTANCE = dg.DagsterInstance.ephemeral()
 
