@@ -164,8 +164,7 @@ class Intake:
         with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_AHEAD) as ahead:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
-                # Half as much at a time, for two are in memory at once.
-                data, skipped = pieces.next(max(1, step.size // 2))
+                data, skipped = pieces.next(step.size)
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)
                 if len(cuts) > most:
