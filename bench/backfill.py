@@ -14,27 +14,22 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 from dagster_postgres.event_log import PostgresEventLogStorage
 from demo import spent, timed
+from job import QUIET, ingestion
 from scaled import COLUMNS, VITALS
 
 from assets.pilot.land import EXPORTS, collected
-from assets.wiring import ingest as wiring
-from assets.wiring.partitions import delivery_days
 from lakehouse import postgres
-from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
 from resources import instance
-from resources.lake import LakeResource
-from resources.landing import LandingResource
 
 AS_OF = date(2015, 3, 6)
-_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 def land(landing: Path) -> None:
@@ -45,17 +40,6 @@ def land(landing: Path) -> None:
         file = landing / place / site / f"vitals_{day}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         part.select(COLUMNS).write_csv(file)
-
-
-def ingestion(settings: Settings) -> dg.JobDefinition:
-    """A job that ingests what has landed."""
-    days = delivery_days([VITALS], Clock(AS_OF))
-    source = wiring.build(VITALS, days, timedelta(days=366), settings.batch_bytes)
-    return dg.Definitions(
-        assets=[source],
-        jobs=[dg.define_asset_job("ingest", selection=[source])],
-        resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
-    ).resolve_job_def("ingest")
 
 
 def least() -> dg.JobDefinition:
@@ -81,7 +65,7 @@ def least() -> dg.JobDefinition:
 def measured(job: dg.JobDefinition, storage: dg.DagsterInstance) -> tuple[float, float]:
     """Seconds of a run without those of storing its events, and those."""
     before, begun = spent["seconds"], time.perf_counter()
-    assert job.execute_in_process(_QUIET, instance=storage).success
+    assert job.execute_in_process(QUIET, instance=storage).success
     stored = spent["seconds"] - before
     return time.perf_counter() - begun - stored, stored
 
@@ -106,7 +90,7 @@ def main() -> None:
                 for number in range(rounds):
                     for place in ("one", "days"):
                         home, landing = root / f"{place} {number}", root / "landing" / place
-                        job = ingestion(Settings(home=home, landing=landing, as_of=AS_OF, settle_seconds=0))
+                        job = ingestion(VITALS, Settings(home=home, landing=landing, as_of=AS_OF, settle_seconds=0))
                         taken[place].append(measured(job, storage))
                     taken["least"].append(measured(trivial, storage))
                     taken["idle"].append(measured(job, storage))

@@ -12,20 +12,16 @@ import sys
 import tempfile
 import threading
 import time
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
+from job import QUIET, ingestion
 from made import RESULTS, write
 
-from assets.wiring import ingest as wiring
-from assets.wiring.partitions import delivery_days
 from lakehouse import account, manifest
-from lakehouse.clock import Clock
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
-from resources.lake import LakeResource
-from resources.landing import LandingResource
 
 PATH = "701/results_2020-01-01.csv"
 
@@ -33,16 +29,8 @@ PATH = "701/results_2020-01-01.csv"
 def run(home: Path) -> None:
     """Ingest what has landed, as Dagster does it: one run of the source's assets and checks."""
     settings = Settings(home=home, landing=home / "landing", as_of=date(2020, 12, 31), settle_seconds=0)
-    days = delivery_days([RESULTS], Clock(settings.as_of))
-    source = wiring.build(RESULTS, days, timedelta(days=366), settings.batch_bytes)
-    definitions = dg.Definitions(
-        assets=[source],
-        jobs=[dg.define_asset_job("ingest", selection=[source])],
-        resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
-    )
     with dg.DagsterInstance.ephemeral() as instance:
-        quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-        assert definitions.resolve_job_def("ingest").execute_in_process(quiet, instance=instance).success
+        assert ingestion(RESULTS, settings).execute_in_process(QUIET, instance=instance).success
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dataframely as dy
 import polars as pl
+from units import HIGH, LOW, TO_STANDARD
 
 from assets.pilot.land import EXPORTS, collected
 from lakehouse.contract import Contract
@@ -26,19 +27,6 @@ SHAPES = {"one": 1, "daily": 365}
 COLUMNS = tuple(name for name in EXPORTS["vitals"].columns if name not in ("VSTEST", "VSELTM", "VSTPTREF"))
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-# Test, unit, what is subtracted, factor to the standard unit, and what a living adult can show in it.
-UNITS = (
-    ("SYSBP", "mmHg", 0.0, 1.0, 40.0, 300.0),
-    ("DIABP", "mmHg", 0.0, 1.0, 10.0, 200.0),
-    ("PULSE", "beats/min", 0.0, 1.0, 20.0, 300.0),
-    ("TEMP", "C", 0.0, 1.0, 25.0, 45.0),
-    ("TEMP", "F", 32.0, 5 / 9, 25.0, 45.0),
-    ("HEIGHT", "cm", 0.0, 1.0, 50.0, 250.0),
-    ("HEIGHT", "in", 0.0, 2.54, 50.0, 250.0),
-    ("WEIGHT", "kg", 0.0, 1.0, 20.0, 400.0),
-    ("WEIGHT", "LB", 0.0, 0.4536, 20.0, 400.0),
-)
-TESTS = sorted({test for test, *_ in UNITS})
 # The rule that each defect breaks, and what a record with it says. Every thousandth record has each of them.
 DEFECTS: dict[str, dict[str, str]] = {
     "subject_named": {"USUBJID": "subject 12"},
@@ -80,7 +68,7 @@ class Vital(Contract):
     @dy.rule()
     def test_known(cls) -> pl.Expr:
         """VSTESTCD is one of the study's."""
-        return pl.col("vstestcd").is_in(TESTS)
+        return pl.col("vstestcd").is_in(list(LOW))
 
     @dy.rule()
     def result_is_a_number(cls) -> pl.Expr:
@@ -95,16 +83,15 @@ class Vital(Contract):
     @dy.rule()
     def unit_known(cls) -> pl.Expr:
         """VSORRESU is a unit of the test."""
-        known = [f"{test} {unit}" for test, unit, *_ in UNITS]
+        known = [f"{test} {unit}" for test, unit, *_ in TO_STANDARD]
         given = pl.concat_str("vstestcd", "vsorresu", separator=" ", ignore_nulls=True)
-        return pl.col("vsorres").is_null() | ~pl.col("vstestcd").is_in(TESTS) | given.is_in(known)
+        return pl.col("vsorres").is_null() | ~pl.col("vstestcd").is_in(list(LOW)) | given.is_in(known)
 
     @dy.rule()
     def value_possible(cls) -> pl.Expr:
         """The result, in the standard unit, is one that a living adult can show."""
-        low, high = ({test: row[at] for test, *row in UNITS} for at in (3, 4))
         test, value = pl.col("vstestcd"), pl.col("vsstresn")
-        return value.is_between(test.replace_strict(low, default=None), test.replace_strict(high, default=None))
+        return value.is_between(test.replace_strict(LOW, default=None), test.replace_strict(HIGH, default=None))
 
     @dy.rule()
     def visit_is_a_number(cls) -> pl.Expr:
@@ -129,7 +116,7 @@ class Vital(Contract):
 
 def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
     """The rows of `raw` with numbers, dates and standard results."""
-    units = pl.LazyFrame([row[:4] for row in UNITS], schema=["VSTESTCD", "VSORRESU", "_zero", "_factor"], orient="row")
+    units = pl.LazyFrame(list(TO_STANDARD), schema=["VSTESTCD", "VSORRESU", "_zero", "_factor"], orient="row")
     result = pl.col("VSORRES").cast(pl.Float64, strict=False)
     joined = raw.join(units, on=["VSTESTCD", "VSORRESU"], how="left", maintain_order="left")
     return joined.select(

@@ -6,9 +6,8 @@ because all tables are made anew.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 from typing import TypedDict, Unpack
@@ -26,8 +25,6 @@ from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
-# Pieces that are judged while the one before them is written: more of them are no quicker on two cores.
-_AHEAD = 1
 _Row = dict[str, object]
 
 
@@ -161,7 +158,7 @@ class Intake:
         assert step.size is not None
         # Its text, uncompressed, where the lake is if that is a folder: what is for passing use may be kept in memory.
         place = None if self._lake.remote else self._lake.root
-        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_AHEAD) as ahead:
+        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(1) as ahead:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
                 data, skipped = pieces.next(step.size)
@@ -176,14 +173,13 @@ class Intake:
                 return judge(self._source, [delivery])
 
             text.flush()
-            coming: deque[Future[Judged]] = deque()
-            for cut in reversed(cuts):
-                # Some are judged while the one before them is written.
-                coming.append(ahead.submit(judged, *cut))
-                if len(coming) > _AHEAD:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+            ready = ahead.submit(judged, *cuts[-1])
+            for cut in cuts[-2::-1]:
+                # Judged while the one before it is written.
+                coming = ahead.submit(judged, *cut)
+                yield ready.result()
+                ready = coming
+            yield ready.result()
 
     def _piece(self, row: _Row, step: Step) -> tuple[Judged, dict[str, int] | None]:
         """The next piece of a large delivery. What is true of the whole of it is said with each piece."""

@@ -19,10 +19,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lakehouse import manifest
 from lakehouse.errors import SupersededError, UnavailableError, unavailable
-from lakehouse.lake import FILE_BYTES, PROPERTIES, Lake
+from lakehouse.lake import PROPERTIES, Lake
 
 # Files up to this size are put together; no bigger, because a change to a few rows rewrites the files they are in.
-
+_TARGET_BYTES = 32 * 2**20
 # Fewer small files than this are left alone, so that a table is not written anew for every batch.
 _SMALL_FILES = 8
 _ATTEMPTS = 3
@@ -134,9 +134,9 @@ def _compact(lake: Lake, table: str, keep: timedelta) -> None:
         try:
             if {**delta.metadata().configuration, **lasting} != delta.metadata().configuration:
                 delta.alter.set_table_properties(lasting)
-            small = [size for size in delta.get_add_actions()["size_bytes"].to_pylist() if size < FILE_BYTES]
+            small = [size for size in delta.get_add_actions()["size_bytes"].to_pylist() if size < _TARGET_BYTES]
             if len(small) >= _SMALL_FILES:
-                delta.optimize.compact(target_size=FILE_BYTES)
+                delta.optimize.compact(target_size=_TARGET_BYTES)
         except CommitFailedError:
             continue
         return

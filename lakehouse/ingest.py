@@ -17,24 +17,25 @@ from pathlib import Path
 
 import polars as pl
 
-from lakehouse import account, files, ledger, manifest
+from lakehouse import account, ledger, manifest
 from lakehouse.batch import PARTS, Intake, Step, next_step
 from lakehouse.clock import Clock
 from lakehouse.errors import SupersededError
 from lakehouse.evaluate import QUARANTINE, processed_schema
+from lakehouse.files import discard
 from lakehouse.lake import Change, Lake, made_by
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import schema
 from lakehouse.source import Source
-from lakehouse.straight import NotPlainError, straight
+from lakehouse.straight import LAYERS_OF_RECORDS, NotPlainError, straight
 from lakehouse.winners import superseded_schema
 
 _ATTEMPTS = 5
 _WHY = "the contract changed to {}"
 # What of the ledger tells which files are new and whether rows wait.
 _POSITIONS = ("seq", "act", "_file", "bytes", "part_bytes", "mtime_ns")
-LAYERS = ("raw", "processed", "quarantine", "superseded", "account")
+LAYERS = (*LAYERS_OF_RECORDS, "account")
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, 
         if at == end:
             if not attempt:
                 # What an attempt that was cut short has committed is not written a second time.
-                files.discard(lake, table, change.files)
+                discard(lake, table, change.files)
             return delta.version()
         # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
         if at != step.begin and not (step.anew and at < end):

@@ -35,8 +35,6 @@ DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 100
 _CHUNK = 1 << 23
-# A data file large enough to be read at speed, and small enough that replacing it for one row is cheap.
-FILE_BYTES = 32 * 2**20
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
@@ -171,7 +169,9 @@ class Lake:
         said = CommitProperties(app_transactions=names, max_commit_retries=_RETRIES)
         try:
             if change.files:
-                assert change.add.is_empty(), "they are all there is to put in"
+                assert change.add.is_empty(), "the files are all there is to put in"
+                assert change.remove is None, "an append takes nothing out"
+                assert replace is None, "an append replaces nothing"
                 delta.create_write_transaction(list(change.files), "append", delta.schema(), [], commit_properties=said)
                 delta.update_incremental()
             elif change.remove is not None and not change.remove.is_empty():

@@ -314,11 +314,13 @@ def _with_kind(base: Base, remove: pl.DataFrame, layer: str) -> pl.DataFrame:
 
 
 def rules_broken(quarantined: pl.DataFrame) -> pl.DataFrame:
+    """How many lines break each rule, as `Plan.rules` has it."""
     lines = quarantined.explode("reasons").group_by("_delivered", "_site", rule="reasons")
     return lines.agg(pl.len().cast(pl.Int64).alias("lines"))
 
 
 def warned_of(accepted: pl.DataFrame) -> pl.DataFrame:
+    """How many lines each rule that only warns has flagged, as `Plan.warned` has it."""
     flags = accepted["_warnings"] if "_warnings" in accepted.columns else pl.Series([], dtype=pl.String)
     rules = pl.select(rule=flags.drop_nulls().str.split(" ").explode())
     return rules.group_by("rule").agg(pl.len().cast(pl.Int64).alias("lines"))

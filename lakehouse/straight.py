@@ -6,6 +6,7 @@ written before it, and nothing that is written has to be taken out. Every other 
 piece, as `batch` says.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -22,7 +23,9 @@ from lakehouse.winners import WINNER, rivalled, settle
 
 # No more: what is remembered of keys takes 8 bytes a record.
 MOST_PIECES = 256
-LAYERS = ("raw", "processed", "quarantine", "superseded")
+LAYERS_OF_RECORDS = ("raw", "processed", "quarantine", "superseded")
+# What their rows are called in the account.
+_COUNTED = ("records", *account.COUNTS)
 
 
 class NotPlainError(Exception):
@@ -36,7 +39,7 @@ class Written:
         self._base = base
         self._pool = ThreadPoolExecutor(2)
         self._under_way: list[tuple[str, Future[AddAction]]] = []
-        self.files: dict[str, list[AddAction]] = {layer: [] for layer in LAYERS}
+        self.files: dict[str, list[AddAction]] = {layer: [] for layer in LAYERS_OF_RECORDS}
 
     def put(self, rows: Mapping[str, pl.DataFrame]) -> None:
         """Write rows by layer, while the caller goes on; those given before are written first."""
@@ -137,7 +140,7 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
         raise NotPlainError
     nothing = row.select(*DELIVERY, "_delivered", "_site").clear()
     seen = _Seen(base, written)
-    counts = dict.fromkeys(("records", *account.COUNTS), 0)
+    counts: Counter[str] = Counter()
     rules, warned = [], []
     try:
         for judged in intake.backwards(step, MOST_PIECES):
@@ -145,11 +148,9 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
             if said["reason"] is not None or _meets(base, judged.accepted, nothing):
                 raise NotPlainError
             won, lost = seen.settle(judged.accepted)
-            rows = dict(zip(LAYERS, (judged.raw, won, judged.rejected, lost), strict=True))
+            rows = dict(zip(LAYERS_OF_RECORDS, (judged.raw, won, judged.rejected, lost), strict=True))
             written.put(rows)
-            counts = {
-                name: count + rows[layer].height for (name, count), layer in zip(counts.items(), LAYERS, strict=True)
-            }
+            counts.update({name: frame.height for name, frame in zip(_COUNTED, rows.values(), strict=True)})
             rules.append(rules_broken(judged.rejected))
             warned.append(warned_of(won))
         written.close()
@@ -159,7 +160,7 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
     if not counts["accepted"]:
         raise NotPlainError
     told = row.with_columns(
-        *[pl.lit(count, pl.Int64).alias(name) for name, count in counts.items()],
+        *[pl.lit(counts[name], pl.Int64).alias(name) for name in _COUNTED],
         sound=pl.lit(counts["accepted"] + counts["superseded"] == counts["records"]),
         reason=pl.lit(None, pl.String),
     )

@@ -33,26 +33,10 @@ from deltalake import DeltaTable
 from dlt.sources.filesystem import FileItemDict, filesystem
 from pandas_rules import judge
 from pyarrow.csv import write_csv
+from units import HIGH, LOW, TO_STANDARD
 
-UNITS = {
-    ("SYSBP", "mmHg"): (0.0, 1.0),
-    ("DIABP", "mmHg"): (0.0, 1.0),
-    ("PULSE", "beats/min"): (0.0, 1.0),
-    ("TEMP", "C"): (0.0, 1.0),
-    ("TEMP", "F"): (32.0, 5 / 9),
-    ("HEIGHT", "cm"): (0.0, 1.0),
-    ("HEIGHT", "in"): (0.0, 2.54),
-    ("WEIGHT", "kg"): (0.0, 1.0),
-    ("WEIGHT", "LB"): (0.0, 0.4536),
-}
-LIMITS = {
-    "SYSBP": (40, 300),
-    "DIABP": (10, 200),
-    "PULSE": (20, 300),
-    "TEMP": (25, 45),
-    "HEIGHT": (50, 250),
-    "WEIGHT": (20, 400),
-}
+UNITS = {(test, unit): how for test, unit, *how in TO_STANDARD}
+LIMITS = {test: (LOW[test], HIGH[test]) for test in LOW}
 _SUBJECT, _NUMBER = re.compile(r"^01-([0-9]{3})-[0-9]+$"), re.compile(r"^-?[0-9]+(\.[0-9]+)?$")
 KEY = ["usubjid", "vstestcd", "visitnum", "vstptnum"]
 CHUNK = 10_000

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import measured
+from units import HIGH, LOW, TO_STANDARD
 
 RULES = {
     "subject_named": "site <> ''",
@@ -22,16 +23,11 @@ RULES = {
     "date_in_study": "vsdt >= date '2012-01-01'",
     "measured_before_delivery": "vsdt <= delivered",
 }
-TABLES = """
-create table units as from (values
-    ('SYSBP', 'mmHg', 0.0::double, 1.0::double), ('DIABP', 'mmHg', 0.0, 1.0), ('PULSE', 'beats/min', 0.0, 1.0),
-    ('TEMP', 'C', 0.0, 1.0), ('TEMP', 'F', 32.0, 5.0::double / 9.0::double), ('HEIGHT', 'cm', 0.0, 1.0),
-    ('HEIGHT', 'in', 0.0, 2.54), ('WEIGHT', 'kg', 0.0, 1.0), ('WEIGHT', 'LB', 0.0, 0.4536)
-) units(vstestcd, vsorresu, zero, factor);
-create table limits as from (values
-    ('SYSBP', 40, 300), ('DIABP', 10, 200), ('PULSE', 20, 300), ('TEMP', 25, 45), ('HEIGHT', 50, 250),
-    ('WEIGHT', 20, 400)
-) limits(vstestcd, low, high);
+_STANDARD = ", ".join(f"('{test}', '{unit}', {zero}, {factor}::double)" for test, unit, zero, factor in TO_STANDARD)
+_LIMITS = ", ".join(f"('{test}', {LOW[test]}, {HIGH[test]})" for test in LOW)
+TABLES = f"""
+create table units as from (values {_STANDARD}) units(vstestcd, vsorresu, zero, factor);
+create table limits as from (values {_LIMITS}) limits(vstestcd, low, high);
 """
 JUDGED = """
 create table judged as

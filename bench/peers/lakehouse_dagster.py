@@ -6,16 +6,12 @@ from pathlib import Path
 import dagster as dg
 import measured
 import polars as pl
+from job import QUIET, ingestion
 from scaled import FIRST, VITALS
 
-from assets.wiring import ingest as wiring
-from assets.wiring.partitions import delivery_days
 from lakehouse import manifest
-from lakehouse.clock import Clock
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
-from resources.lake import LakeResource
-from resources.landing import LandingResource
 
 # Dagster's storage is there before a run begins, as a Spark session is.
 INSTANCE = dg.DagsterInstance.ephemeral()
@@ -24,15 +20,7 @@ INSTANCE = dg.DagsterInstance.ephemeral()
 def work(files: list[Path], out: Path) -> dict:
     landing = files[0].parents[1]
     settings = Settings(home=out, landing=landing, as_of=FIRST + timedelta(days=6000), settle_seconds=0)
-    days = delivery_days([VITALS], Clock(settings.as_of))
-    source = wiring.build(VITALS, days, timedelta(days=366), settings.batch_bytes)
-    definitions = dg.Definitions(
-        assets=[source],
-        jobs=[dg.define_asset_job("ingest", selection=[source])],
-        resources={"lake": LakeResource.of(settings), "landing": LandingResource(settings)},
-    )
-    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    assert definitions.resolve_job_def("ingest").execute_in_process(quiet, instance=INSTANCE).success
+    assert ingestion(VITALS, settings).execute_in_process(QUIET, instance=INSTANCE).success
     lake = Lake(settings.lake_uri)
     versions = manifest.versions(lake)
     table = {layer: lake.scan(f"{layer}/vitals", versions[f"{layer}/vitals"]) for layer in ("processed", "quarantine")}

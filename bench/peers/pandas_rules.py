@@ -1,23 +1,9 @@
 """The task's rules for pandas."""
 
 import pandas as pd
+from units import HIGH, LOW, TO_STANDARD
 
-UNITS = pd.DataFrame(
-    [
-        ("SYSBP", "mmHg", 0.0, 1.0),
-        ("DIABP", "mmHg", 0.0, 1.0),
-        ("PULSE", "beats/min", 0.0, 1.0),
-        ("TEMP", "C", 0.0, 1.0),
-        ("TEMP", "F", 32.0, 5 / 9),
-        ("HEIGHT", "cm", 0.0, 1.0),
-        ("HEIGHT", "in", 0.0, 2.54),
-        ("WEIGHT", "kg", 0.0, 1.0),
-        ("WEIGHT", "LB", 0.0, 0.4536),
-    ],
-    columns=["vstestcd", "vsorresu", "zero", "factor"],
-)
-LOW = {"SYSBP": 40.0, "DIABP": 10.0, "PULSE": 20.0, "TEMP": 25.0, "HEIGHT": 50.0, "WEIGHT": 20.0}
-HIGH = {"SYSBP": 300.0, "DIABP": 200.0, "PULSE": 300.0, "TEMP": 45.0, "HEIGHT": 250.0, "WEIGHT": 400.0}
+UNITS = pd.DataFrame(TO_STANDARD, columns=["vstestcd", "vsorresu", "zero", "factor"])
 
 
 def judge(chunk: pd.DataFrame, delivered: pd.Timestamp) -> pd.DataFrame:

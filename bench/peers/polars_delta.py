@@ -9,6 +9,7 @@ from pathlib import Path
 
 import measured
 import polars as pl
+from units import HIGH, LOW, TO_STANDARD
 
 BUCKETS = 16
 KEY = ["usubjid", "vstestcd", "visitnum", "vstptnum"]
@@ -16,23 +17,7 @@ COLUMNS = [
     *("STUDYID", "USUBJID", "VSTESTCD", "VSPOS", "VSORRES", "VSORRESU", "VSSTAT", "VSLOC", "VISITNUM", "VISIT"),
     *("VSDTC", "VSTPT", "VSTPTNUM"),
 ]
-UNITS = pl.LazyFrame(
-    [
-        ("SYSBP", "mmHg", 0.0, 1.0),
-        ("DIABP", "mmHg", 0.0, 1.0),
-        ("PULSE", "beats/min", 0.0, 1.0),
-        ("TEMP", "C", 0.0, 1.0),
-        ("TEMP", "F", 32.0, 5 / 9),
-        ("HEIGHT", "cm", 0.0, 1.0),
-        ("HEIGHT", "in", 0.0, 2.54),
-        ("WEIGHT", "kg", 0.0, 1.0),
-        ("WEIGHT", "LB", 0.0, 0.4536),
-    ],
-    schema=["vstestcd", "vsorresu", "zero", "factor"],
-    orient="row",
-)
-LOW = {"SYSBP": 40.0, "DIABP": 10.0, "PULSE": 20.0, "TEMP": 25.0, "HEIGHT": 50.0, "WEIGHT": 20.0}
-HIGH = {"SYSBP": 300.0, "DIABP": 200.0, "PULSE": 300.0, "TEMP": 45.0, "HEIGHT": 250.0, "WEIGHT": 400.0}
+UNITS = pl.LazyFrame(list(TO_STANDARD), schema=["vstestcd", "vsorresu", "zero", "factor"], orient="row")
 
 test, result, value, day = pl.col("vstestcd"), pl.col("vsorres"), pl.col("vsstresn"), pl.col("vsdt")
 RULES = {

@@ -8,21 +8,11 @@ import measured
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 (so Spark's guide has it)
 from pyspark.sql.types import StringType, StructField, StructType
+from units import HIGH, LOW, TO_STANDARD
 
 COLUMNS = [
     *("STUDYID", "USUBJID", "VSTESTCD", "VSPOS", "VSORRES", "VSORRESU", "VSSTAT", "VSLOC", "VISITNUM", "VISIT"),
     *("VSDTC", "VSTPT", "VSTPTNUM"),
-]
-UNITS = [
-    ("SYSBP", "mmHg", 0.0, 1.0, 40.0, 300.0),
-    ("DIABP", "mmHg", 0.0, 1.0, 10.0, 200.0),
-    ("PULSE", "beats/min", 0.0, 1.0, 20.0, 300.0),
-    ("TEMP", "C", 0.0, 1.0, 25.0, 45.0),
-    ("TEMP", "F", 32.0, 5 / 9, 25.0, 45.0),
-    ("HEIGHT", "cm", 0.0, 1.0, 50.0, 250.0),
-    ("HEIGHT", "in", 0.0, 2.54, 50.0, 250.0),
-    ("WEIGHT", "kg", 0.0, 1.0, 20.0, 400.0),
-    ("WEIGHT", "LB", 0.0, 0.4536, 20.0, 400.0),
 ]
 RULES = {
     "subject_named": "site <> ''",
@@ -57,10 +47,8 @@ def start(out: Path) -> SparkSession:
 def work(files: list[Path], out: Path) -> dict:
     spark = session
     schema = StructType([StructField(name.lower(), StringType()) for name in COLUMNS])
-    units = spark.createDataFrame([row[:4] for row in UNITS], ["vstestcd", "vsorresu", "zero", "factor"])
-    limits = spark.createDataFrame(
-        sorted({(test, low, high) for test, _, _, _, low, high in UNITS}), ["vstestcd", "low", "high"]
-    )
+    units = spark.createDataFrame(list(TO_STANDARD), ["vstestcd", "vsorresu", "zero", "factor"])
+    limits = spark.createDataFrame([(test, LOW[test], HIGH[test]) for test in LOW], ["vstestcd", "low", "high"])
     raw = spark.read.csv([str(file) for file in files], schema=schema, header=True)
     typed = (
         raw.withColumn("delivered", F.to_date(F.regexp_extract(F.input_file_name(), r"_([0-9-]{10})\.csv$", 1)))

@@ -103,7 +103,13 @@ def bring_up_to_date(place: Place) -> None:
 def land(random_: random.Random, house: House) -> None:
     """Deliver something: new, late or corrected, sound or broken, the same key from two sites, or merely touched."""
     there = sorted(house.landing.rglob("*.csv"))
-    what = random_.choice(["write", "write", "write", "correct", "correct", "copy", "touch", "return"])
+    what = random_.choice(["write", "write", "write", "correct", "correct", "copy", "touch", "return", "new", "new"])
+    if what == "new":
+        # A day and keys that nobody has delivered: larger than most batches, it goes straight into the tables.
+        site, names = random_.choice(SITES), [f"n{random_.randrange(10**9)}" for _ in range(20)]
+        records = "".join(f"{random_.choice(names)},1,{random_.randint(0, 110)}\n" for _ in range(30))
+        house.land(f"{site}/thermometer_2020-{random_.randint(2, 9):02}-{random_.randint(1, 28):02}.csv", records)
+        return
     path = house.landing / random_.choice(SITES) / f"thermometer_{random_.choice(DAYS)}.csv"
     if what != "write" and there:
         old = random_.choice(there)

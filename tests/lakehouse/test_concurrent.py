@@ -58,6 +58,24 @@ def test_four_processes_do_what_one_does(shared: House, tmp_path: Path, days: st
         assert reached == sorted(set(reached)), table
 
 
+def test_large_new_files_by_four_processes_at_once(shared: House, tmp_path: Path) -> None:
+    for file in shared.landing.rglob("*.csv"):
+        file.unlink()
+    for number, day in enumerate(DAYS):
+        records = "".join(f"s{number}-{key % 50},1,{key}\n" for key in range(60))
+        shared.land(f"A/thermometer_{day}.csv", f"{records}bad,1,hot\n")
+    at_once(shared, [DAYS] * WRITERS)
+    alone = replace(shared, lake=Lake(str(tmp_path / "alone")), batch_bytes=10**8)
+    alone.run()
+    assert shared.tables() == alone.tables()
+    assert shared.unbalanced().is_empty()
+    for table in ingest.tables(shared.source).values():
+        newest = shared.lake.open(table)
+        assert newest
+        # Each file is larger than a batch and is one commit: all of them went straight, and none twice.
+        assert newest.version() == len(DAYS)
+
+
 def test_corrections_by_four_processes_at_once(shared: House) -> None:
     shared.run()
     for number, day in enumerate(DAYS):
