@@ -21,8 +21,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lakehouse demo
 
+# A file's tests run one after another, files side by side: each process has its own PostgreSQL.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 KILLS ?= 200
 chaos: setup

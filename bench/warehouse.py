@@ -11,7 +11,7 @@ from lakehouse.lake import Lake
 from lakehouse.postgres import transaction
 
 # By name of the way: the environment that it runs in.
-WAYS = {"adbc": None, "copy": "pandas", "to_sql": "pandas", "lakehouse": None}
+WAYS = {"adbc": None, "adbc-keyed": None, "copy": "pandas", "to_sql": "pandas", "lakehouse": None}
 
 
 def loads(work: Path, rows: int, rounds: int, patience: float) -> Taken:

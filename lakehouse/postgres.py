@@ -32,6 +32,8 @@ with warnings.catch_warnings():
 
 DATABASE = "lakehouse"
 _KEEP = "keep-running"
+# Text in the order of its bytes, as the lake has it, whatever the machine's locale; indexes are made in half the time.
+_ORDER = "template template0 encoding utf8 locale_provider builtin builtin_locale 'C.UTF-8'"
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")
 
 
@@ -187,7 +189,7 @@ def _start(folder: Path) -> str:
     # Several processes may get here at the same moment; one of them makes it.
     with suppress(LakehouseError), transaction(admin, autocommit=True) as cursor:
         if missing:
-            cursor.execute(f"create database {DATABASE}")
+            cursor.execute(f"create database {DATABASE} {_ORDER}")
     return url
 
 
