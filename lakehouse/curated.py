@@ -30,6 +30,9 @@ class Curated:
         `expectations` (see `arrivals`).
     transform: the inputs, lazily, to the table, lazily. Its columns and types must be the contract's.
     key: names one row, nulls equal to each other; unique in the warehouse table.
+    by: a text column, never null, of the table and of those inputs that change with deliveries, such as `usubjid`: the
+        rows of each of its values come only from the inputs' rows of that value, whatever their order. Then only the
+        values whose rows changed are made anew. Without it the whole table is.
     checks: a name to a function of the same inputs that yields the rows in breach; none is what should be. The
         function's docstring says what must hold.
     through: what a row is made of, for a table whose rows do not each come from one line.
@@ -43,6 +46,7 @@ class Curated:
     key: tuple[str, ...]
     inputs: tuple[str, ...]
     transform: Callable[..., pl.LazyFrame]
+    by: str | None = None
     checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
     through: Through | None = None
     warehouse: Literal["lake", "unblinded"] = "lake"

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import obstore
 import polars as pl
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from lakehouse.errors import unavailable
 from lakehouse.lake import Lake, same_types
@@ -47,19 +47,20 @@ def write(
     return AddAction(name, len(data), {}, int(time.time() * 1000), data_change=True, stats=stats)
 
 
-def read(lake: Lake, table: str, file: AddAction, columns: Collection[str]) -> pl.DataFrame:
-    """Some columns of a written file. Raises UnavailableError when it cannot be read."""
+def read(lake: Lake, table: str, path: str, columns: Collection[str]) -> pl.DataFrame:
+    """Some columns of a data file. Raises UnavailableError when it cannot be read."""
     try:
-        data = bytes(obstore.get(lake.store, f"{table}/{file.path}").bytes())
+        data = bytes(obstore.get(lake.store, f"{table}/{path}").bytes())
     except Exception as error:
         raise unavailable(error, f"{table} cannot be read") from error
     return pl.read_parquet(data, columns=list(columns))
 
 
-def discard(lake: Lake, table: str, files: Sequence[AddAction]) -> None:
+def discard(lake: Lake, table: str, files: Sequence[AddAction | RemoveAction]) -> None:
     """Remove written files that will not be committed. What cannot be removed is left to housekeeping."""
     with suppress(Exception):
-        obstore.delete(lake.store, [f"{table}/{file.path}" for file in files])
+        written = [file for file in files if isinstance(file, AddAction)]
+        obstore.delete(lake.store, [f"{table}/{file.path}" for file in written])
 
 
 def _statistics(rows: pl.DataFrame) -> dict[str, object]:

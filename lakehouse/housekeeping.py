@@ -109,10 +109,11 @@ def _open(lake: Lake, table: str) -> DeltaTable:
 
 def _needed(lake: Lake, table: str, pinned: Collection[int]) -> set[int]:
     """The versions that must stay readable: for everyone who reads by the manifest, and the pinned ones there are."""
-    named = {state.version(table) for state in manifest.states(lake).values()} - {None}
-    return {version for version in named if version is not None} | {
-        version for version in pinned if _readable(lake, table, version)
-    }
+    states = manifest.states(lake).values()
+    named = {version for state in states if (version := state.version(table)) is not None}
+    # What curated tables were made from is compared with what is there when they are made again.
+    made_from = {version for state in states if (version := (state.inputs or {}).get(table)) is not None}
+    return named | {version for version in {*made_from, *pinned} if _readable(lake, table, version)}
 
 
 def _readable(lake: Lake, table: str, version: int) -> bool:
@@ -134,9 +135,10 @@ def _compact(lake: Lake, table: str, keep: timedelta) -> None:
         try:
             if {**delta.metadata().configuration, **lasting} != delta.metadata().configuration:
                 delta.alter.set_table_properties(lasting)
-            small = [size for size in delta.get_add_actions()["size_bytes"].to_pylist() if size < _TARGET_BYTES]
+            target = int(delta.metadata().configuration.get("delta.targetFileSize", _TARGET_BYTES))
+            small = [size for size in delta.get_add_actions()["size_bytes"].to_pylist() if size < target]
             if len(small) >= _SMALL_FILES:
-                delta.optimize.compact(target_size=_TARGET_BYTES)
+                delta.optimize.compact(target_size=target)
         except CommitFailedError:
             continue
         return

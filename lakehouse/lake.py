@@ -19,7 +19,7 @@ import polars as pl
 import zstandard
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -45,13 +45,14 @@ class Change:
     """What a commit does to a table: rows to put in, and rows to take out.
 
     remove: holds the columns `row`, which name a row and are never null, and `_delivered`, which finds its data file.
-    files: data files with more rows to put in, written already (see `files`); then nothing can be taken out.
+    files: what happens to data files as a whole (see `files`): those to put in, written already, and those to take out.
+        `add` has no rows then.
     """
 
     add: pl.DataFrame
     remove: pl.DataFrame | None = None
     row: tuple[str, ...] = RECORD
-    files: tuple[AddAction, ...] = ()
+    files: tuple[AddAction | RemoveAction, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -104,11 +105,15 @@ class Lake:
             raise unavailable(error, "the lake cannot be listed") from error
 
     def create(
-        self, table: str, schema: Mapping[str, pl.DataType], partition_by: list[str] | None = None
+        self,
+        table: str,
+        schema: Mapping[str, pl.DataType],
+        partition_by: list[str] | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> DeltaTable:
         """The table, created empty when it was never written; columns that `schema` adds are added.
 
-        Raises DefinitionError when Delta has no such type as one of `schema`.
+        properties: of Delta's, of a new table. Raises DefinitionError when Delta has no such type as one of `schema`.
         """
         existing = self.open(table)
         try:
@@ -122,7 +127,7 @@ class Lake:
                     storage_options=self._storage or None,
                     # Tried again it would be a second creation, on top of what others have made of the table by then.
                     commit_properties=CommitProperties(max_commit_retries=0),
-                    configuration=PROPERTIES,
+                    configuration={**PROPERTIES, **(properties or {})},
                 )
             known = {item.name for item in existing.schema().fields}
             if missing := {name: kind for name, kind in schema.items() if name not in known}:
@@ -170,9 +175,11 @@ class Lake:
         try:
             if change.files:
                 assert change.add.is_empty(), "the files are all there is to put in"
-                assert change.remove is None, "an append takes nothing out"
-                assert replace is None, "an append replaces nothing"
-                delta.create_write_transaction(list(change.files), "append", delta.schema(), [], commit_properties=said)
+                assert change.remove is None, "rows are taken out with their files"
+                assert replace in (None, "true"), "files replace all or nothing"
+                mode: Literal["overwrite", "append"] = "overwrite" if replace else "append"
+                layout = _arrow(change.add).schema if replace else delta.schema()
+                delta.create_write_transaction(list(change.files), mode, layout, [], commit_properties=said)
                 delta.update_incremental()
             elif change.remove is not None and not change.remove.is_empty():
                 _merge(delta, change, said)

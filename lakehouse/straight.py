@@ -55,7 +55,7 @@ class Written:
         """Key and provenance of the rows written to a file of processed that have one of some keys."""
         self.wait()
         table, columns = f"processed/{self._base.source.name}", {*keys.columns, *ORIGIN}
-        rows = files.read(self._base.lake, table, self.files["processed"][file], columns)
+        rows = files.read(self._base.lake, table, self.files["processed"][file].path, columns)
         return rows.join(keys, on=keys.columns, how="semi", nulls_equal=True)
 
     def wait(self) -> None:
