@@ -42,7 +42,8 @@ def through() -> dict[str, Through]:
 def published() -> tuple[Table, ...]:
     """What PostgreSQL is loaded with: the curated and quality tables, and the sources that ask for it."""
     tables = [
-        Table(item.table, item.warehouse, item.name, item.contract, item.key, item.description) for item in curated()
+        Table(item.table, item.warehouse, item.name, item.contract, item.key, item.description, item.by)
+        for item in curated()
     ]
     names = {(table.schema, table.name) for table in tables}
     for source in sources():

@@ -1,6 +1,8 @@
 """The lake's tables in PostgreSQL: only what changed since the last load, all tables in one transaction.
 
-`lake.loads` remembers, in that same transaction, which version of which Delta table each PostgreSQL table shows.
+`lake.loads` remembers, in that same transaction, which version of which Delta table each PostgreSQL table shows, which
+load last changed it, and which one brought all its rows anew. `lake.touched` has, for each value of a table's `by`, the
+load that has changed its rows since then: whoever follows the table does again what changed.
 Readers see the old rows until the moment they see the new: nothing is dropped or truncated under them.
 """
 
@@ -36,8 +38,17 @@ _SORTING = "256MB"
 _LOADS = """
 create schema if not exists lake;
 create table if not exists lake.loads (
-    table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null
+    table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null,
+    load bigint not null default 0, anew bigint not null default 0
+);
+create table if not exists lake.touched (
+    table_name text not null, value text not null, load bigint not null, primary key (table_name, value)
 )"""
+# A table from before there were its last columns. Asked first: `if not exists` would hold up readers all the same.
+_NARROW = """
+select 'narrow' where not exists (select from pg_attribute where attrelid = 'lake.loads'::regclass and attname = 'anew')
+"""
+_WIDER = "alter table lake.loads add load bigint not null default 0, add anew bigint not null default 0"
 _BUILT = "create table if not exists lake.built (code text not null, loads text not null)"
 # Every load of a table leaves another text, whatever it loaded; the same one for every session.
 _STATE = """
@@ -47,7 +58,10 @@ select coalesce(string_agg(concat_ws(' ', table_name, delta_id, delta_version, e
 
 @dataclass(frozen=True)
 class Table:
-    """One table to load: its name in the lake, its place in PostgreSQL, and the contract and key of its rows."""
+    """One table to load: its name in the lake, its place in PostgreSQL, and the contract and key of its rows.
+
+    by: the text column whose values `lake.touched` tells of.
+    """
 
     source: str
     schema: str
@@ -55,6 +69,12 @@ class Table:
     contract: type[dy.Schema]
     key: tuple[str, ...]
     description: str
+    by: str | None = None
+
+    @property
+    def name_in_loads(self) -> str:
+        """How `lake.loads` and `lake.touched` name it."""
+        return f"{self.schema}.{self.name}"
 
     @property
     def qualified(self) -> str:
@@ -85,7 +105,7 @@ def pinned(url: str, tables: Sequence[Table]) -> dict[str, set[int]]:
     shown = loaded(url)
     found: dict[str, set[int]] = {}
     for table in tables:
-        if entry := shown.get(f"{table.schema}.{table.name}"):
+        if entry := shown.get(table.name_in_loads):
             found.setdefault(table.source, set()).add(entry[1])
     return found
 
@@ -133,12 +153,18 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
         cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
         for statement in _LOADS.split(";"):
             cursor.execute(statement)
+        if not _one(
+            cursor, "select 'anew' from pg_attribute where attrelid = 'lake.loads'::regclass and attname = 'anew'"
+        ):
+            cursor.execute(_WIDER)
         shown = _loaded(cursor)
+        cursor.execute("select coalesce(max(load), 0) + 1 from lake.loads")
+        (number,) = cursor.fetchone() or (1,)
         done = []
         for table in tables:
             if table.source in versions:
-                known = shown.get(f"{table.schema}.{table.name}")
-                done.append(_load(lake, cursor, table, versions[table.source], known))
+                known = shown.get(table.name_in_loads)
+                done.append(_load(lake, cursor, table, versions[table.source], known, number))
             else:
                 # Nothing was delivered yet: models that read it find it empty.
                 _define(cursor, table, dict(table.contract.create_empty().schema))
@@ -151,7 +177,7 @@ def _loaded(cursor: "Cursor") -> dict[str, tuple[str, int]]:
     return {name: (delta_id, version) for name, delta_id, version in cursor.fetchall()}
 
 
-def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple[str, int] | None) -> Load:
+def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple[str, int] | None, number: int) -> Load:
     delta = lake.open(table.source, version)
     assert delta is not None
     delta_id = str(delta.metadata().id)
@@ -172,11 +198,13 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
             inserted = added.height
             _insert(cursor, table.schema, table.name, added.select(list(schema)))
         cursor.execute(
-            "insert into lake.loads values ($1, $2, $3, clock_timestamp()) on conflict (table_name) do update "
+            "insert into lake.loads (table_name, delta_id, delta_version, loaded_at) values ($1, $2, $3, "
+            "clock_timestamp()) on conflict (table_name) do update "
             "set delta_id = excluded.delta_id, delta_version = excluded.delta_version, loaded_at = excluded.loaded_at",
-            (f"{table.schema}.{table.name}", delta_id, version),
+            (table.name_in_loads, delta_id, version),
         )
-        if inserted or deleted:
+        if inserted or deleted or not same_table:
+            _touch(cursor, table, None if anew else pl.concat([gone, added]), number)
             # Fresh statistics: the models built next join these tables.
             cursor.execute(f"analyze {table.qualified}")
     # Of a new table only now: sorting all keys at once takes half of what finding each its place does.
@@ -186,6 +214,22 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
     assert row is not None
     # A load that was overtaken by one of a later version has shown nothing of its own.
     return Load(table, row[0], inserted, deleted, max(version, shown[1]) if shown and same_table else version)
+
+
+def _touch(cursor: "Cursor", table: Table, changed: pl.DataFrame | None, number: int) -> None:
+    """Remember which values of the table a load has changed; None stands for all of them."""
+    cursor.execute("update lake.loads set load = $2 where table_name = $1", (table.name_in_loads, number))
+    if changed is None or table.by is None:
+        cursor.execute("update lake.loads set anew = load where table_name = $1", (table.name_in_loads,))
+        cursor.execute("delete from lake.touched where table_name = $1", (table.name_in_loads,))
+        return
+    values = changed.select(table_name=pl.lit(table.name_in_loads), value=table.by, load=pl.lit(number)).unique()
+    cursor.adbc_ingest("touched_now", _arrow(values), mode="create", temporary=True)
+    cursor.execute(
+        "insert into lake.touched select table_name, value, load from pg_temp.touched_now "
+        "on conflict (table_name, value) do update set load = excluded.load"
+    )
+    cursor.execute("drop table pg_temp.touched_now")
 
 
 def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> bool:

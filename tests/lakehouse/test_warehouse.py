@@ -187,7 +187,7 @@ def test_a_load_that_has_stopped_is_ended_and_holds_nobody_up(
 ) -> None:
     publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
     first, last = write(lake, [("a", 1, 9.0)], [A]), write(lake, [B])
-    monkeypatch.setattr(warehouse, "PATIENCE", "200ms")
+    monkeypatch.setattr(warehouse, "PATIENCE", "2s")
 
     def stopped() -> None:
         monkeypatch.undo()
@@ -457,3 +457,37 @@ def test_a_postgresql_that_is_down_is_told_without_its_url(use: Callable[[str], 
         use(UNREACHABLE)
     assert [word for word in ("s3cret", "127.0.0.1", "trial") if word in str(raised.value)] == []
     assert raised.value.__suppress_context__
+
+
+def test_what_a_load_has_changed_is_told_by_value(lake: Lake, url: str) -> None:
+    by_sensor = replace(READINGS, by="sensor")
+
+    def load(version: int) -> None:
+        publish(lake, url, [by_sensor], {READINGS.source: version})
+
+    def told() -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+        return ask(url, "select table_name, load, anew from lake.loads"), ask(
+            url, "select value, load from lake.touched where table_name = 'lake.readings' order by value"
+        )
+
+    load(write(lake, [A, B, DAILY, ("c", 1, 3.0)]))
+    assert told() == ([("lake.readings", 1, 1)], [])
+    write(lake, [("a", 1, 9.0), ("d", 1, 4.0)], [A])
+    version = write(lake, [], [("c", 1, 3.0)])
+    load(version)
+    load(version)
+    assert told() == ([("lake.readings", 2, 1)], [("a", 2), ("c", 2), ("d", 2)])
+    load(write(lake, [("a", 2, 1.0)]))
+    assert told() == ([("lake.readings", 3, 1)], [("a", 3), ("c", 2), ("d", 2)])
+    ask(url, "drop table lake.readings")
+    load(write(lake, [("e", 2, 1.0)]))
+    assert told() == ([("lake.readings", 4, 4)], [])
+
+
+def test_loads_that_were_recorded_without_their_numbers_go_on(lake: Lake, url: str) -> None:
+    by_sensor = replace(READINGS, by="sensor")
+    publish(lake, url, [by_sensor], {READINGS.source: write(lake, [A])})
+    ask(url, "alter table lake.loads drop column load, drop column anew")
+    publish(lake, url, [by_sensor], {READINGS.source: write(lake, [B])})
+    assert shown(url) == [A, B]
+    assert ask(url, "select load > anew from lake.loads") == [(True,)]
