@@ -95,14 +95,29 @@ def dtc_earliest(text: pl.Expr) -> pl.Expr:
     return _day(text)
 
 
-def _day(text: pl.Expr, year: str | None = None) -> pl.Expr:
-    """The day of a --DTC text, with the first of what is missing; `year` stands in for a missing year."""
+def dtc_latest(text: pl.Expr) -> pl.Expr:
+    """Last day a --DTC text can mean; null when its year is missing or it is not ISO 8601."""
+    latest = _day(text, month="12")
+    day_missing = text.str.extract_groups(_DTC).struct.field("day").replace("-", None).is_null()
+    return pl.when(day_missing).then(latest.dt.month_end()).otherwise(latest)
+
+
+def dtc_in_order(start: pl.Expr, end: pl.Expr) -> pl.Expr:
+    """Whether the end can be on the day of the start or after it, as far as partial --DTC texts tell.
+
+    Boolean, null where either is missing, lacks its year or is not ISO 8601.
+    """
+    return dtc_earliest(start) <= dtc_latest(end)
+
+
+def _day(text: pl.Expr, year: str | None = None, month: str = "01") -> pl.Expr:
+    """The day of a --DTC text, with the first of what is missing; `year`, `month` stand in for a missing one."""
     part = text.str.extract_groups(_DTC)
     given = {name: part.struct.field(name).replace("-", None) for name in ("year", "month", "day")}
     matched = part.struct.field("year").is_not_null()
     filled = pl.concat_str(
         given["year"].fill_null(year) if year else given["year"],
-        given["month"].fill_null("01"),
+        given["month"].fill_null(month),
         given["day"].fill_null("01"),
         separator="-",
     )
