@@ -106,6 +106,61 @@ _CREATININE = {
     "LBORNRLO": "62",
     "LBORNRHI": "124",
 }
+# Records of the site's one subject after her screening, none of which becomes a row: she was never treated.
+_VISIT = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "VISITNUM": "1",
+    "VISIT": "SCREENING 1",
+    "SVSTDTC": "2013-07-01",
+    "SVENDTC": "2013-07-01",
+    "SVUPDES": "",
+}
+_DOSE = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "EXTRT": "PLACEBO",
+    "EXDOSE": "0",
+    "EXDOSU": "mg",
+    "EXDOSFRM": "PATCH",
+    "EXDOSFRQ": "QD",
+    "EXROUTE": "TRANSDERMAL",
+    "VISITNUM": "3",
+    "VISIT": "BASELINE",
+    "EXSTDTC": "2013-07-08",
+    "EXENDTC": "",
+}
+_EVENT = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "AESEQ": "1",
+    "AESPID": "E01",
+    "AETERM": "HEADACHE",
+    **dict.fromkeys(("AELLT", "AEDECOD"), "HEADACHE"),
+    **dict.fromkeys(("AEHLT", "AEHLGT"), ""),
+    **dict.fromkeys(("AEBODSYS", "AESOC"), "NERVOUS SYSTEM DISORDERS"),
+    "AESEV": "MILD",
+    "AESER": "N",
+    "AEACN": "",
+    "AEREL": "NONE",
+    "AEOUT": "NOT RECOVERED/NOT RESOLVED",
+    **dict.fromkeys(("AESCAN", "AESCONG", "AESDISAB", "AESDTH", "AESHOSP", "AESLIFE", "AESOD"), "N"),
+    "AEDTC": "2013-07-15",
+    "AESTDTC": "2013-07-12",
+    "AEENDTC": "",
+}
+_LEFT = {
+    "STUDYID": "CDISCPILOT01",
+    "USUBJID": ENROLLED,
+    "DSSPID": "",
+    "DSTERM": "SCREEN FAILURE",
+    "DSDECOD": "SCREEN FAILURE",
+    "DSCAT": "DISPOSITION EVENT",
+    "VISITNUM": "1",
+    "VISIT": "SCREENING 1",
+    "DSDTC": "2013-07-16",
+    "DSSTDTC": "2013-07-16",
+}
 
 
 def _csv(sound: Mapping[str, str], *changes: Mapping[str, str]) -> str:
@@ -208,5 +263,47 @@ DEFECTS = (
         records=1,
         accepted=1,
         why="a subject nobody enrolled, 01-999-9999: the record is sound, so it is a row; comparing sources finds it",
+    ),
+    Defect(
+        path="999/visits_2013-07-13.csv",
+        content=_csv(
+            _VISIT,
+            {"SVSTDTC": "2031-07-13", "SVENDTC": ""},
+            {"SVENDTC": "2013-06-01"},
+            {"VISITNUM": "1.1", "VISIT": "UNSCHEDULED 1.1"},
+        ).encode(),
+        records=3,
+        quarantined=3,
+        why="visits that cannot be: one in 2031, one that ends before it begins, an unplanned one that says not why",
+    ),
+    Defect(
+        path="999/exposure_2013-07-14.csv",
+        content=_csv(
+            _DOSE, {"EXTRT": "XANOMELINE", "EXDOSE": "5.4"}, {"EXENDTC": "2013-07-01"}, {"EXDOSU": "ug"}
+        ).encode(),
+        records=3,
+        quarantined=3,
+        why="doses that cannot be: 5.4 mg in place of 54, an end before the start, and micrograms",
+    ),
+    Defect(
+        path="999/adverse_events_2013-07-15.csv",
+        content=_csv(
+            _EVENT,
+            {"AESEV": "GRADE 2"},
+            {"AESEQ": "2", "AESTDTC": "2013-02-30"},
+            {"AESEQ": "3", "AEOUT": "RECOVERED/RESOLVED"},
+            {"AESEQ": "4", "AESER": "Y"},
+        ).encode(),
+        records=4,
+        quarantined=4,
+        why="events that are not told: a severity of other words, an onset on the 30th of February, a recovery without "
+        "its day, and one that is serious for no reason",
+    ),
+    Defect(
+        path="999/disposition_2013-07-16.csv",
+        content=_csv(_LEFT, {"DSDECOD": "OTHER REASON"}, {"DSCAT": "WITHDRAWAL"}).encode(),
+        records=2,
+        quarantined=2,
+        why="endings in words that CDISC does not have: a reason called OTHER REASON, a category called WITHDRAWAL",
     ),
 )

