@@ -5,6 +5,8 @@ import polars as pl
 
 from lakehouse.curated import Curated, Through
 
+SOURCES = ("subjects", "visits", "vitals", "labs", "adverse_events", "exposure", "disposition")
+
 
 class SiteActivity(dy.Schema):
     """One site on one delivery day; lines = accepted + quarantined + superseded."""
@@ -29,13 +31,14 @@ class SiteActivity(dy.Schema):
     )
 
 
-def site_activity(
-    account: pl.LazyFrame, arrivals: pl.LazyFrame, vitals: pl.LazyFrame, labs: pl.LazyFrame, subjects: pl.LazyFrame
-) -> pl.LazyFrame:
-    """Deliveries, records and subjects counted by site and delivery day; files without a valid day have none."""
+def site_activity(account: pl.LazyFrame, arrivals: pl.LazyFrame, *processed: pl.LazyFrame) -> pl.LazyFrame:
+    """Deliveries, records and subjects counted by site and delivery day; files without a valid day have none.
+
+    processed: rows of every source about subjects, of which only the subject is counted.
+    """
     place = (pl.col("_site").alias("siteid"), pl.col("_delivered").alias("day"))
     seen = (
-        pl.concat([rows.select("usubjid", *place) for rows in (vitals, labs, subjects)])
+        pl.concat([rows.select("usubjid", *place) for rows in processed])
         .group_by("siteid", "day")
         .agg(subjects_seen=pl.col("usubjid").n_unique().cast(pl.Int64))
     )
@@ -69,7 +72,7 @@ SITE_ACTIVITY = Curated(
     owner="team:clinical-data",
     contract=SiteActivity,
     key=("siteid", "day"),
-    inputs=("account", "quality/arrivals", "processed/vitals", "processed/labs", "processed/subjects"),
+    inputs=("account", "quality/arrivals", *(f"processed/{name}" for name in SOURCES)),
     transform=site_activity,
     through=Through("quality.deliveries", "behind._site = this.siteid and behind._delivered = this.day"),
 )

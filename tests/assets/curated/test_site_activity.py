@@ -3,7 +3,9 @@ from datetime import date
 
 import polars as pl
 
-from assets.curated.site_activity import SITE_ACTIVITY, SiteActivity
+from assets.catalog import sources
+from assets.cdisc import SubjectRecord
+from assets.curated.site_activity import SITE_ACTIVITY, SOURCES, SiteActivity
 from assets.labs import Lab
 from assets.subjects import Subject
 from assets.vitals import Vital
@@ -70,6 +72,10 @@ def test_files_records_and_subjects_by_site_and_day(table: Callable[..., pl.Lazy
         (None, date(2014, 6, 20), date(2014, 8, 1)),
     ]
     assert rows.schema == SiteActivity.create_empty().schema
+
+
+def test_subjects_are_seen_in_every_source_about_them() -> None:
+    assert sorted(SOURCES) == [source.name for source in sources() if issubclass(source.contract, SubjectRecord)]
 
 
 def test_nothing_delivered_is_no_rows(table: Callable[..., pl.LazyFrame]) -> None:

@@ -16,6 +16,16 @@ from lakehouse.landing import listing
 from lakehouse.settings import PROJECT
 
 SUBJECT = re.compile(r"\b\d{2}-\d{3}-\d{4}\b")
+# Records of the study by source, each of which must be a row.
+STUDY = {
+    "adverse_events": 1_191,
+    "disposition": 596,
+    "exposure": 591,
+    "labs": 59_580,
+    "subjects": 306,
+    "visits": 3_559,
+    "vitals": 29_643,
+}
 
 
 def key(name: str) -> dg.AssetKey:
@@ -31,9 +41,7 @@ def checks(trial, name: str) -> dict[str, bool]:
 
 CHECKS = {
     "raw/vitals": ["drift"],
-    "processed/vitals": ["account", "corrections", "newest_day", "late_sites"],
-    "processed/labs": ["account", "corrections", "newest_day", "late_sites"],
-    "processed/subjects": ["account", "corrections", "newest_day", "late_sites"],
+    **{f"processed/{name}": ["account", "corrections", "newest_day", "late_sites"] for name in STUDY},
     "quarantine/vitals": ["empty", "overdue"],
     "quarantine/subjects": ["empty", "overdue"],
     "curated/vital_signs": ["enrolled"],
@@ -44,18 +52,32 @@ CHECKS = {
 
 
 def test_not_one_real_record_is_quarantined(trial):
-    for source in catalog.sources():
-        account = trial.table(f"account/{source.name}").filter(pl.col("_site") != "999")
+    assert [source.name for source in catalog.sources()] == list(STUDY)
+    for name, records in STUDY.items():
+        account = trial.table(f"account/{name}").filter(pl.col("_site") != "999")
         assert account["quarantined"].sum() == 0
         assert account["state"].unique().to_list() == ["in effect"]
-    assert trial.table("processed/vitals").filter(pl.col("_site") != "999").height == 29_643
-    assert trial.table("processed/labs").filter(pl.col("_site") != "999").height == 59_580
-    assert trial.table("processed/subjects").filter(pl.col("_site") != "999").height == 306
+        assert trial.table(f"processed/{name}").filter(pl.col("_site") != "999").height == records
+
+
+def test_what_only_warns_is_kept_flagged_and_counted(trial):
+    """Events with a reason to be serious that are not, and two that began after they were recorded."""
+    flagged = trial.table("processed/adverse_events")["_warnings"].drop_nulls().value_counts()
+    assert dict(flagged.iter_rows()) == {"reason_makes_serious": 36, "start_not_after_record": 2}
+    warned = trial.table("quality/rejections").filter(pl.col("severity") == "warn")
+    counted = warned.group_by("source", "rule").agg(pl.col("lines").sum()).sort("rule").rows()
+    assert counted == [("adverse_events", "reason_makes_serious", 36), ("adverse_events", "start_not_after_record", 2)]
+
+
+def test_a_dose_or_an_event_that_ends_takes_the_place_of_its_record_without_an_end(trial):
+    for name, sent, ended in (("exposure", 1_175, 584), ("adverse_events", 1_396, 205)):
+        account = trial.table(f"account/{name}").filter(pl.col("_site") != "999")
+        assert (account["records"].sum(), account["superseded"].sum()) == (sent, ended)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.path)
 def test_each_defect_ends_as_documented(trial, defect):
-    source = defect.path.split("/")[1].split("_")[0]
+    source = defect.path.split("/")[1].rpartition("_")[0]
     row = trial.table(f"account/{source}").filter(pl.col("_file") == defect.path).row(0, named=True)
     got = {name: row[name] for name in ("records", "accepted", "quarantined", "superseded")}
     assert got == {name: getattr(defect, name) for name in got}
@@ -72,7 +94,7 @@ def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_
 
 
 def test_checks_show_what_holds_and_what_does_not(trial):
-    for source in ("vitals", "labs", "subjects"):
+    for source in STUDY:
         assert checks(trial, f"processed/{source}") == dict.fromkeys(CHECKS[f"processed/{source}"], True)
     assert checks(trial, "quarantine/vitals") == {"empty": False, "overdue": False}
     assert checks(trial, "quarantine/subjects") == {"empty": True, "overdue": True}
@@ -162,11 +184,13 @@ def test_postgresql_holds_what_the_lake_holds(trial):
 def test_treatment_is_in_one_table_of_one_schema(trial):
     found = trial.query(
         "select table_schema, table_name from information_schema.columns "
-        "where column_name in ('arm', 'armcd', 'actarm', 'actarmcd') group by 1, 2"
+        "where column_name in ('arm', 'armcd', 'actarm', 'actarmcd', 'extrt', 'exdose') group by 1, 2"
     )
     assert found == [("unblinded", "treatment")]
     for name in ("vital_signs", "lab_results", "subjects", "site_activity"):
-        assert not {"arm", "armcd", "actarm", "actarmcd"} & set(trial.table(f"curated/{name}").columns)
+        assert not {"arm", "armcd", "actarm", "actarmcd", "extrt", "exdose"} & set(
+            trial.table(f"curated/{name}").columns
+        )
 
 
 def test_nothing_is_left_to_do(trial):
