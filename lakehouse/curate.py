@@ -68,12 +68,16 @@ def inputs_reached(states: dict[str, manifest.State], sources: Sequence[Source])
     return {source.name: states[source.name].seq for source in sources if source.name in states}
 
 
+def sources_followed(state: manifest.State) -> dict[str, int]:
+    """How far each source had come in what the curated tables of a state are made from."""
+    return {name: seq for name, seq in (state.inputs or {}).items() if "/" not in name}
+
+
 def stale(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> bool:
     """Whether any source, or the code of the transforms, is ahead of the curated tables."""
     states = manifest.states(lake)
     state = states.get(GROUP, manifest.State(GROUP))
-    reached = {name: seq for name, seq in (state.inputs or {}).items() if "/" not in name}
-    return (reached, state.code) != (inputs_reached(states, sources), code_version(curated, sources, clock))
+    return (sources_followed(state), state.code) != (inputs_reached(states, sources), code_version(curated, sources, clock))
 
 
 def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> list[Curation]:

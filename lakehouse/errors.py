@@ -24,6 +24,10 @@ class NotOnRecordError(LakehouseError):
     """Somebody asked for a delivery that the ledger does not have."""
 
 
+class CutError(LakehouseError):
+    """A data cut cannot be made, read or dropped as asked; the message says what there is instead."""
+
+
 class UnavailableError(LakehouseError):
     """Something outside is down or full; the same call may well succeed later."""
 

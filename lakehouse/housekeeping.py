@@ -1,8 +1,8 @@
 """Housekeeping: few files and a short log for every table, however many batches have gone into it.
 
 Small data files are put together, files and log entries that no version worth keeping needs are removed. Worth keeping
-is every version of the last days, whatever the manifest names, and what the caller pins. Rows never change, nor do the
-transactions that say how far a table is. Delivered bytes are never touched.
+is every version of the last days, whatever the manifest names, what data cuts pin, and what the caller pins. Rows never
+change, nor do the transactions that say how far a table is. Delivered bytes are never touched.
 
 It runs beside ingestion: its commits give way to any other, and what it could not do is left to the next time.
 """
@@ -17,7 +17,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from lakehouse import manifest
+from lakehouse import cuts, manifest
 from lakehouse.errors import SupersededError, UnavailableError, unavailable
 from lakehouse.lake import PROPERTIES, Lake
 
@@ -113,7 +113,8 @@ def _needed(lake: Lake, table: str, pinned: Collection[int]) -> set[int]:
     named = {version for state in states if (version := state.version(table)) is not None}
     # What curated tables were made from is compared with what is there when they are made again.
     made_from = {version for state in states if (version := (state.inputs or {}).get(table)) is not None}
-    return named | {version for version in {*made_from, *pinned} if _readable(lake, table, version)}
+    held = {*made_from, *pinned, *cuts.pinned(lake).get(table, ())}
+    return named | {version for version in held if _readable(lake, table, version)}
 
 
 def _readable(lake: Lake, table: str, version: int) -> bool:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import cast
 
 import polars as pl
 
@@ -47,13 +48,33 @@ class State:
         return (self.versions or {}).get(table)
 
 
-def states(lake: Lake) -> dict[str, State]:
-    """The newest state of every group, by name, all read from one snapshot."""
-    rows = lake.scan(TABLE, schema=SCHEMA).sort("seq").collect()
-    return {
+@dataclass(frozen=True)
+class Shown:
+    """What readers were shown from one commit of the manifest on: every group's state, and when the last of them came.
+
+    at: None before anything was recorded.
+    """
+
+    states: dict[str, State]
+    at: datetime | None = None
+
+
+def shown(lake: Lake, version: int | None = None) -> Shown:
+    """The state of every group, by name, all read from one snapshot: the newest, or the manifest table's `version`.
+
+    Raises UnavailableError, or what Polars raises, when housekeeping has removed that version.
+    """
+    rows = lake.scan(TABLE, version, schema=SCHEMA).sort("seq").collect()
+    found = {
         row["name"]: State(row["name"], row["seq"], json.loads(row["versions"]), json.loads(row["inputs"]), row["code"])
         for row in rows.iter_rows(named=True)
     }
+    return Shown(found, cast("datetime | None", rows["committed_at"].max()))
+
+
+def states(lake: Lake) -> dict[str, State]:
+    """The newest state of every group, by name, all read from one snapshot."""
+    return shown(lake).states
 
 
 def versions(lake: Lake) -> dict[str, int]:
@@ -63,14 +84,19 @@ def versions(lake: Lake) -> dict[str, int]:
 
 def readable(found: Mapping[str, State]) -> dict[str, int]:
     """The version of every table in these states, but for what is unfinished."""
-    shown = [state for name, state in found.items() if not name.startswith(UNFINISHED)]
-    return {table: version for state in shown for table, version in (state.versions or {}).items()}
+    finished = [state for name, state in found.items() if not name.startswith(UNFINISHED)]
+    return {table: version for state in finished for table, version in (state.versions or {}).items()}
 
 
 def made_by(lake: Lake) -> dict[str, str]:
     """By table, the version of the contract or transforms that made what a reader reads."""
-    shown = {name: state for name, state in states(lake).items() if not name.startswith(UNFINISHED)}
-    return {table: state.code for state in shown.values() for table in state.versions or {}}
+    return codes(states(lake))
+
+
+def codes(found: Mapping[str, State]) -> dict[str, str]:
+    """By table, the version of the contract or transforms that made it, but for what is unfinished."""
+    finished = [state for name, state in found.items() if not name.startswith(UNFINISHED)]
+    return {table: state.code for state in finished for table in state.versions or {}}
 
 
 def record(lake: Lake, state: State) -> None:

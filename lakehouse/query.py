@@ -3,22 +3,24 @@
 import duckdb
 import polars as pl
 
-from lakehouse import manifest
+from lakehouse import cuts, manifest
 from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake, rows
 
 
-def sql(lake: Lake, statement: str) -> pl.DataFrame:
+def sql(lake: Lake, statement: str, cut: str | None = None) -> pl.DataFrame:
     """The rows a statement selects. Tables are named as in the lake: `processed.vitals`, `curated.subjects`.
 
-    Reads every table at the version the manifest names. Raises LakehouseError with DuckDB's own words when the
-    statement cannot be run, and with the tables there are when it names one that is not.
+    cut: read the tables as this data cut has them; else each is read at the version the manifest names. Raises
+    LakehouseError with DuckDB's own words when the statement cannot be run, and with the tables there are when it names
+    one that is not; CutError when there is no such cut.
     """
-    versions = manifest.versions(lake)
+    pins = {pin.table: pin for pin in cuts.get(lake, cut).pins} if cut else {}
+    versions = {name: pin.version for name, pin in pins.items()} if cut else manifest.versions(lake)
     connection = duckdb.connect()
     for table, version in versions.items():
         schema, _, name = table.partition("/")
-        delta = lake.open(table, version)
+        delta = cuts.opened(lake, pins[table]) if cut else lake.open(table, version)
         assert delta is not None
         view = f"{schema}__{name}"
         # Not as an Arrow dataset: that cannot filter by text in the files that a Delta merge has written.
