@@ -29,26 +29,26 @@ _TYPES: dict[type[pl.DataType], str] = {
     pl.Date: "date",
     pl.Datetime: "timestamptz",
 }
-# Serialises loads, whoever runs them; any constant will do.
+# Serialises loads of one book, whoever runs them; any constant will do.
 _LOCK = 727_001
 # A load that has stopped holds up all others until PostgreSQL ends it, after so long without a word from it.
 PATIENCE = "10min"
 # For the keys of a new table.
 _SORTING = "256MB"
 _LOADS = """
-create schema if not exists lake;
-create table if not exists lake.loads (
+create schema if not exists {book};
+create table if not exists {book}.loads (
     table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null,
     load bigint not null default 0, anew bigint not null default 0
 );
-create table if not exists lake.touched (
+create table if not exists {book}.touched (
     table_name text not null, value text not null, load bigint not null, primary key (table_name, value)
 )"""
 # A table from before there were its last columns. Asked first: `if not exists` would hold up readers all the same.
 _NARROW = """
 select 'narrow' where not exists (select from pg_attribute where attrelid = 'lake.loads'::regclass and attname = 'anew')
 """
-_WIDER = "alter table lake.loads add load bigint not null default 0, add anew bigint not null default 0"
+_WIDER = "alter table {book}.loads add load bigint not null default 0, add anew bigint not null default 0"
 _BUILT = "create table if not exists lake.built (code text not null, loads text not null)"
 # Every load of a table leaves another text, whatever it loaded; the same one for every session.
 _STATE = """
@@ -60,7 +60,8 @@ select coalesce(string_agg(concat_ws(' ', table_name, delta_id, delta_version, e
 class Table:
     """One table to load: its name in the lake, its place in PostgreSQL, and the contract and key of its rows.
 
-    by: the text column whose values `lake.touched` tells of.
+    by: the text column whose values `lake.touched` tells of. book: the schema whose tables `loads` and `touched`
+        remember what was loaded; data cuts have their own.
     """
 
     source: str
@@ -70,6 +71,7 @@ class Table:
     key: tuple[str, ...]
     description: str
     by: str | None = None
+    book: str = "lake"
 
     @property
     def name_in_loads(self) -> str:
@@ -97,7 +99,7 @@ def loaded(url: str) -> dict[str, tuple[str, int]]:
     with transaction(url) as cursor:
         cursor.execute("select to_regclass('lake.loads') is not null")
         row = cursor.fetchone()
-        return _loaded(cursor) if row and row[0] else {}
+        return _loaded(cursor, "lake") if row and row[0] else {}
 
 
 def pinned(url: str, tables: Sequence[Table]) -> dict[str, set[int]]:
@@ -142,23 +144,24 @@ def _one(cursor: "Cursor", statement: str) -> str | None:
 
 
 def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:
-    """Bring PostgreSQL up to `versions` of the lake's tables, in one transaction.
+    """Bring PostgreSQL up to `versions` of the lake's tables, all of one book, in one transaction.
 
     Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when
     a table's columns changed in a way that rows cannot follow.
     """
+    [book] = {table.book for table in tables} or {"lake"}
     with transaction(url) as cursor:
         cursor.execute(f"set local idle_in_transaction_session_timeout = '{PATIENCE}'")
         cursor.execute(f"set local maintenance_work_mem = '{_SORTING}'")
-        cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
-        for statement in _LOADS.split(";"):
+        cursor.execute(f"select pg_advisory_xact_lock({_LOCK}, hashtext('{book}'))")
+        for statement in _LOADS.format(book=book).split(";"):
             cursor.execute(statement)
         if not _one(
-            cursor, "select 'anew' from pg_attribute where attrelid = 'lake.loads'::regclass and attname = 'anew'"
+            cursor, f"select 'anew' from pg_attribute where attrelid = '{book}.loads'::regclass and attname = 'anew'"
         ):
-            cursor.execute(_WIDER)
-        shown = _loaded(cursor)
-        cursor.execute("select coalesce(max(load), 0) + 1 from lake.loads")
+            cursor.execute(_WIDER.format(book=book))
+        shown = _loaded(cursor, book)
+        cursor.execute(f"select coalesce(max(load), 0) + 1 from {book}.loads")
         (number,) = cursor.fetchone() or (1,)
         done = []
         for table in tables:
@@ -172,8 +175,8 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
         return done
 
 
-def _loaded(cursor: "Cursor") -> dict[str, tuple[str, int]]:
-    cursor.execute("select table_name, delta_id, delta_version from lake.loads")
+def _loaded(cursor: "Cursor", book: str) -> dict[str, tuple[str, int]]:
+    cursor.execute(f"select table_name, delta_id, delta_version from {book}.loads")
     return {name: (delta_id, version) for name, delta_id, version in cursor.fetchall()}
 
 
@@ -198,7 +201,7 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
             inserted = added.height
             _insert(cursor, table.schema, table.name, added.select(list(schema)))
         cursor.execute(
-            "insert into lake.loads (table_name, delta_id, delta_version, loaded_at) values ($1, $2, $3, "
+            f"insert into {table.book}.loads (table_name, delta_id, delta_version, loaded_at) values ($1, $2, $3, "
             "clock_timestamp()) on conflict (table_name) do update "
             "set delta_id = excluded.delta_id, delta_version = excluded.delta_version, loaded_at = excluded.loaded_at",
             (table.name_in_loads, delta_id, version),
@@ -218,15 +221,15 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
 
 def _touch(cursor: "Cursor", table: Table, changed: pl.DataFrame | None, number: int) -> None:
     """Remember which values of the table a load has changed; None stands for all of them."""
-    cursor.execute("update lake.loads set load = $2 where table_name = $1", (table.name_in_loads, number))
+    cursor.execute(f"update {table.book}.loads set load = $2 where table_name = $1", (table.name_in_loads, number))
     if changed is None or table.by is None:
-        cursor.execute("update lake.loads set anew = load where table_name = $1", (table.name_in_loads,))
-        cursor.execute("delete from lake.touched where table_name = $1", (table.name_in_loads,))
+        cursor.execute(f"update {table.book}.loads set anew = load where table_name = $1", (table.name_in_loads,))
+        cursor.execute(f"delete from {table.book}.touched where table_name = $1", (table.name_in_loads,))
         return
     values = changed.select(table_name=pl.lit(table.name_in_loads), value=table.by, load=pl.lit(number)).unique()
     cursor.adbc_ingest("touched_now", _arrow(values), mode="create", temporary=True)
     cursor.execute(
-        "insert into lake.touched select table_name, value, load from pg_temp.touched_now "
+        f"insert into {table.book}.touched select table_name, value, load from pg_temp.touched_now "
         "on conflict (table_name, value) do update set load = excluded.load"
     )
     cursor.execute("drop table pg_temp.touched_now")

@@ -18,8 +18,8 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import review
-from lakehouse.cli.options import FormatOption, SourceOption
+from lakehouse.cli import cut, review
+from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
@@ -36,9 +36,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(review.app, name="quarantine")
+app.add_typer(cut.app, name="cut")
 app.command()(review.drift)
 app.command()(review.release)
-DBT_PROJECT = PROJECT / "dbt_project"
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 
@@ -191,10 +191,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 @app.command()
 def sql(
     statement: Annotated[str, typer.Argument(help='For example "select count(*) from processed.vitals".')],
+    in_cut: Annotated[str | None, typer.Option("--cut", help="The tables as this data cut has them.")] = None,
     format_: FormatOption = Format.table,
 ) -> None:
     """Query the lake's tables with SQL (DuckDB's), at one consistent state."""
-    rows(query.sql(Lake(Settings.load().lake_uri), statement), format_)
+    rows(query.sql(Lake(Settings.load().lake_uri), statement, in_cut), format_)
 
 
 @app.command()

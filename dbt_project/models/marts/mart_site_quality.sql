@@ -26,7 +26,7 @@ due as (
         cadence_days,
         expected_by,
         silent_after,
-        coalesce(as_of, (now() at time zone 'utc')::date) as today
+        coalesce(as_of, {{ today() }}) as today
     from {{ ref('stg_arrivals') }}
 ),
 
