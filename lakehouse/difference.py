@@ -37,7 +37,8 @@ def between(lake: Lake, before: str, after: str | None, keys: Mapping[str, Seque
 
     keys: by table, the columns that name a row, for tables that the cuts have no key of. A row is changed when its key
     is on both sides and another value is not: rows of a key that was there more than once are paired as far as they go.
-    Columns that only one side has are named and not compared. A table that one side lacks has no rows there.
+    Columns that only one side has are named and not compared; when they belong to the key, rows are told apart by all
+    columns that both sides have. A table that one side lacks has no rows there.
 
     Reads only data files that are not the same on both sides. Raises CutError when there is no such cut,
     UnavailableError when a table of it cannot be read.

@@ -108,7 +108,11 @@ def _last_version(lake: Lake, newest: int, before: datetime) -> int | None:
 
 def _too_early(lake: Lake, sources: Sequence[Source], newest: int, day: date) -> CutError:
     oldest = _oldest_day(lake, sources, newest)
-    there = f"the oldest day there is: {oldest}" if oldest else "no day can be; a cut of now, without --as-of, can"
+    there = (
+        f"the oldest day there is: {oldest}"
+        if oldest
+        else "no day that is over; a cut of now, without --as-of, can be made"
+    )
     return CutError(
         f"the lake as it was at the end of {day} cannot be read: it held nothing yet, or housekeeping has removed it "
         f"since (LAKEHOUSE_KEEP_DAYS tells for how long every version is kept); nothing was recorded; {there}"
