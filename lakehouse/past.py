@@ -111,7 +111,7 @@ def _too_early(lake: Lake, sources: Sequence[Source], newest: int, day: date) ->
     there = (
         f"the oldest day there is: {oldest}"
         if oldest
-        else "no day that is over; a cut of now, without --as-of, can be made"
+        else "no day on record is over yet; leave out --as-of for a cut of now"
     )
     return CutError(
         f"the lake as it was at the end of {day} cannot be read: it held nothing yet, or housekeeping has removed it "

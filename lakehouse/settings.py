@@ -7,7 +7,6 @@ Everything has a default: with nothing configured the lake is a folder, the ware
 import os
 from collections.abc import Mapping
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -48,7 +47,7 @@ class Settings(BaseModel):
     keep_days: int = Field(default=30, ge=1)
     settle_seconds: float = Field(default=2.0, ge=0)
 
-    @cached_property
+    @property
     def lake_uri(self) -> str:
         """The lake's root: an absolute folder or a URI, without a trailing slash."""
         root = self.lake or str(self.home / "lake")

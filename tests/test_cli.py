@@ -27,6 +27,7 @@ def test_help_teaches_every_command(call):
         "quarantine",
         "trace",
         "housekeep",
+        "cut",
         "drift",
         "release",
         "warehouse-url",

@@ -119,7 +119,7 @@ def postgres_state(trial) -> list[tuple[object, ...]]:
     ("words", "told"),
     [
         (("create", "Interim"), "no name for a cut"),
-        (("create", "early", "--as-of", "2012-01-01"), "the oldest day there is"),
+        (("create", "early", "--as-of", "2012-01-01"), "it held nothing yet"),
         (("create", "never", "--as-of", "2999-01-01"), "is not over"),
         (("show", "nothing"), "there is no cut nothing; there are: none"),
         (("diff", "nothing"), "there is no cut nothing"),
