@@ -77,7 +77,10 @@ def stale(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clo
     """Whether any source, or the code of the transforms, is ahead of the curated tables."""
     states = manifest.states(lake)
     state = states.get(GROUP, manifest.State(GROUP))
-    return (sources_followed(state), state.code) != (inputs_reached(states, sources), code_version(curated, sources, clock))
+    return (sources_followed(state), state.code) != (
+        inputs_reached(states, sources),
+        code_version(curated, sources, clock),
+    )
 
 
 def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> list[Curation]:
