@@ -21,7 +21,7 @@ TABLE = "curated/vital_signs"
 
 
 def of(trial) -> dict[str, object]:
-    """The settings of a copy of the session's lakehouse, whose PostgreSQL is the session's."""
+    """The settings of a copy of the trial's lakehouse, whose PostgreSQL is the trial's."""
     given = {"home": trial.settings.home, "landing": trial.settings.landing, "as_of": trial.settings.as_of}
     return {**given, "lake": trial.settings.lake, "warehouse": trial.url}
 
@@ -64,7 +64,8 @@ def test_a_cut_from_its_making_to_its_end(call, aside, tmp_path):
 
     whole = aside.table(TABLE).height
     told = lakehouse("cut", "create", "interim_1", "--why", "interim analysis")
-    assert "interim_1: 23 tables" in told
+    tables = len(manifest.versions(aside.lake))
+    assert f"interim_1: {tables} tables" in told
     shorten(aside, 100)
     lakehouse("cut", "create", "interim_2")
     [first, second] = json.loads(lakehouse("cut", "list", "--format", "json"))
@@ -77,7 +78,7 @@ def test_a_cut_from_its_making_to_its_end(call, aside, tmp_path):
     compared = {
         row["table"]: row for row in json.loads(lakehouse("cut", "diff", "interim_1", "interim_2", "--format", "json"))
     }
-    assert len(compared) == 23
+    assert len(compared) == tables
     assert {name for name, row in compared.items() if row["added"] or row["removed"] or row["changed"]} == {TABLE}
     assert compared[TABLE]["removed"] == whole - 100
     since = json.loads(lakehouse("cut", "diff", "interim_2", "--format", "json"))
@@ -85,7 +86,10 @@ def test_a_cut_from_its_making_to_its_end(call, aside, tmp_path):
 
     marts = aside.query("select count(*), max(_received_at) from marts.fct_vital_signs")
     built = postgres_state(aside)
-    assert "13 models" in lakehouse("cut", "build", "interim_2")
+    [(models,)] = aside.query(
+        "select count(*) from information_schema.tables where table_schema in ('marts', 'staging')"
+    )
+    assert f"cut_interim_2: {models} models" in lakehouse("cut", "build", "interim_2")
     assert aside.query("select count(*) from cut_interim_2.fct_vital_signs") == [(100,)]
     assert aside.query("select count(*) from cut_interim_2__staging.stg_vital_signs") == [(100,)]
     treated = aside.table("curated/treatment").height
@@ -101,7 +105,7 @@ def test_a_cut_from_its_making_to_its_end(call, aside, tmp_path):
     assert postgres_state(aside) == built
 
     read = json.loads(lakehouse("cut", "show", "interim_1", "--verify", "--format", "json"))
-    assert len(read) == 23
+    assert len(read) == tables
     assert all(row["same"] for row in read)
     told = lakehouse("cut", "drop", "interim_2", "--why", "made by mistake")
     assert "dbt_anna_berg__cut_interim_2, dbt_anna_berg__cut_interim_2__staging, lake_interim_2" in told
