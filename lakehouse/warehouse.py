@@ -45,9 +45,7 @@ create table if not exists {book}.touched (
     table_name text not null, value text not null, load bigint not null, primary key (table_name, value)
 )"""
 # A table from before there were its last columns. Asked first: `if not exists` would hold up readers all the same.
-_NARROW = """
-select 'narrow' where not exists (select from pg_attribute where attrelid = 'lake.loads'::regclass and attname = 'anew')
-"""
+_WIDTH = "select 'wide' from pg_attribute where attrelid = '{book}.loads'::regclass and attname = 'anew'"
 _WIDER = "alter table {book}.loads add load bigint not null default 0, add anew bigint not null default 0"
 _BUILT = "create table if not exists lake.built (code text not null, loads text not null)"
 # Every load of a table leaves another text, whatever it loaded; the same one for every session.
@@ -156,9 +154,7 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
         cursor.execute(f"select pg_advisory_xact_lock({_LOCK}, hashtext('{book}'))")
         for statement in _LOADS.format(book=book).split(";"):
             cursor.execute(statement)
-        if not _one(
-            cursor, f"select 'anew' from pg_attribute where attrelid = '{book}.loads'::regclass and attname = 'anew'"
-        ):
+        if not _one(cursor, _WIDTH.format(book=book)):
             cursor.execute(_WIDER.format(book=book))
         shown = _loaded(cursor, book)
         cursor.execute(f"select coalesce(max(load), 0) + 1 from {book}.loads")
