@@ -90,10 +90,10 @@ def at_baseline(column: str, by: list[str]) -> pl.Expr:
     return pl.col(column).filter(pl.col("ablfl") == YES).first().over(by)
 
 
-def first_occurrence(among: pl.Expr, within: list[str]) -> pl.Expr:
-    """Y on the first row, in the order the rows are in, of those `among` which it is looked for, within each group.
+def first_occurrence(among: pl.Expr, within: list[str], order: list[str]) -> pl.Expr:
+    """Y on the first row, by `order`, of those `among` which it is looked for, within each group.
 
     Source: ADaM OCCDS 1.1, occurrence flag variables (AOCCFL, AOCCSFL, AOCCPFL).
     """
     held = among.fill_null(False)
-    return flag(held & (held.cast(pl.Int64).cum_sum().over(within) == 1))
+    return flag(held & (held.cast(pl.Int64).cum_sum().over(within, order_by=order) == 1))

@@ -13,6 +13,7 @@ from lakehouse.contract import Contract
 from lakehouse.curated import Curated
 
 OCCURRENCE = "^Y$"
+ORDER = ["astdt", "aeseq"]
 
 
 class SubjectEvent(Contract):
@@ -115,15 +116,14 @@ def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame
             trtemfl=flag(pl.col("astdt") >= pl.col("trtsdt")),
         )
         .with_columns(aduru=pl.when(pl.col("adurn").is_not_null()).then(pl.lit("DAY")))
-        .sort("usubjid", "astdt", "aeseq")
         .with_columns(
-            aoccfl=first_occurrence(emergent, by_subject),
-            aoccsfl=first_occurrence(emergent, by_class),
-            aoccpfl=first_occurrence(emergent, by_term),
-            aocc01fl=first_occurrence(emergent & pl.col("cq01nam").is_not_null(), by_subject),
-            aocc02fl=first_occurrence(emergent & serious, by_subject),
-            aocc03fl=first_occurrence(emergent & serious, by_class),
-            aocc04fl=first_occurrence(emergent & serious, by_term),
+            aoccfl=first_occurrence(emergent, by_subject, ORDER),
+            aoccsfl=first_occurrence(emergent, by_class, ORDER),
+            aoccpfl=first_occurrence(emergent, by_term, ORDER),
+            aocc01fl=first_occurrence(emergent & pl.col("cq01nam").is_not_null(), by_subject, ORDER),
+            aocc02fl=first_occurrence(emergent & serious, by_subject, ORDER),
+            aocc03fl=first_occurrence(emergent & serious, by_class, ORDER),
+            aocc04fl=first_occurrence(emergent & serious, by_term, ORDER),
         )
         .select(SubjectEvent.column_names())
     )

@@ -112,16 +112,21 @@ def treated_days(exposure: pl.LazyFrame) -> pl.LazyFrame:
 
 def ended(disposition: pl.LazyFrame) -> pl.LazyFrame:
     """By `usubjid` the latest disposition event: `dcdecod`, its term, its day `_ended`, and `visnumen`."""
-    return (
-        disposition.filter(pl.col("dscat") == LEFT)
-        .sort("dsstdt", "dsdecod", "_file", "_line")
-        .group_by("usubjid")
-        .agg(
-            dcdecod=pl.col("dsdecod").last(),
-            _term=pl.col("dsterm").last(),
-            _ended=pl.col("dsstdt").last(),
-            visnumen=pl.col("visitnum").last().clip(upper_bound=study.LAST_ON_TREATMENT),
+    left = pl.col("dscat") == LEFT
+
+    def latest(column: str) -> pl.Expr:
+        return (
+            pl.col(column)
+            .filter(left)
+            .sort_by(pl.col(name).filter(left) for name in ("dsstdt", "_file", "_line"))
+            .last()
         )
+
+    return disposition.group_by("usubjid").agg(
+        dcdecod=latest("dsdecod"),
+        _term=latest("dsterm"),
+        _ended=latest("dsstdt"),
+        visnumen=latest("visitnum").clip(upper_bound=study.LAST_ON_TREATMENT),
     )
 
 

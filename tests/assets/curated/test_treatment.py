@@ -4,11 +4,13 @@ from datetime import date
 import polars as pl
 import pytest
 
-from assets.catalog import curated
+from assets.catalog import curated, sources
 from assets.curated.subjects import BlindedSubject
 from assets.curated.treatment import TREATMENT, Treatment
 from assets.exposure import Exposure
 from assets.subjects import Subject
+from lakehouse.ingest import schemas as schemas_of
+from lakehouse.lineage import columns
 
 PERSON = {"studyid": "S", "usubjid": "01-701-1", "subjid": "1", "siteid": "701", "country": "USA", "sex": "F"}
 ARMS = {"armcd": "Xan_Hi", "arm": "Xanomeline High Dose", "actarmcd": "Xan_Lo", "actarm": "Xanomeline Low Dose"}
@@ -64,3 +66,17 @@ def test_only_the_unblinded_table_tells_the_treatment() -> None:
 
     assert [(item.name, item.warehouse) for item in telling] == [("treatment", "unblinded")]
     assert [item.name for item in curated() if "curated/treatment" in item.inputs] == []
+
+
+def test_no_blinded_column_is_made_of_what_tells_the_treatment() -> None:
+    """Asked of Polars; of an arm only whether there is one may be known."""
+    schemas = {f"processed/{source.name}": dict(schemas_of(source)["processed"]) for source in sources()}
+    schemas |= {item.table: dict(item.contract.create_empty().schema) for item in curated()}
+    randomised = {"ittfl", "saffl", "eosstt", "disconfl", "dsraefl", "dcsreas"}
+    blinded = [item for item in curated() if item.warehouse == "lake" and set(item.inputs) <= set(schemas)]
+    assert "subjects" in {item.name for item in blinded}
+    for item in blinded:
+        made_of = columns(item.transform, {name: schemas[name] for name in item.inputs})
+        for column, origins in made_of.items():
+            allowed = {"armcd"} if column in randomised else set()
+            assert not {name for _, name in origins} & TELLING - allowed, (item.name, column)
