@@ -97,7 +97,7 @@ def test_visits_and_study_days(table: Callable[..., pl.LazyFrame]) -> None:
 
 
 def test_the_last_planned_visit_ends_treatment_but_week_2_does_not(table: Callable[..., pl.LazyFrame]) -> None:
-    stayed = series(table, (3, None, 1), (4, None, 1), (5, None, 1), (7, None, None), (201, None, 1))
+    stayed = series(table, (3, None, 1), (4, None, 1), (5, None, 1), (7, None, None), (8.1, None, 1))
     left = series(table, (3, None, 1), (4, None, 1))
 
     assert stayed["aentmtfl"].to_list() == [None, None, None, "Y", None]
