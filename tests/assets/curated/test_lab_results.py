@@ -161,8 +161,8 @@ def test_the_visit_farthest_inside_is_analysed_the_earliest_of_several(table: Ca
     assert rows["anl01fl"].to_list() == [None, None, None, "Y", None, None]
     assert rows["aentmtfl"].to_list() == [None, None, None, None, "Y", None]
 
-    # Equal but for the last bits of a double: 0.765 - 0.47 and 0.48 - 0.185.
-    tied = series(table, (4, 0.47), (7, 0.48), lbtestcd="HCT", lbstnrlo=0.37, lbstnrhi=0.51)
+    # Equal but for the last bits of a double: 0.765 - 0.39 and 0.56 - 0.185.
+    tied = series(table, (4, 0.39), (7, 0.56), lbtestcd="HCT", lbstnrlo=0.37, lbstnrhi=0.51)
     assert tied["anl01fl"].to_list() == ["Y", None]
 
 
