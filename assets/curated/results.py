@@ -2,7 +2,7 @@
 
 import polars as pl
 
-SUBJECT = ("subjid", "siteid", "age", "sex")
+SUBJECT = ("subjid", "siteid", "age", "sex", "saffl", "trtsdt")
 
 
 def with_subject(results: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:

@@ -1,12 +1,18 @@
-"""Vital signs of known subjects."""
+"""Vital signs of known subjects, ready for analysis: ADaM's ADVS, with SDTM's columns beside it."""
 
+import dataframely as dy
 import polars as pl
 
+from assets.curated.adam import flag, study_day, with_baseline
 from assets.curated.results import not_enrolled, with_subject
 from assets.curated.subjects import BlindedSubject
-from assets.vitals import Vital
+from assets.study import VITAL_SIGN_NUMBERS
+from assets.study import VITAL_SIGNS as VISITS
+from assets.vitals import TESTS, UNITS, Vital
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
+
+SERIES = ["usubjid", "paramcd", "basetype"]
 
 
 class VitalSign(Contract):
@@ -34,16 +40,64 @@ class VitalSign(Contract):
     vstptnum = Vital.vstptnum
     age = BlindedSubject.age
     sex = BlindedSubject.sex
+    saffl = BlindedSubject.saffl
+    trtsdt = BlindedSubject.trtsdt
+    paramcd = dy.String(description="Short name of the parameter (ADaM PARAMCD).")
+    param = dy.String(description="Name of the parameter, with its unit (ADaM PARAM).")
+    paramn = dy.Int64(nullable=True, description="Number of the parameter, in the study's order (ADaM PARAMN).")
+    aval = dy.Float64(nullable=True, description="Analysis value, in the unit that PARAM names (ADaM AVAL).")
+    atpt = dy.String(nullable=True, description="Analysis time point within the visit (ADaM ATPT).")
+    atptn = dy.Float64(nullable=True, description="Number of the analysis time point (ADaM ATPTN).")
+    basetype = dy.String(
+        nullable=True,
+        description="Time point whose baseline BASE is; null for one measurement a visit (ADaM BASETYPE).",
+    )
+    adt = dy.Date(nullable=True, description="Analysis date; null when VSDTC is partial (ADaM ADT).")
+    ady = dy.Int64(nullable=True, description="Days from first dose, which is day 1; there is no day 0 (ADaM ADY).")
+    avisit = dy.String(nullable=True, description="Analysis visit; null for a visit that is not planned (ADaM AVISIT).")
+    avisitn = dy.Int64(nullable=True, description="Week of the analysis visit, 0 for baseline (ADaM AVISITN).")
+    ablfl = dy.String(nullable=True, regex="^Y$", description="Y on the baseline record (ADaM ABLFL).")
+    base = dy.Float64(nullable=True, description="Baseline value; null where none was measured (ADaM BASE).")
+    chg = dy.Float64(nullable=True, description="Change from baseline: AVAL - BASE (ADaM CHG).")
+    pchg = dy.Float64(nullable=True, description="Change from baseline in percent of BASE (ADaM PCHG).")
+    aentmtfl = dy.String(
+        nullable=True,
+        regex="^Y$",
+        description="Y on the last planned visit, which ends treatment (the study's AENTMTFL).",
+    )
+    anl01fl = dy.String(nullable=True, regex="^Y$", description="Y on records at an analysis visit (ADaM ANL01FL).")
 
 
 def vital_signs(vitals: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
-    """Vital signs beside their subjects; without the subject's demographics a result waits outside."""
-    return with_subject(vitals, subjects).select(VitalSign.column_names())
+    """Vital signs beside their subjects, with baseline and change, series by series: subject, sign and time point.
+
+    Without the subject's demographics a result waits outside. ANL01FL is on each record at an analysis visit. Sources:
+    ADaM IG 1.3, sections 3.3.3 (timing), 3.3.4 (analysis parameters) and 3.3.8 (indicators); the study's baseline visit
+    and schedule in `assets.study`.
+    """
+    named = {unit.test: f"{TESTS[unit.test]} ({unit.standard})" for unit in UNITS}
+    sign = pl.col("vstestcd")
+    analysis = with_subject(vitals, subjects).with_columns(
+        paramcd=sign,
+        param=sign.replace_strict(named, default=None, return_dtype=pl.String),
+        paramn=sign.replace_strict(VITAL_SIGN_NUMBERS, default=None, return_dtype=pl.Int64),
+        aval="vsstresn",
+        atpt="vstpt",
+        atptn="vstptnum",
+        basetype="vstpt",
+        adt="vsdt",
+        ady=study_day(pl.col("vsdt"), pl.col("trtsdt")),
+    )
+    return (
+        with_baseline(analysis, VISITS, SERIES)
+        .with_columns(anl01fl=flag(pl.col("avisitn").is_not_null()))
+        .select(VitalSign.column_names())
+    )
 
 
 VITAL_SIGNS = Curated(
     name="vital_signs",
-    description="Vital signs of subjects with demographics, in standard units, with site, age and sex.",
+    description="Vital signs of subjects with demographics, in standard units, with baseline and change (ADVS).",
     owner="team:clinical-data",
     contract=VitalSign,
     # The natural key has nulls, which a unique key of the warehouse would take for different.

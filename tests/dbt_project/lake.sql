@@ -8,7 +8,12 @@ create table unblinded.treatment (usubjid text, arm text);
 create table lake.subjects (
     usubjid text, subjid text, studyid text, siteid text, country text, age bigint, ageu text, sex text, race text,
     ethnic text, dmdtc text, dmdt date, rfstdtc text, rfstdt date,
-    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz,
+    -- what the fixture's rows leave out
+    sitegr1 text, agegr1 text, agegr1n bigint, racen bigint, ittfl text, saffl text, trtsdt date, trtedt date,
+    trtdurd bigint, visit1dt date, rfendt date, visnumen double precision, comp8fl text, comp16fl text,
+    comp24fl text, eosstt text, disconfl text, dsraefl text, dcdecod text, dcsreas text, dthfl text,
+    heightbl double precision, weightbl double precision, bmibl double precision, bmiblgr1 text
 );
 insert into lake.subjects values
 ('T-701-1', '1', 'T', '701', 'USA', 63, 'YEARS', 'F', 'WHITE', null, '2014-01-10', '2014-01-10', '2014-01-20',
@@ -25,7 +30,11 @@ create table lake.vital_signs (
     vsorresu text, vsstresc text, vsstresn double precision, vsstresu text, vsstat text, vsloc text,
     visitnum double precision, visit text, vsdtc text, vsdt date, vstpt text, vstptnum double precision, age bigint,
     sex text,
-    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz,
+    -- what the fixture's rows leave out
+    saffl text, trtsdt date, paramcd text, param text, paramn bigint, aval double precision, atpt text,
+    atptn double precision, basetype text, adt date, ady bigint, avisit text, avisitn bigint, ablfl text,
+    base double precision, chg double precision, pchg double precision, aentmtfl text, anl01fl text
 );
 insert into lake.vital_signs values
 ('T', 'T-701-1', '1', '701', 'WEIGHT', 'Weight', null, '120', 'LB', '54.43', 54.43, 'kg', null, null, 3, 'BASELINE',
@@ -43,7 +52,13 @@ create table lake.lab_results (
     lborresu text, lbstresc text, lbstresn double precision, lbstnrlo double precision, lbstnrhi double precision,
     lbstresu text, lbnrind text, out_of_range boolean, visitnum double precision, visit text, lbdtc text, lbdt date,
     age bigint, sex text,
-    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz,
+    -- what the fixture's rows leave out
+    saffl text, trtsdt date, paramcd text, param text, paramn bigint, parcat1 text, aval double precision, adt date,
+    ady bigint, avisit text, avisitn bigint, ablfl text, base double precision, chg double precision,
+    pchg double precision, a1lo double precision, a1hi double precision, r2a1lo double precision,
+    r2a1hi double precision, br2a1lo double precision, br2a1hi double precision, anrind text, bnrind text,
+    shift1 text, albtrval double precision, aentmtfl text, anl01fl text
 );
 insert into lake.lab_results values
 ('T', 'T-701-1', '1', '701', 'ALT', 'Alanine Aminotransferase', 'CHEMISTRY', '60', 'U/L', '60', 60, 6, 34,
@@ -52,6 +67,17 @@ insert into lake.lab_results values
 ('T', 'T-703-9', '9', '703', 'CRP', 'C Reactive Protein', 'CHEMISTRY', '<0.2', 'mg/L', '<0.2', null, null,
  null, 'mg/L', null, null, 1, 'SCREENING 1', '2014-05-01', '2014-05-01', null, null,
  '703/labs_2014-05-02.csv', 2, 'l2', '2014-05-02', '703', '2014-05-02 06:00:00Z');
+
+create table lake.adverse_events (
+    studyid text, usubjid text, subjid text, siteid text, aeseq double precision, aespid text, aeterm text,
+    aellt text, aedecod text, aehlt text, aehlgt text, aebodsys text, aesoc text, aesev text, aeser text,
+    aerel text, aeacn text, aeout text, aescan text, aescong text, aesdisab text, aesdth text, aeshosp text,
+    aeslife text, aesod text, aedtc text, aedt date, aestdtc text, aeendtc text, age bigint, sex text, saffl text,
+    trtsdt date, astdt date, astdtf text, astdy bigint, aendt date, aendy bigint, adurn bigint, aduru text,
+    trtemfl text, cq01nam text, aoccfl text, aoccsfl text, aoccpfl text, aocc01fl text, aocc02fl text,
+    aocc03fl text, aocc04fl text,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
 
 create table lake.site_activity (
     siteid text, day date, files bigint, lines bigint, accepted bigint, quarantined bigint, superseded bigint,
@@ -91,6 +117,11 @@ insert into lake.deliveries values
  1, 1, 0, 0, 'in effect', null),
 ('vitals', '703/vitals_2014-13-45.csv', 'v3', 1, null, '703', '2014-05-03 06:00:00Z', 90,
  0, 0, 0, 0, 'rejected', 'no valid day in the file name');
+
+create table lake.parked (
+    source text, usubjid text, reason text,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
 
 create table lake.rejections (
     source text, _site text, _delivered date, rule text, severity text, lines bigint, files bigint

@@ -236,7 +236,7 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
     assert done.returncode == 0, done.stdout
     made = dict(warehouse.relations().items() - before.items())
     assert {name.split(".")[0] for name in made} == {"dbt_alice_berg_staging", "dbt_alice_berg_marts"}
-    assert len(made) == 13
+    assert len(made) == 15
     assert before.items() <= warehouse.relations().items()
 
 
@@ -264,7 +264,7 @@ def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
     tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
-    assert len(tables) == 20
+    assert len(tables) == 24
     bare = [
         f"{name}.{column}"
         for name, node in tables.items()

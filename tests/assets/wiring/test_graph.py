@@ -89,6 +89,8 @@ def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_
     assert strangers.height == 1
     curated = trial.table("curated/lab_results")
     assert not curated["usubjid"].is_in(strangers["usubjid"]).any()
+    parked = trial.table("quality/parked").filter(pl.col("source") == "labs")
+    assert parked.select("_file", "_line", "usubjid").rows() == strangers.select("_file", "_line", "usubjid").rows()
     assert checks(trial, "curated/lab_results") == {"enrolled": False}
     assert checks(trial, "curated/vital_signs") == {"enrolled": True}
 
