@@ -143,6 +143,7 @@ ADVERSE_EVENTS = Curated(
     owner="team:clinical-data",
     contract=SubjectEvent,
     key=("_file", "_checksum", "_line"),
+    by="usubjid",
     inputs=("processed/adverse_events", "curated/subjects"),
     transform=adverse_events,
     checks={"enrolled": not_enrolled},

@@ -220,6 +220,7 @@ LAB_RESULTS = Curated(
     owner="team:clinical-data",
     contract=LabResult,
     key=("_file", "_checksum", "_line"),
+    by="usubjid",
     inputs=("processed/labs", "curated/subjects"),
     transform=lab_results,
     checks={"enrolled": not_enrolled},

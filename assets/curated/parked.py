@@ -40,6 +40,7 @@ PARKED = Curated(
     owner="team:clinical-data",
     contract=Parked,
     key=("source", "_file", "_checksum", "_line"),
+    by="usubjid",
     inputs=("curated/subjects", *(f"processed/{source}" for source in SOURCES)),
     transform=parked,
 )

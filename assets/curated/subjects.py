@@ -222,6 +222,7 @@ SUBJECTS = Curated(
     owner="team:clinical-data",
     contract=BlindedSubject,
     key=("usubjid",),
+    by="usubjid",
     inputs=(
         "processed/subjects",
         "processed/exposure",

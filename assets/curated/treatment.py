@@ -69,6 +69,7 @@ TREATMENT = Curated(
     owner="team:clinical-data",
     contract=Treatment,
     key=("usubjid",),
+    by="usubjid",
     inputs=("processed/subjects", "processed/exposure", "curated/subjects"),
     transform=treatment,
     warehouse="unblinded",

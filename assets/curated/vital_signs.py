@@ -102,6 +102,7 @@ VITAL_SIGNS = Curated(
     contract=VitalSign,
     # The natural key has nulls, which a unique key of the warehouse would take for different.
     key=("_file", "_checksum", "_line"),
+    by="usubjid",
     inputs=("processed/vitals", "curated/subjects"),
     transform=vital_signs,
     checks={"enrolled": not_enrolled},
