@@ -7,27 +7,17 @@ from graphlib import CycleError, TopologicalSorter
 
 import polars as pl
 
-from lakehouse import account, arrivals, manifest, release
+from lakehouse import arrivals, manifest, release
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
-from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
-from lakehouse.evaluate import QUARANTINE
-from lakehouse.ingest import schemas
+from lakehouse.inputs import Inputs, Rows, declarations
 from lakehouse.lake import Lake
-from lakehouse.remake import Rows, create, differences, remake
+from lakehouse.remake import Remake, create
 from lakehouse.source import Source
 
 GROUP = "curated"
-# What a table may be made from beside tables: rows of every source at once, and what the sources declare.
-GIVEN: dict[str, dict[str, pl.DataType]] = {
-    "account": account.SCHEMA,
-    "quarantine": {**QUARANTINE, "source": pl.String()},
-    "warnings": {**PROVENANCE, "_warnings": pl.String(), "source": pl.String()},
-    "rules": {"source": pl.String(), "rule": pl.String(), "severity": pl.String()},
-    "expectations": arrivals.EXPECTATIONS,
-}
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ def code_version(curated: Sequence[Curated], sources: Sequence[Source], clock: C
     does, with what the sources expect of their sites, and with a clock that is set.
     """
     code = fingerprint(sorted({table.contract.__module__ for table in curated} | {arrivals.__name__}))
-    declared = repr(arrivals.expectations(sources, clock).rows())
+    declared = repr([(name, rows.rows()) for name, rows in declarations(sources, clock).items()])
     return hashlib.sha256((code + declared).encode()).hexdigest()[:12]
 
 
@@ -98,61 +88,26 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], cl
     release.check(lake, sources, versions)
     before, code = states.get(GROUP, manifest.State(GROUP)), code_version(curated, sources, clock)
     generation = max([before.seq, *(delta.transaction_version(GROUP) or 0 for delta in tables.values())]) + 1
-    found: dict[str, Rows] = {}
+    inputs = Inputs(lake, sources, clock, versions, before.inputs or {})
+    made: dict[str, Rows] = {}
     done = []
     for table in ordered(curated):
-        for name in table.inputs:
-            if name not in found:
-                found[name] = _input(lake, name, sources, clock, versions, before)
-        inputs, delta = [found[name] for name in table.inputs], tables[table.table]
+        delta = tables[table.table]
+        old = delta.version()
+        given = [made[name] if name in made else inputs.rows(name) for name in table.inputs]
         # What an attempt that died has left is ahead of what the inputs are compared with.
         follows = before.code == code and 0 < (delta.transaction_version(GROUP) or 0) <= before.seq
-        old = delta.version()
-        rows = found[table.table] = remake(lake, table, inputs, delta, generation, GROUP, follows=follows)
-        frames = [item.all for item in inputs]
-        breaches = {name: check(*frames).select(pl.len()).collect().item() for name, check in table.checks.items()}
+        made[table.table] = Remake(lake, table, given, delta, GROUP, generation, follows).run()
+        rows = made[table.table].all
+        breaches = {
+            name: check(rows, *(item.all for item in given)).select(pl.len()).collect().item()
+            for name, check in table.checks.items()
+        }
         changed, version = delta.version() != old, delta.version()
-        done.append(Curation(table.table, delta.count(), changed, version, breaches, _summary(rows.all)))
+        done.append(Curation(table.table, delta.count(), changed, version, breaches, _summary(rows)))
     reads = {item.table: item.version for item in done}
-    used = {name: versions[name] for name in found if name in versions and name not in reads}
-    manifest.record(lake, manifest.State(GROUP, generation, reads, {**reached, **used}, code))
+    manifest.record(lake, manifest.State(GROUP, generation, reads, {**reached, **inputs.used}, code))
     return done
-
-
-def _input(
-    lake: Lake, name: str, sources: Sequence[Source], clock: Clock, versions: dict[str, int], before: manifest.State
-) -> Rows:
-    old = (before.inputs or {}).get(name)
-    if name not in versions:
-        given = _given(lake, name, sources, clock, versions)
-        # Of a table that was never written nothing came or went; of the rest nobody knows.
-        return Rows(given, given.collect_schema().to_frame if "/" in name else lambda: None)
-    return Rows(lake.scan(name, versions[name]), lambda: differences(lake, name, old, versions[name]))
-
-
-def _given(lake: Lake, name: str, sources: Sequence[Source], clock: Clock, versions: dict[str, int]) -> pl.LazyFrame:
-    """What a table is given that is no table of the lake, or is none yet."""
-    if name == "expectations":
-        return arrivals.expectations(sources, clock).lazy()
-    if name == "account":
-        return account.deliveries(lake, [source.name for source in sources], versions)
-    if name == "rules":
-        declared = [(source.name, *item) for source in sources for item in source.severities.items()]
-        return pl.LazyFrame(declared, schema=GIVEN[name], orient="row")
-    if name in GIVEN:
-        layer = "quarantine" if name == "quarantine" else "processed"
-        frames = [
-            lake.scan(table, versions[table]).with_columns(source=pl.lit(source.name)).select(list(GIVEN[name]))
-            for source in sources
-            if (table := f"{layer}/{source.name}") in versions and (name == "quarantine" or source.rules("warn"))
-        ]
-        rows = pl.concat(frames) if frames else pl.LazyFrame(schema=GIVEN[name])
-        return rows if name == "quarantine" else rows.drop_nulls("_warnings")
-    layer, _, source_name = name.partition("/")
-    for source in sources:
-        if source.name == source_name:
-            return pl.LazyFrame(schema=schemas(source)[layer])
-    raise DefinitionError(f"no source or curated table makes {name}; there are {sorted(versions)}")
 
 
 def _summary(rows: pl.LazyFrame) -> dict[str, int]:

@@ -33,8 +33,10 @@ class Curated:
     by: a text column, never null, of the table and of those inputs that change with deliveries, such as `usubjid`: the
         rows of each of its values come only from the inputs' rows of that value, whatever their order. Then only the
         values whose rows changed are made anew. Without it the whole table is.
-    checks: a name to a function of the same inputs that yields the rows in breach; none is what should be. The
-        function's docstring says what must hold.
+    by_in_inputs: the name of that column in the inputs, where it is another.
+    checks: a name to a function of the table's rows and the same inputs that yields the rows in breach; none is what
+        should be. It is asked each time: of a table that grows, it had better look at few columns. The function's
+        docstring says what must hold.
     through: what a row is made of, for a table whose rows do not each come from one line.
     warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment.
     """
@@ -47,6 +49,7 @@ class Curated:
     inputs: tuple[str, ...]
     transform: Callable[..., pl.LazyFrame]
     by: str | None = None
+    by_in_inputs: str | None = None
     checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
     through: Through | None = None
     warehouse: Literal["lake", "unblinded"] = "lake"

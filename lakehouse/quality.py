@@ -97,6 +97,7 @@ DELIVERIES = Curated(
     owner=_OWNER,
     contract=Delivery,
     key=("source", "_file", "_checksum", "_observation"),
+    by="_file",
     inputs=("account",),
     transform=lambda account: account.drop("sound"),
 )
@@ -108,6 +109,7 @@ REJECTIONS = Curated(
     owner=_OWNER,
     contract=Rejection,
     key=("source", "_site", "_delivered", "rule"),
+    by="_site",
     inputs=("quarantine", "warnings", "rules"),
     transform=rejections,
     through=Through(
@@ -125,6 +127,7 @@ ARRIVALS = Curated(
     owner=_OWNER,
     contract=Arrival,
     key=("source", "_site"),
+    by="_site",
     inputs=("account", "expectations"),
     transform=arrivals,
     through=Through("quality.deliveries", "behind.source = this.source and behind._site = this._site"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import polars as pl
@@ -11,27 +10,15 @@ from deltalake import DeltaTable
 from lakehouse import files, leaves
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
+from lakehouse.inputs import Rows, unless_most
 from lakehouse.lake import Change, Lake
 from lakehouse.lake import rows as stored
 from lakehouse.near import near
 
 # How many rows of its inputs a table is made from at a time, when it can be made in parts.
 PART_ROWS = 500_000
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a table that others are made from. difference: tells which of them came or went, see `differ`."""
-
-    all: pl.LazyFrame
-    difference: Callable[[], pl.DataFrame | None]
-
-    @cached_property
-    def differ(self) -> pl.DataFrame | None:
-        """Rows that came or went since others were last made from the table, whole rows; None when nobody knows, or
-        when they are most of it.
-        """
-        return self.difference()
+# Of a column, by its name, whether its value is among those that are made.
+_Within = Callable[[str], pl.Expr]
 
 
 def create(lake: Lake, table: Curated) -> DeltaTable:
@@ -40,136 +27,144 @@ def create(lake: Lake, table: Curated) -> DeltaTable:
     return lake.create(table.table, table.contract.create_empty().schema, properties=properties)
 
 
-def differences(lake: Lake, table: str, old: int | None, new: int) -> pl.DataFrame | None:
-    """The rows by which two versions of a table differ; None when `old` is None, or when they are most of it."""
-    if old is None:
-        return None
-    if old == new:
-        return lake.scan(table, new).collect_schema().to_frame()
-    gone, added = lake.changed(table, old, new)
-    delta = lake.open(table, new)
-    assert delta is not None
-    return _unless_most(gone, added, delta.count())
+@dataclass(frozen=True)
+class Remake:
+    """A table that is to be made again.
 
-
-def remake(
-    lake: Lake, table: Curated, inputs: Sequence[Rows], delta: DeltaTable, generation: int, app: str, *, follows: bool
-) -> Rows:
-    """Commit the table as its inputs have it now, unless it is that already; its rows.
-
-    follows: whether `delta` reflects the inputs as they were before they came to differ, by the same code.
-    Raises DefinitionError when the transform yields something the contract refuses, SupersededError when another run
-    got there first.
+    delta: the table as it is. app, generation: name the state of the lake that the commit is to reflect. follows:
+    whether `delta` reflects the inputs as they were before they came to differ, by the same code.
     """
-    values = _changed_values(table.by, inputs) if follows and table.by else None
-    if values is not None:
-        return _some(lake, table, inputs, delta, generation, app, values)
-    make = _in_parts if table.by else _whole
-    rows = make(lake, table, inputs, delta, generation, app)
-    # What an attempt that died has written is news to the tables made from this one.
-    return rows if follows else Rows(rows.all, lambda: None)
 
+    lake: Lake
+    table: Curated
+    inputs: Sequence[Rows]
+    delta: DeltaTable
+    app: str
+    generation: int
+    follows: bool
 
-def _whole(lake: Lake, table: Curated, inputs: Sequence[Rows], delta: DeltaTable, generation: int, app: str) -> Rows:
-    rows = checked(table, table.transform(*(item.all for item in inputs)).collect())
-    old = stored(delta)
-    if delta.version() and old.collect_schema() == rows.schema:
-        was = old.collect()
-        if rows.equals(was):
+    def run(self) -> Rows:
+        """Commit the table as its inputs have it now, unless it is that already; its rows.
+
+        Raises DefinitionError when the transform yields something the contract refuses, SupersededError when another
+        run got there first.
+        """
+        values = self._changed_values() if self.follows and self.table.by else None
+        if values is not None:
+            return self._some(values)
+        rows = self._in_parts() if self.table.by else self._whole()
+        # What an attempt that died has written is news to the tables made from this one.
+        return rows if self.follows else Rows(rows.all, lambda: None)
+
+    def _commit(self, change: Change, replace: str | None = None) -> None:
+        self.lake.commit(self.delta, change, self.app, self.generation, replace=replace)
+
+    def _whole(self) -> Rows:
+        rows = checked(self.table, self.table.transform(*(item.all for item in self.inputs)).collect())
+        old = stored(self.delta)
+        was = old.collect() if self.delta.version() and old.collect_schema() == rows.schema else None
+        if was is not None and rows.equals(was):
             return Rows(rows.lazy(), rows.clear)
-        lake.commit(delta, Change(rows), app, generation, replace="true")
-        return Rows(rows.lazy(), lambda: _unless_most(*_apart(was, rows), rows.height))
-    lake.commit(delta, Change(rows), app, generation, replace="true")
-    return Rows(rows.lazy(), lambda: None)
+        self._commit(Change(rows), replace="true")
+        return Rows(rows.lazy(), lambda: None if was is None else unless_most(*_apart(was, rows), rows.height))
+
+    def _changed_values(self) -> pl.Series | None:
+        """The values whose rows have to be made anew; None when that is all of them."""
+        name = self._named_in_inputs
+        found = [pl.Series(name, [], pl.String)]
+        for item in self.inputs:
+            if item.differ is None:
+                return None
+            if item.differ.is_empty():
+                continue
+            if name not in item.differ.columns:
+                return None
+            found.append(item.differ[name])
+        return pl.concat(found).drop_nulls().unique().sort()
+
+    def _some(self, values: pl.Series) -> Rows:
+        """Only some values anew."""
+        nothing = pl.DataFrame(schema=stored(self.delta).collect_schema())
+        if values.is_empty():
+            return Rows(stored(self.delta), lambda: nothing)
+
+        def within(column: str) -> pl.Expr:
+            return near(values.to_frame(column)) & pl.col(column).is_in(values.implode())
+
+        new = self._made(within)
+        if new.schema != nothing.schema:
+            return self._in_parts()
+        gone, added = _apart(leaves.held(self.lake, self.table.table, self.delta, self._by, values), new)
+        changed = pl.concat([gone[self._by], added[self._by]]).unique().sort()
+        if not changed.is_empty():
+            new = new.filter(pl.col(self._by).is_in(changed.implode()))
+            self._commit(leaves.exchanged(self.lake, self.table.table, self.delta, self._order, changed, new))
+        return Rows(stored(self.delta), lambda: unless_most(gone, added, self.delta.count()))
+
+    def _in_parts(self) -> Rows:
+        """Everything anew, a range of values at a time: what is held at one time does not grow with the table."""
+        old, written = stored(self.delta), []
+        layout = old.collect_schema()
+        same = bool(self.delta.version()) and dict(layout) == self.table.contract.create_empty().schema
+        for within in _ranges(self._named_in_inputs, [item.all for item in self.inputs]):
+            rows = self._made(within)
+            same = same and rows.equals(old.filter(within(self._by)).sort(self._order).collect())
+            written += leaves.write(self.lake, self.table.table, rows, self._order)
+        if same:
+            files.discard(self.lake, self.table.table, written)
+            return Rows(old, pl.DataFrame(schema=layout).clear)
+        self._commit(Change(checked(self.table, rows.clear()), files=tuple(written)), replace="true")
+        return Rows(stored(self.delta), lambda: None)
+
+    def _made(self, within: _Within) -> pl.DataFrame:
+        """The table's rows for some values, sorted."""
+        name = self._named_in_inputs
+        frames = [
+            item.all.filter(within(name)) if name in item.all.collect_schema() else item.all for item in self.inputs
+        ]
+        rows = checked(self.table, self.table.transform(*frames).collect())
+        if rows.filter(within(self._by)).height < rows.height:
+            raise DefinitionError(
+                f"{self.table.table}: the transform yields rows of another {self._by} than those it is given"
+            )
+        return rows.sort(self._order)
+
+    @property
+    def _by(self) -> str:
+        assert self.table.by is not None
+        return self.table.by
+
+    @property
+    def _named_in_inputs(self) -> str:
+        return self.table.by_in_inputs or self._by
+
+    @property
+    def _order(self) -> list[str]:
+        return list(dict.fromkeys((self._by, *self.table.key)))
 
 
-def _changed_values(by: str, inputs: Sequence[Rows]) -> pl.Series | None:
-    """The values whose rows have to be made anew; None when that is all of them."""
-    found = [pl.Series(by, [], pl.String)]
-    for item in inputs:
-        if item.differ is None:
-            return None
-        if item.differ.is_empty():
-            continue
-        if by not in item.differ.columns:
-            return None
-        found.append(item.differ[by])
-    return pl.concat(found).drop_nulls().unique().sort()
-
-
-def _some(
-    lake: Lake, table: Curated, inputs: Sequence[Rows], delta: DeltaTable, generation: int, app: str, values: pl.Series
-) -> Rows:
-    by = _by(table)
-    nothing = pl.DataFrame(schema=stored(delta).collect_schema())
-    if values.is_empty():
-        return Rows(stored(delta), lambda: nothing)
-    new = _made(table, inputs, near(values.to_frame(by)) & pl.col(by).is_in(values.implode()))
-    if new.schema != nothing.schema:
-        return _in_parts(lake, table, inputs, delta, generation, app)
-    gone, added = _apart(leaves.held(lake, table.table, delta, by, values), new)
-    changed = pl.concat([gone[by], added[by]]).unique().sort()
-    if not changed.is_empty():
-        new = new.filter(pl.col(by).is_in(changed.implode()))
-        change = leaves.exchanged(lake, table.table, delta, (by, *table.key), changed, new)
-        lake.commit(delta, change, app, generation)
-    return Rows(stored(delta), lambda: _unless_most(gone, added, delta.count()))
-
-
-def _in_parts(lake: Lake, table: Curated, inputs: Sequence[Rows], delta: DeltaTable, generation: int, app: str) -> Rows:
-    """Everything anew, a range of values at a time: what is held at one time does not grow with the table."""
-    by, old, written, same = _by(table), stored(delta), [], bool(delta.version())
-    for within in _ranges(by, [item.all for item in inputs]):
-        rows = _made(table, inputs, within)
-        same = same and old.collect_schema() == rows.schema
-        same = same and rows.equals(old.filter(within).sort(by, *table.key).collect())
-        written += leaves.write(lake, table.table, rows, (by, *table.key))
-    if same:
-        files.discard(lake, table.table, written)
-        return Rows(old, pl.DataFrame(schema=old.collect_schema()).clear)
-    change = Change(checked(table, rows.clear()), files=tuple(written))
-    lake.commit(delta, change, app, generation, replace="true")
-    return Rows(stored(delta), lambda: None)
-
-
-def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[pl.Expr]:
+def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[_Within]:
     """Conditions that part all values between them, about so many rows to each."""
     named = [frame.select(by) for frame in frames if by in frame.collect_schema()]
     counts = pl.concat(named).drop_nulls().group_by(by).len().sort(by).collect(engine="streaming")
     part = (pl.col("len").cum_sum() - 1) // PART_ROWS
     ends = counts.group_by(part.alias("part"), maintain_order=True).agg(pl.col(by).last())[by][:-1]
-    column, bounds = pl.col(by), [None, *ends, None]
-    found = []
-    for low, high in pairwise(bounds):
-        within = column.is_not_null()
-        within = within if low is None else within & (column > low)
-        found.append(within if high is None else within & (column <= high))
-    return found
+    return [_between(low, high) for low, high in pairwise([None, *ends, None])]
 
 
-def _made(table: Curated, inputs: Sequence[Rows], within: pl.Expr) -> pl.DataFrame:
-    """The table's rows for some values, sorted by value and key."""
-    by = _by(table)
-    frames = [item.all.filter(within) if by in item.all.collect_schema() else item.all for item in inputs]
-    rows = checked(table, table.transform(*frames).collect())
-    if rows.filter(within).height < rows.height:
-        raise DefinitionError(f"{table.table}: the transform yields rows of another {by} than those it is given")
-    return rows.sort(by, *table.key)
+def _between(low: str | None, high: str | None) -> _Within:
+    def within(column: str) -> pl.Expr:
+        value = pl.col(column)
+        above = value.is_not_null() if low is None else value > low
+        return above if high is None else above & (value <= high)
 
-
-def _by(table: Curated) -> str:
-    assert table.by is not None
-    return table.by
+    return within
 
 
 def _apart(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that only the one has, and those that only the other has."""
     gone = old.join(new, on=old.columns, how="anti", nulls_equal=True)
     return gone, new.join(old, on=old.columns, how="anti", nulls_equal=True)
-
-
-def _unless_most(gone: pl.DataFrame, added: pl.DataFrame, rows: int) -> pl.DataFrame | None:
-    return pl.concat([gone, added]) if 2 * (gone.height + added.height) <= rows else None
 
 
 def checked(table: Curated, rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from assets import study
 from assets.adverse_events import AdverseEvent
 from assets.cdisc import dtc_earliest
 from assets.curated.adam import first_occurrence, flag, study_day
-from assets.curated.results import not_enrolled, with_subject
+from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
@@ -146,5 +146,4 @@ ADVERSE_EVENTS = Curated(
     by="usubjid",
     inputs=("processed/adverse_events", "curated/subjects"),
     transform=adverse_events,
-    checks={"enrolled": not_enrolled},
 )

@@ -5,7 +5,7 @@ import polars as pl
 
 from assets.cdisc import number
 from assets.curated.adam import at_baseline, flag, rounded, study_day, with_baseline
-from assets.curated.results import not_enrolled, with_subject
+from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
 from assets.labs import BEYOND, Lab
 from assets.study import HIGH, LAB_CATEGORIES, LAB_NUMBERS, LOW, RANGE_DECIMALS
@@ -223,5 +223,4 @@ LAB_RESULTS = Curated(
     by="usubjid",
     inputs=("processed/labs", "curated/subjects"),
     transform=lab_results,
-    checks={"enrolled": not_enrolled},
 )

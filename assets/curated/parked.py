@@ -33,6 +33,11 @@ def parked(subjects: pl.LazyFrame, *records: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat(waiting).with_columns(reason=pl.lit(reason)).select(Parked.column_names())
 
 
+def still_waiting(waiting: pl.LazyFrame, *_: pl.LazyFrame) -> pl.LazyFrame:
+    """No record waits for its subject's demographics."""
+    return waiting.select("source")
+
+
 PARKED = Curated(
     name="parked",
     layer="quality",
@@ -43,4 +48,5 @@ PARKED = Curated(
     by="usubjid",
     inputs=("curated/subjects", *(f"processed/{source}" for source in SOURCES)),
     transform=parked,
+    checks={"empty": still_waiting},
 )

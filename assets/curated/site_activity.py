@@ -72,6 +72,8 @@ SITE_ACTIVITY = Curated(
     owner="team:clinical-data",
     contract=SiteActivity,
     key=("siteid", "day"),
+    by="siteid",
+    by_in_inputs="_site",
     inputs=("account", "quality/arrivals", *(f"processed/{name}" for name in SOURCES)),
     transform=site_activity,
     through=Through("quality.deliveries", "behind._site = this.siteid and behind._delivered = this.day"),

@@ -202,14 +202,21 @@ def outcome() -> dict[str, pl.Expr]:
     }
 
 
-def two_starts(demographics: pl.LazyFrame, exposure: pl.LazyFrame, *_: pl.LazyFrame) -> pl.LazyFrame:
+def two_starts(
+    _rows: pl.LazyFrame, demographics: pl.LazyFrame, exposure: pl.LazyFrame, *_: pl.LazyFrame
+) -> pl.LazyFrame:
     """First treatment is on one day, whether demographics (RFXSTDTC) or exposure tells it."""
     told = demographics.select("usubjid", _told=dtc_date(pl.col("rfxstdtc")))
     return told.join(treated_days(exposure), on="usubjid").filter(pl.col("_told") != pl.col("trtsdt"))
 
 
 def visits_before_consent(
-    demographics: pl.LazyFrame, _exposure: pl.LazyFrame, _ended: pl.LazyFrame, visits: pl.LazyFrame, _: pl.LazyFrame
+    _rows: pl.LazyFrame,
+    demographics: pl.LazyFrame,
+    _exposure: pl.LazyFrame,
+    _ended: pl.LazyFrame,
+    visits: pl.LazyFrame,
+    _: pl.LazyFrame,
 ) -> pl.LazyFrame:
     """No visit is before the subject's consent (RFICDTC), where its day is known."""
     consent = demographics.select("usubjid", _consent=dtc_date(pl.col("rficdtc")))

@@ -4,7 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.curated.adam import flag, study_day, with_baseline
-from assets.curated.results import not_enrolled, with_subject
+from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
 from assets.study import VITAL_SIGN_NUMBERS
 from assets.study import VITAL_SIGNS as VISITS
@@ -105,5 +105,4 @@ VITAL_SIGNS = Curated(
     by="usubjid",
     inputs=("processed/vitals", "curated/subjects"),
     transform=vital_signs,
-    checks={"enrolled": not_enrolled},
 )

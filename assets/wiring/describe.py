@@ -8,9 +8,9 @@ import dataframely as dy
 import polars as pl
 
 from lakehouse import lineage
-from lakehouse.curate import GIVEN
 from lakehouse.curated import Curated
 from lakehouse.evaluate import processed_schema
+from lakehouse.inputs import GIVEN
 from lakehouse.records import schema
 from lakehouse.source import Source
 

@@ -26,7 +26,7 @@ def means(readings: pl.LazyFrame) -> pl.LazyFrame:
     return readings.group_by("sensor").agg(pl.col("celsius").mean())
 
 
-def cold(readings: pl.LazyFrame) -> pl.LazyFrame:
+def cold(_means: pl.LazyFrame, readings: pl.LazyFrame) -> pl.LazyFrame:
     """No reading is below freezing."""
     return readings.filter(pl.col("celsius") < 0)
 

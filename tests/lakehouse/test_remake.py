@@ -10,11 +10,13 @@ import pytest
 from house import House
 
 from lakehouse import leaves, ledger, manifest, remake
-from lakehouse.curate import GROUP, Curation, curate
+from lakehouse.curate import GROUP, Curation, curate, ordered
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
 from lakehouse.housekeeping import housekeep
+from lakehouse.inputs import Inputs
 from lakehouse.lake import Lake
+from lakehouse.quality import QUALITY
 
 
 class Ranked(dy.Schema):
@@ -40,6 +42,14 @@ class Beside(Mean):
     is_warmest = dy.Bool()
 
 
+class Site(dy.Schema):
+    """What a site has sent."""
+
+    site = dy.String()
+    records = dy.Int64()
+    sensors = dy.Int64()
+
+
 def ranked(readings: pl.LazyFrame) -> pl.LazyFrame:
     first = pl.col("celsius").sort_by("hour").first().over("sensor")
     return readings.select("sensor", pl.col("hour"), "celsius", above_first=pl.col("celsius") - first)
@@ -58,6 +68,12 @@ def beside(rows: pl.LazyFrame, top: pl.LazyFrame) -> pl.LazyFrame:
     return rows.join(is_warmest, on="sensor", how="left").with_columns(pl.col("is_warmest").fill_null(False))
 
 
+def sites(account: pl.LazyFrame, readings: pl.LazyFrame) -> pl.LazyFrame:
+    seen = readings.group_by(site="_site").agg(sensors=pl.col("sensor").n_unique().cast(pl.Int64))
+    sent = account.group_by(site="_site").agg(pl.col("records").sum())
+    return sent.join(seen, on="site", how="left").with_columns(pl.col("sensors").fill_null(0))
+
+
 RANKED = Curated(
     name="ranked",
     description="Readings by sensor.",
@@ -71,7 +87,17 @@ RANKED = Curated(
 MEANS = replace(RANKED, name="means", contract=Mean, key=("sensor",), inputs=("curated/ranked",), transform=means)
 WARMEST = replace(MEANS, name="warmest", by=None, inputs=("curated/means",), transform=warmest)
 BESIDE = replace(MEANS, name="beside", contract=Beside, inputs=("curated/means", "curated/warmest"), transform=beside)
-TABLES = (RANKED, MEANS, WARMEST, BESIDE)
+SITES = replace(
+    RANKED,
+    name="sites",
+    contract=Site,
+    key=("site",),
+    by="site",
+    by_in_inputs="_site",
+    inputs=("account", "processed/thermometer"),
+    transform=sites,
+)
+TABLES = (RANKED, MEANS, WARMEST, BESIDE, SITES, *QUALITY)
 
 
 @pytest.fixture(autouse=True)
@@ -91,21 +117,23 @@ def shown(lake: Lake, table: Curated) -> pl.DataFrame:
     return lake.scan(table.table, versions[table.table]).sort(table.contract.column_names()).collect()
 
 
-def truth(house: House) -> dict[str, pl.DataFrame]:
+def truth(house: House) -> dict[str, pl.LazyFrame]:
     """What the transforms make of everything at once."""
-    readings = house.table("processed").lazy()
-    by_name = {"ranked": ranked(readings)}
-    by_name["means"] = means(by_name["ranked"])
-    by_name["warmest"] = warmest(by_name["means"])
-    by_name["beside"] = beside(by_name["means"], by_name["warmest"])
-    return {name: rows.collect() for name, rows in by_name.items()}
+    inputs = Inputs(house.lake, [house.source], house.clock, manifest.versions(house.lake), {})
+    made: dict[str, pl.LazyFrame] = {}
+    for table in ordered(TABLES):
+        given = [made[name] if name in made else inputs.rows(name).all for name in table.inputs]
+        made[table.table] = table.transform(*given)
+    return made
 
 
 def holds(house: House) -> None:
     expected = truth(house)
     for table in TABLES:
         columns = table.contract.column_names()
-        assert shown(house.lake, table).equals(expected[table.name].select(columns).sort(columns)), table.name
+        assert shown(house.lake, table).equals(expected[table.table].select(columns).sort(columns).collect()), (
+            table.name
+        )
 
 
 def paths(lake: Lake, table: Curated) -> set[str]:
@@ -194,7 +222,7 @@ def test_only_the_values_that_changed_are_transformed(full: House) -> None:
 
     full.land("A/thermometer_2020-01-02.csv", "s17,4,99\nnew,1,1\n")
     full.run()
-    run(full, replace(RANKED, transform=watched), MEANS, WARMEST, BESIDE)
+    run(full, replace(RANKED, transform=watched), *TABLES[1:])
     assert [sorted(values) for values in asked] == [["new", "s17"]]
     holds(full)
 
@@ -208,19 +236,21 @@ def test_most_of_a_table_is_made_in_parts(full: House) -> None:
 
     full.land("A/thermometer_2020-01-01.csv", "".join(f"s{n:02},{hour},7\n" for n in range(40) for hour in (1, 2, 3)))
     full.run()
-    run(full, replace(RANKED, transform=watched), MEANS, WARMEST, BESIDE)
+    run(full, replace(RANKED, transform=watched), *TABLES[1:])
     assert len(asked) > 10
     assert max(asked) <= 3 * remake.PART_ROWS
     holds(full)
 
 
 def test_what_comes_out_as_it_was_is_not_written(full: House) -> None:
-    before = {table.name: paths(full.lake, table) for table in TABLES}
+    before = {table.table: paths(full.lake, table) for table in TABLES}
     # A correction of nothing but the file: other provenance, the same readings.
     full.land("A/thermometer_2020-01-02.csv", "s17,3,17\n")
     full.run()
-    assert not any(item.changed for item in run(full))
-    assert {table.name: paths(full.lake, table) for table in TABLES} == before
+    changed = {item.table for item in run(full) if item.changed}
+    assert changed == {"curated/sites", "quality/deliveries", "quality/arrivals"}
+    after = {table.table: paths(full.lake, table) for table in TABLES}
+    assert {name for name in before if before[name] != after[name]} == changed
 
 
 def test_rows_of_another_value_are_refused(full: House) -> None:
@@ -228,7 +258,7 @@ def test_rows_of_another_value_are_refused(full: House) -> None:
     full.land("A/thermometer_2020-01-02.csv", "s17,4,99\n")
     full.run()
     with pytest.raises(DefinitionError, match="yields rows of another sensor than those it is given"):
-        run(full, astray, MEANS, WARMEST, BESIDE)
+        run(full, astray, *TABLES[1:])
     assert manifest.states(full.lake)[GROUP].seq == 1
     run(full)
     holds(full)

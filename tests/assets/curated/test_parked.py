@@ -30,6 +30,7 @@ def test_a_record_waits_until_its_subject_arrives(table: Callable[..., pl.LazyFr
     assert before["reason"].str.contains("demographics").all()
     assert Parked.is_valid(before)
     assert after.is_empty()
+    assert PARKED.checks["empty"](before.lazy(), *given).collect().height == len(SOURCES)
     assert withdrawn["_line"].to_list() == [2] * len(SOURCES)
 
 

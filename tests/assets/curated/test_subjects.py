@@ -183,7 +183,11 @@ def test_two_treatment_starts_are_told(table: Callable[..., pl.LazyFrame]) -> No
     exposure = table(Exposure, {**DOSED, "visitnum": 3.0, "exstdt": JAN[2]})
 
     def told(first: str | None) -> int:
-        return two_starts(table(Subject, {**PERSON, "rfxstdtc": first}), exposure, *others).collect().height
+        return (
+            two_starts(table(BlindedSubject), table(Subject, {**PERSON, "rfxstdtc": first}), exposure, *others)
+            .collect()
+            .height
+        )
 
     assert (told("2014-01-03"), told("2014-01-02"), told("2014-01"), told(None)) == (1, 0, 0, 0)
 
@@ -197,6 +201,6 @@ def test_a_visit_before_consent_is_told(table: Callable[..., pl.LazyFrame]) -> N
     def told(consent: str | None) -> list[int]:
         person = table(Subject, {**PERSON, "rficdtc": consent})
         others = table(Exposure), table(Disposition), visits, table(Vital)
-        return early(person, *others).collect()["_line"].to_list()
+        return early(table(BlindedSubject), person, *others).collect()["_line"].to_list()
 
     assert (told("2014-01-04"), told("2014-01-02"), told(None)) == ([2, 3], [], [])

@@ -44,8 +44,8 @@ CHECKS = {
     **{f"processed/{name}": ["account", "corrections", "newest_day", "late_sites"] for name in STUDY},
     "quarantine/vitals": ["empty", "overdue"],
     "quarantine/subjects": ["empty", "overdue"],
-    "curated/vital_signs": ["enrolled"],
-    "curated/lab_results": ["enrolled"],
+    "curated/subjects": ["consent_before_visits", "one_treatment_start"],
+    "quality/parked": ["empty"],
     "lake/vital_signs": ["complete"],
     "marts/dim_subject": ["unique_dim_subject_usubjid"],
 }
@@ -91,8 +91,7 @@ def test_a_result_of_a_subject_nobody_enrolled_stays_out_of_curated_and_fails_a_
     assert not curated["usubjid"].is_in(strangers["usubjid"]).any()
     parked = trial.table("quality/parked").filter(pl.col("source") == "labs")
     assert parked.select("_file", "_line", "usubjid").rows() == strangers.select("_file", "_line", "usubjid").rows()
-    assert checks(trial, "curated/lab_results") == {"enrolled": False}
-    assert checks(trial, "curated/vital_signs") == {"enrolled": True}
+    assert checks(trial, "quality/parked") == {"empty": False}
 
 
 def test_checks_show_what_holds_and_what_does_not(trial):
