@@ -336,7 +336,7 @@ def streamed(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-PACKED = gzip.compress(GOOD.encode())
+PACKED = gzip.compress(GOOD.encode(), mtime=0)
 ZIPPED = zipped(("x.csv", GOOD.encode()))
 LOCKED = ZIPPED.replace(b"PK\1\2\x14\x03\x14\0\0\0", b"PK\1\2\x14\x03\x14\0\1\0")
 
@@ -345,7 +345,7 @@ LOCKED = ZIPPED.replace(b"PK\1\2\x14\x03\x14\0\0\0", b"PK\1\2\x14\x03\x14\0\1\0"
     ("kind", "data"),
     [
         ("gzip", PACKED),
-        ("gzip", gzip.compress(b"\xef\xbb\xbf" + GOOD.encode(), 1)),
+        ("gzip", gzip.compress(b"\xef\xbb\xbf" + GOOD.encode(), 1, mtime=0)),
         ("zip", ZIPPED),
         ("zip", zipped(("folder/x.csv", GOOD.encode()), method=zipfile.ZIP_STORED)),
         ("zip", zipped(("x.csv", GOOD.encode()), comment=b"weekly")),

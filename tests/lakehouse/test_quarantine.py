@@ -127,7 +127,7 @@ BODY = "SENSOR,HOUR,CELSIUS\na,1,hot\nb,1,1\n"
         (Dialect(delimiter=";", encoding="cp1252"), b"SENSOR;HOUR;CELSIUS\n\xe4;1;hot\nb;1\n"),
         (Dialect(delimiter="|", quote=None), b"SENSOR|HOUR|CELSIUS\na|1|hot\n"),
         (Dialect(encoding="utf-16"), BODY.encode("utf-16")),
-        (Dialect(compression="gzip"), gzip.compress(BODY.encode())),
+        (Dialect(compression="gzip"), gzip.compress(BODY.encode(), mtime=0)),
         (Dialect(compression="zip"), zipped(BODY.encode())),
     ],
 )
