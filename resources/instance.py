@@ -8,10 +8,20 @@ from lakehouse.settings import Settings
 
 _FILE = """\
 # Written by lakehouse at every start; change lakehouse, not this file.
-storage:
-  postgres:
+event_log_storage:
+  module: resources.event_log
+  class: PooledEventLogStorage
+  config: &postgres
     postgres_url:
       env: LAKEHOUSE_DAGSTER_URL
+run_storage:
+  module: dagster_postgres.run_storage
+  class: PostgresRunStorage
+  config: *postgres
+schedule_storage:
+  module: dagster_postgres.schedule_storage
+  class: PostgresScheduleStorage
+  config: *postgres
 run_coordinator:
   module: dagster._core.run_coordinator.queued_run_coordinator
   class: QueuedRunCoordinator
