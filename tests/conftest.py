@@ -22,6 +22,9 @@ from lakehouse.lake import Lake
 from lakehouse.settings import PROJECT, Settings, export
 from resources import instance
 
+# No test is judged by its time: the machine may be busy.
+hypothesis.settings.register_profile("calm", deadline=None)
+hypothesis.settings.load_profile("calm")
 # Chosen by `--hypothesis-profile=soak`.
 hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None)
 
