@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
-from datetime import date
+from typing import Any
 
 import polars as pl
 from matplotlib import rc_context
@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
 HUES = ("#040404", "#050505", "#060606", "#070707")
 _VARIABLES = {INK: "--ink", FAINT: "--line", PAPER: "--paper"} | {hue: f"--hue-{n}" for n, hue in enumerate(HUES, 1)}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     # Else every drawing of the same figures is named anew.
     "svg.hashsalt": "lakehouse",
@@ -43,7 +43,6 @@ _STYLE = {
 }
 _DASHES = ("-", "--", "-.", ":")
 _MARKS = ("o", "s", "^", "D")
-Dates = Sequence[date]
 
 
 def arrivals(by_month: pl.DataFrame) -> str:
@@ -53,12 +52,12 @@ def arrivals(by_month: pl.DataFrame) -> str:
         axes = figure.subplots()
         months, kept, apart = (by_month[name].to_list() for name in ("month", "kept", "quarantined"))
         axes.bar(months, kept, width=24, color=HUES[0], label="in the tables")
-        hatched = {"color": PAPER, "edgecolor": HUES[1], "hatch": "////", "linewidth": 1}
+        hatched: dict[str, Any] = {"color": PAPER, "edgecolor": HUES[1], "hatch": "////", "linewidth": 1}
         axes.bar(months, apart, width=24, bottom=kept, label="in quarantine", **hatched)
         _dated(axes)
         axes.set_ylabel("records")
-        axes.legend(loc="upper right", ncols=2)
-        return _svg(figure)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
+        return _svg(figure, "arrivals")
 
 
 def enrolment(course: pl.DataFrame) -> str:
@@ -68,7 +67,7 @@ def enrolment(course: pl.DataFrame) -> str:
         figure = Figure(figsize=(9, 3.2), layout="constrained")
         axes = figure.subplots()
         months = course["month"].to_list()
-        ends = _apart([course[name][-1] for name in names], max(1, course["screened"].max()) / 14)
+        ends = _apart([course[name][-1] for name in names], max(1, *course["screened"].to_list()) / 14)
         for number, (name, words) in enumerate(names.items()):
             values = course[name].to_list()
             axes.step(months, values, where="post", color=HUES[number], linestyle=_DASHES[number], linewidth=2)
@@ -78,7 +77,7 @@ def enrolment(course: pl.DataFrame) -> str:
         _dated(axes)
         axes.set_ylabel("subjects")
         axes.set_ylim(bottom=0)
-        return _svg(figure)
+        return _svg(figure, "enrolment")
 
 
 def changes(rows: pl.DataFrame) -> str:
@@ -101,7 +100,7 @@ def changes(rows: pl.DataFrame) -> str:
             axes.set_xlabel("week")
             axes.set_xticks(weeks)
             axes.yaxis.set_major_locator(MaxNLocator(5))
-        return _svg(figure)
+        return _svg(figure, "changes")
 
 
 def rejections(rows: pl.DataFrame) -> str:
@@ -116,13 +115,15 @@ def rejections(rows: pl.DataFrame) -> str:
         axes.grid(visible=False)
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
-        return _svg(figure)
+        return _svg(figure, "rejections")
 
 
 def _dated(axes: Axes) -> None:
-    locator = AutoDateLocator(minticks=4, maxticks=9)
+    locator = AutoDateLocator(  # type: ignore[no-untyped-call]
+        minticks=4, maxticks=9
+    )
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
@@ -135,7 +136,7 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return [placed[number] for number in range(len(values))]
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure, name: str) -> str:
     """The drawing without a fixed size, in the page's colours, silent to screen readers: the page says it in words."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -148,4 +149,8 @@ def _svg(figure: Figure) -> str:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     text = re.sub(r"font: ([0-9.]+px) [^;\"]*", r"font-size: \1", text)
-    return re.sub(r'xlink:href="(#[^"]*)"', r'href="\1"', text)
+    text = re.sub(r'xlink:href="(#[^"]*)"', r'href="\1"', text)
+    # Several drawings stand in one page: of their names only those that are used stay, and each is its drawing's own.
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda it: f' id="{name}-{it[1]}"' if it[1] in used else "", text)
+    return re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)

@@ -168,8 +168,8 @@ def enrolment_course(subjects: pl.LazyFrame, day: date) -> pl.DataFrame:
     ).collect()
     if events.is_empty():
         return pl.DataFrame(schema={"month": pl.Date, **dict.fromkeys(moments, pl.Int64)})
-    months = pl.date_range(events["month"].min(), day.replace(day=1), "1mo", eager=True).alias("month")
-    counted = months.to_frame()
+    first = min(events["month"].to_list())
+    counted = pl.DataFrame({"month": pl.date_range(first, day.replace(day=1), "1mo", eager=True)})
     for what in moments:
         of = events.filter(what=what).group_by("month").agg(pl.len().cast(pl.Int64).alias(what))
         counted = counted.join(of, on="month", how="left", maintain_order="left")

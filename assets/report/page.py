@@ -69,7 +69,7 @@ def render(f: Figures) -> str:
             "rejections": charts.rejections(apart) if apart.height else "",
         },
         arrived=f.arrived.rows(),
-        late=f.late.select("source", "site", "status", "last_day", "days", "expected_by").rows(),
+        late=owing(f.late),
         rejected=f.rejected.with_columns(pl.col("severity").replace(SEVERITIES))
         .select("words", "source", "severity", "lines", "files", "sites", "since")
         .rows(),
@@ -82,6 +82,18 @@ def render(f: Figures) -> str:
         fewest=FEWEST,
         versions=sorted(f.versions.items()),
     )
+
+
+def owing(late: pl.DataFrame) -> list[tuple[object, ...]]:
+    """By site, in which sources it is silent, in which late, and when anything of them last came."""
+
+    def named(status: str) -> pl.Expr:
+        return pl.col("source").filter(pl.col("status") == status).sort().str.join(", ").replace("", "–")
+
+    by_site = late.group_by("site").agg(
+        named("silent").alias("silent"), named("late").alias("late"), pl.col("last_day").max()
+    )
+    return by_site.sort("site").rows()
 
 
 def cards(f: Figures) -> list[tuple[str, str]]:
