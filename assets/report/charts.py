@@ -53,7 +53,9 @@ def arrivals(by_month: pl.DataFrame) -> str:
         months, kept, apart = (by_month[name].to_list() for name in ("month", "kept", "quarantined"))
         axes.bar(months, kept, width=24, color=HUES[0], label="in the tables")
         hatched: dict[str, Any] = {"color": PAPER, "edgecolor": HUES[1], "hatch": "////", "linewidth": 1}
-        axes.bar(months, apart, width=24, bottom=kept, label="in quarantine", **hatched)
+        some = [number for number, count in enumerate(apart) if count]
+        heights, below = ([values[number] for number in some] for values in (apart, kept))
+        axes.bar([months[number] for number in some], heights, width=24, bottom=below, label="in quarantine", **hatched)
         _dated(axes)
         axes.set_ylabel("records")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)

@@ -20,7 +20,7 @@ FEWEST = 5
 LATELY = 7
 # Vital signs whose change is drawn, by PARAMCD.
 SIGNS = ("SYSBP", "DIABP", "PULSE", "WEIGHT")
-WHOLE_FILE = "the file was refused whole, for a reason of its own"
+WHOLE_FILE = "the file was refused whole ({})"
 # Flags of results, where the lake has them: one row for each rule that a result falls under.
 FLAGS = "curated/result_flags"
 TABLES = ("quality/rejections", "curated/subjects", "curated/vital_signs")
@@ -140,7 +140,9 @@ def rejected(rejections: pl.LazyFrame, sources: Sequence[Source], day: date) -> 
             since=pl.col("_delivered").min(),
         )
         .join(known.lazy(), on=["source", "rule"], how="left")
-        .with_columns(words=pl.coalesce("words", pl.col("rule").replace_strict(PROBLEMS, default=WHOLE_FILE)))
+        .with_columns(
+            words=pl.coalesce("words", pl.col("rule").replace_strict(PROBLEMS, default=pl.format(WHOLE_FILE, "rule")))
+        )
         .sort("lines", "files", "source", "rule", descending=[True, True, False, False])
         .collect()
     )

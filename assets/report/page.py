@@ -16,9 +16,9 @@ from lakehouse.source import Source
 
 FOLDER = "reports"
 SEVERITIES = {
-    "reject": "line quarantined",
-    "file": "file quarantined",
-    "block": "held for a person",
+    "reject": "quarantined",
+    "file": "file refused",
+    "block": "held back",
     "warn": "kept, flagged",
 }
 # Bars for more rules than this would tell nothing; the table has them all.
