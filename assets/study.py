@@ -90,3 +90,17 @@ DERMATOLOGIC = "DERMATOLOGIC EVENTS"
 DERMATOLOGIC_WORDS = ("APPLICATION", "DERMATITIS", "ERYTHEMA", "BLISTER")
 SKIN = "SKIN AND SUBCUTANEOUS TISSUE DISORDERS"
 NOT_DERMATOLOGIC = ("COLD SWEAT", "HYPERHIDROSIS", "ALOPECIA")
+
+# Tests whose course tells most of how a subject is: they are features for models, by their unit as in the analysis.
+FEATURE_VITALS: Mapping[str, str] = {
+    "SYSBP": "mmHg",
+    "DIABP": "mmHg",
+    "PULSE": "BEATS/MIN",
+    "WEIGHT": "kg",
+    "TEMP": "C",
+}
+FEATURE_LABS: Mapping[str, str] = {
+    "ALT": "U/L", "AST": "U/L", "BILI": "umol/L", "BUN": "mmol/L", "CREAT": "umol/L", "HGB": "mmol/L"
+}  # fmt: skip
+# Days ahead that the label of the features looks: until about the visit after the next.
+HORIZON = 28

@@ -1,7 +1,7 @@
 """Takes the pictures in the docs from a running lakehouse, in headless Chromium.
 
     lakehouse demo && lakehouse up        in one terminal
-    python docs/screenshots.py            in another
+    python docs/screenshots.py            in another; --only report needs no lakehouse up
 
 Needs Chromium and its driver (Debian: chromium and chromium-driver).
 """
@@ -9,6 +9,7 @@ Needs Chromium and its driver (Debian: chromium and chromium-driver).
 import argparse
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 from selenium import webdriver
@@ -16,7 +17,15 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from assets import catalog
+from assets.report import page
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings
+
+# The day whose report is shown: the study is in full swing.
+REPORT_DAY = date(2014, 3, 6)
 FOLDER = Path(__file__).parent / "pictures"
+REPORTS = {"report": "light", "report-dark": "dark"}
 PAGES = {
     "graph": ("/asset-groups", "marts"),
     "lineage": ("/assets/marts/mart_site_quality?view=lineage&lineageScope=upstream&lineageDepth=10", "raw"),
@@ -31,12 +40,17 @@ def main() -> None:
     options.add_argument("--url", default="http://127.0.0.1:3000")
     options.add_argument("--chromium", default="/usr/bin/chromium")
     options.add_argument("--driver", default="/usr/bin/chromedriver")
+    options.add_argument("--only", choices=[*PAGES, *REPORTS], help="take just this picture")
     given = options.parse_args()
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         browser = _browser(given.chromium, given.driver, profile)
         try:
+            for name in [name for name in REPORTS if given.only in (None, name)]:
+                _report(browser, name)
             for name, (path, text) in PAGES.items():
+                if given.only not in (None, name):
+                    continue
                 browser.get(given.url + path)
                 _wait_for(browser, text)
                 # Graphs are laid out and drawn after their data has come.
@@ -45,6 +59,20 @@ def main() -> None:
                 print(FOLDER / f"{name}.png")
         finally:
             browser.quit()
+
+
+def _report(browser: webdriver.Chrome, name: str) -> None:
+    """The upper part of a day's report, light or dark as the picture's name says."""
+    settings = Settings.load()
+    path = page.write(Lake(settings.lake_uri), catalog.sources(), settings.home, REPORT_DAY)
+    scheme = {"name": "prefers-color-scheme", "value": REPORTS[name]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    browser.set_window_size(1100, 1300)
+    browser.get(path.as_uri())
+    browser.save_screenshot(str(FOLDER / f"{name}.png"))
+    print(FOLDER / f"{name}.png")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.set_window_size(1800, 1100)
 
 
 def _wait_for(browser: webdriver.Chrome, text: str) -> None:

@@ -25,9 +25,9 @@ class Curated:
 
     layer: `curated`, or `quality` for the engine's own tables about deliveries.
     inputs: names of the tables the transform takes, in the order of its arguments: `processed/vitals`,
-        `curated/subjects`, or for every source at once `account` (one row per delivery), `quarantine`,
-        `warnings` (rows of processed that are flagged), `rules` (the severities that the sources declare) and
-        `expectations` (see `arrivals`).
+        `curated/subjects`, `history/vitals` (every version of each row, see `history`), or for every source at once
+        `account` (one row per delivery), `quarantine`, `warnings` (rows of processed that are flagged), `rules` (the
+        severities that the sources declare) and `expectations` (see `arrivals`).
     transform: the inputs, lazily, to the table, lazily. Its columns and types must be the contract's.
     key: names one row, nulls equal to each other; unique in the warehouse table.
     by: a text column, never null, of the table and of those inputs that change with deliveries, such as `usubjid`: the

@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, housekeeping, ingest, runs, sensor, warehouse
+from assets.wiring import checks, curated, dbt, housekeeping, ingest, report, runs, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -45,9 +45,11 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
     ]
     arrivals = checks.build(sources)
     tidying = housekeeping.build(sources, published, timedelta(days=settings.keep_days))
+    page = report.build(settings, sources, tables, days, freshness)
     job = dg.define_asset_job(
         sensor.JOB,
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(housekeeping.GROUP),
+        # Both have times of their own: who waits for a file need not wait for them.
+        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(housekeeping.GROUP, report.GROUP),
         description="Ingest everything pending and bring every table and model after it up to date.",
     )
     lateness = dg.define_asset_job(
@@ -58,6 +60,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
             *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
             *downstream,
             *tidying,
+            page,
         ],
         asset_checks=[arrivals],
         jobs=[job, lateness],
@@ -67,6 +70,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
                 job=lateness, cron_schedule="0 6 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
             ),
             housekeeping.schedule(tidying),
+            report.schedule(page, settings),
         ],
         resources={
             "lake": LakeResource.of(settings),

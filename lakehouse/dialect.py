@@ -14,11 +14,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
+from typing import TypeVar
 
 import polars as pl
 
 from lakehouse.archive import KINDS, unpack
 from lakehouse.errors import RefusalError, SourceError
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 _DECIMALS = (".", ",")
 # Codecs that yield what is no text of a file (lone surrogates, escapes), or that exist on one system only.
@@ -188,9 +191,7 @@ def line_ends(text: bytes) -> int:
 PLAIN = Dialect()
 
 
-def reading(
-    rows: pl.DataFrame, where: pl.Expr, dialect: Dialect, columns: Collection[str], numbers: Collection[str]
-) -> pl.DataFrame:
+def reading(rows: Frame, where: pl.Expr, dialect: Dialect, columns: Collection[str], numbers: Collection[str]) -> Frame:
     """Raw rows with the values of those `where` holds as tidy is to read them: null marks null, decimal commas points.
 
     Only a value that is as a whole a number with a comma is rewritten: `<0,1` stays as it is, for the contract to

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import polars as pl
 
-from lakehouse import account, arrivals
+from lakehouse import account, arrivals, history
 from lakehouse.clock import Clock
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import DefinitionError
@@ -79,9 +79,23 @@ class Inputs:
         layer, _, source_name = name.partition("/")
         for source in self._sources:
             if source.name == source_name:
-                nothing = pl.DataFrame(schema=schemas(source)[layer])
+                if layer == history.LAYER and f"processed/{source_name}" in self._versions:
+                    return self._history(source)
+                nothing = pl.DataFrame(schema={**schemas(source), history.LAYER: history.schema(source)}[layer])
                 return Rows(nothing.lazy(), nothing.clear)
         raise DefinitionError(f"no source or curated table makes {name}; there are {sorted(self._versions)}")
+
+    def _history(self, source: Source) -> Rows:
+        """They differ where a row came or went, or another took the place of one: that much is told by its key."""
+        processed, superseded, raw = (self.rows(table) for table in history.read_from(f"{history.LAYER}/{source.name}"))
+
+        def differ() -> pl.DataFrame | None:
+            if processed.differ is None or superseded.differ is None:
+                return None
+            key = list(source.key)
+            return pl.concat([processed.differ.select(key), superseded.differ.select(key)])
+
+        return Rows(history.history(source, processed.all, superseded.all, raw.all), differ)
 
     def _of_every_source(self, name: str) -> Rows:
         columns = list(GIVEN[name])

@@ -97,8 +97,7 @@ def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame
     Sources: ADaM OCCDS 1.1, sections on timing, indicator and occurrence flag variables; ADaM IG 1.3, section 3.1.3
     (ASTDTF); the study's imputation and customised query in `assets.study`.
     """
-    known_month = pl.col("aestdtc").str.contains("^[0-9]{4}-[0-9]{2}")
-    first_day = pl.coalesce("aestdt", pl.when(known_month).then(dtc_earliest(pl.col("aestdtc"))))
+    first_day = began()
     emergent, serious = pl.col("trtemfl") == "Y", pl.col("aeser") == "Y"
     by_subject, by_class, by_term = (["usubjid", *more] for more in ([], ["aebodsys"], ["aebodsys", "aedecod"]))
     return (
@@ -127,6 +126,12 @@ def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame
         )
         .select(SubjectEvent.column_names())
     )
+
+
+def began() -> pl.Expr:
+    """ASTDT: the first day of an event, the first of its month where only that is known; else null."""
+    known_month = pl.col("aestdtc").str.contains("^[0-9]{4}-[0-9]{2}")
+    return pl.coalesce("aestdt", pl.when(known_month).then(dtc_earliest(pl.col("aestdtc"))))
 
 
 def dermatologic() -> pl.Expr:

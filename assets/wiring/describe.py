@@ -7,7 +7,7 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
-from lakehouse import lineage
+from lakehouse import history, lineage
 from lakehouse.curated import Curated
 from lakehouse.evaluate import processed_schema
 from lakehouse.inputs import GIVEN
@@ -59,6 +59,7 @@ def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> d
     tables = dict(GIVEN)
     for source in sources:
         tables[f"processed/{source.name}"] = processed_schema(source)
+        tables[f"history/{source.name}"] = history.schema(source)
     tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
     return tables
 
@@ -79,7 +80,11 @@ def bars(title: str, counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
 def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if "/" in table]
+            column: [
+                dg.TableColumnDep(dg.AssetKey(history.shown_as(table).split("/")), name)
+                for table, name in deps
+                if "/" in table
+            ]
             for column, deps in origins.items()
         }
     )

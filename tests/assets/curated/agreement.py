@@ -76,8 +76,8 @@ class Share:
 
 
 @cache
-def processed(name: str) -> pl.DataFrame:
-    """A source's processed table after all that the sites send: of each key what was sent last."""
+def history(name: str) -> pl.DataFrame:
+    """Every version of a source's rows that the sites send."""
     source = catalog.source(name)
     raw = collected(EXPORTS[name]).with_columns(
         _extra=pl.lit(None, pl.String),
@@ -88,16 +88,23 @@ def processed(name: str) -> pl.DataFrame:
         _received_at=pl.lit(RECEIVED, PROVENANCE["_received_at"]),
     )
     missing = [pl.lit(None, pl.String).alias(column) for column in source.header if column not in raw.columns]
-    rows = source.tidy(raw.with_columns(missing).lazy()).collect()
-    return rows.sort("_delivered", "_line").unique(source.key, keep="last", maintain_order=True)
+    rows: pl.DataFrame = source.tidy(raw.with_columns(missing).lazy()).collect()
+    return rows
+
+
+@cache
+def processed(name: str) -> pl.DataFrame:
+    """A source's processed table after all that the sites send: of each key what was sent last."""
+    rows = history(name).sort("_delivered", "_line")
+    return rows.unique(catalog.source(name).key, keep="last", maintain_order=True)
 
 
 @cache
 def made(table: str) -> pl.DataFrame:
     """A table of the lake, curated from the whole export."""
     layer, _, name = table.partition("/")
-    if layer == "processed":
-        return processed(name)
+    if layer in {"processed", "history"}:
+        return processed(name) if layer == "processed" else history(name)
     curated = next(item for item in catalog.curated() if item.table == table)
     return curated.transform(*(made(item).lazy() for item in curated.inputs)).collect()
 

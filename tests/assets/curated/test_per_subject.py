@@ -19,6 +19,7 @@ def test_which_tables_are_by_subject() -> None:
         "parked",
         "subjects",
         "treatment",
+        "visit_features",
         "vital_signs",
     ]
 

@@ -9,6 +9,7 @@ from assets.curated.subjects import BlindedSubject
 from assets.curated.treatment import TREATMENT, Treatment
 from assets.exposure import Exposure
 from assets.subjects import Subject
+from lakehouse.history import schema
 from lakehouse.ingest import schemas as schemas_of
 from lakehouse.lineage import columns
 
@@ -71,10 +72,11 @@ def test_only_the_unblinded_table_tells_the_treatment() -> None:
 def test_no_blinded_column_is_made_of_what_tells_the_treatment() -> None:
     """Asked of Polars; of an arm only whether there is one may be known."""
     schemas = {f"processed/{source.name}": dict(schemas_of(source)["processed"]) for source in sources()}
+    schemas |= {f"history/{source.name}": schema(source) for source in sources()}
     schemas |= {item.table: dict(item.contract.create_empty().schema) for item in curated()}
     randomised = {"ittfl", "saffl", "eosstt", "disconfl", "dsraefl", "dcsreas"}
     blinded = [item for item in curated() if item.warehouse == "lake" and set(item.inputs) <= set(schemas)]
-    assert "subjects" in {item.name for item in blinded}
+    assert {"subjects", "visit_features"} <= {item.name for item in blinded}
     for item in blinded:
         made_of = columns(item.transform, {name: schemas[name] for name in item.inputs})
         for column, origins in made_of.items():

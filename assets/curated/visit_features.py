@@ -1,0 +1,294 @@
+"""Features for models: what was known of a subject at the end of each of its visits, and what became of it after.
+
+Point-in-time correct: the cut-off of a row is the day its visit was first delivered, and a feature is made of nothing
+that was delivered or measured after it. Of visits, demographics and adverse events, which are delivered again when
+something about them changes, the version that counted on that day is taken (see `lakehouse.history`). Of results the
+one that counts now is taken or none: a result that was corrected after the cut-off is missing, not wrong.
+
+The label looks ahead on purpose and is no feature. Nothing here tells the treatment.
+"""
+
+from types import new_class
+from typing import cast
+
+import dataframely as dy
+import polars as pl
+
+from assets import study
+from assets.curated.adam import rounded
+from assets.curated.adverse_events import began
+from assets.disposition import LEFT
+from assets.visits import Visit
+from lakehouse.contract import Contract
+from lakehouse.curated import Curated
+
+LABEL = f"left_within_{study.HORIZON}_days"
+# Slopes are told by this many days.
+SLOPE_DAYS = 28
+TESTS = {**study.FEATURE_VITALS, **study.FEATURE_LABS}
+ROW = ["usubjid", "_at"]
+
+
+class _VisitFeatures(Contract):
+    studyid = Visit.studyid
+    usubjid = Visit.usubjid
+    siteid = dy.String(description="Site of the subject, from USUBJID.")
+    visitnum = Visit.visitnum
+    visit = Visit.visit
+    cutoff = dy.Date(description="Day the visit was first delivered: the features are made of nothing after it.")
+    days_since_start = dy.Int64(
+        nullable=True, description="Days from the baseline visit to the cut-off; null until that has taken place."
+    )
+    visits_so_far = dy.Int64(min=1, description="Visits delivered by the cut-off, this one counted, planned or not.")
+    age = dy.Float64(nullable=True, description="Age in years as known at the cut-off (SDTM AGE).")
+    sex = dy.String(nullable=True, description="Sex as known at the cut-off (SDTM SEX).")
+    ae_emergent = dy.Int64(
+        min=0, description="Adverse events known by the cut-off that began on the day of the baseline visit or later."
+    )
+    ae_recent = dy.Int64(min=0, description=f"Those of them that began in the {study.HORIZON} days up to the cut-off.")
+    ae_serious = dy.Int64(min=0, description="Those of them known to be serious by the cut-off.")
+
+
+def _columns(test: str, unit: str) -> dict[str, dy.Float64 | dy.Int64]:
+    name = test.lower()
+    return {
+        f"{name}_last": dy.Float64(
+            nullable=True, description=f"{test}: last value known, the visit's mean, in {unit}."
+        ),
+        f"{name}_base": dy.Float64(
+            nullable=True, description=f"{test}: value at the study's baseline visit, in {unit}."
+        ),
+        f"{name}_chg": dy.Float64(nullable=True, description=f"{test}: last value less baseline, in {unit}."),
+        f"{name}_slope": dy.Float64(
+            nullable=True,
+            description=f"{test}: least-squares slope of all values known, in {unit} by {SLOPE_DAYS} days.",
+        ),
+        f"{name}_days": dy.Int64(nullable=True, min=0, description=f"{test}: days from the last value to the cut-off."),
+    }
+
+
+_LABEL_COLUMN = dy.Bool(
+    nullable=True,
+    description=f"Label: whether the subject leaves the study, other than by completing it, in the "
+    f"{study.HORIZON} days after the cut-off. Null before the baseline visit, after the subject has left, and while "
+    "nobody knows.",
+)
+_NAMESPACE = {
+    "__doc__": "One visit of one subject: what was known at its end; its provenance is that of the visit.",
+    "__module__": __name__,
+    **{name: column for test, unit in TESTS.items() for name, column in _columns(test, unit).items()},
+    LABEL: _LABEL_COLUMN,
+}
+# A class made of a table: five columns for each test.
+_MADE = new_class("VisitFeatures", (_VisitFeatures,), {}, lambda namespace: namespace.update(_NAMESPACE))
+VisitFeatures = cast(type[dy.Schema], _MADE)
+
+
+def visit_features(
+    visits: pl.LazyFrame,
+    demographics: pl.LazyFrame,
+    events: pl.LazyFrame,
+    vitals: pl.LazyFrame,
+    labs: pl.LazyFrame,
+    disposition: pl.LazyFrame,
+) -> pl.LazyFrame:
+    """One row per subject and visit with what was known at its cut-off, and the label.
+
+    visits, demographics, events: every version of their rows. vitals, labs, disposition: as they are now; of the last
+    only the label is made.
+    """
+    rows = attended(visits)
+    at = rows.select("usubjid", _at="visitnum", cutoff="cutoff")
+    started = so_far(at, visits)
+    at_start = at.join(started.select(*ROW, "_start"), on=ROW)
+    results = pl.concat([measured(vitals, "vs", study.VITAL_SIGNS), measured(labs, "lb", study.LAB_RESULTS)])
+    parts = [
+        started.drop("cutoff"),
+        person(at, demographics),
+        happened(at_start, events),
+        course(at, results),
+        left_after(at_start, visits, disposition),
+    ]
+    for part in parts:
+        rows = rows.join(part, left_on=["usubjid", "visitnum"], right_on=ROW, how="left")
+    return rows.with_columns(pl.col("ae_emergent", "ae_recent", "ae_serious").fill_null(0)).select(
+        VisitFeatures.column_names()
+    )
+
+
+def known(at: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
+    """For each row of `at` (`usubjid`, `_at`, `cutoff`) the records of its subject delivered by its cut-off.
+
+    This is the one door through which records reach a feature.
+    """
+    return at.join(records, on="usubjid").filter(pl.col("_delivered") <= pl.col("cutoff"))
+
+
+def attended(visits: pl.LazyFrame) -> pl.LazyFrame:
+    """Visits as they were first delivered, with the day of that as `cutoff`."""
+
+    def first(column: str) -> pl.Expr:
+        return pl.col(column).sort_by("_delivered", "_file", "_line").first()
+
+    kept = [name for name in Visit.column_names() if name not in {"usubjid", "visitnum"}]
+    return (
+        visits.group_by("usubjid", "visitnum")
+        .agg(first(name) for name in kept)
+        .with_columns(siteid=pl.col("usubjid").str.split("-").list.get(1), cutoff="_delivered")
+    )
+
+
+def so_far(at: pl.LazyFrame, visits: pl.LazyFrame) -> pl.LazyFrame:
+    """By row VISITS_SO_FAR, DAYS_SINCE_START and `_start`, the day of the baseline visit, where it is known."""
+    baseline = pl.col("visitnum") == study.BASELINE
+    return (
+        known(at, visits.select("usubjid", "visitnum", "svstdt", "_delivered", "_file", "_line"))
+        .group_by(*ROW, "cutoff")
+        .agg(
+            visits_so_far=pl.col("visitnum").n_unique().cast(pl.Int64),
+            _start=_latest(pl.col("svstdt"), "_delivered", "_file", "_line", among=baseline),
+        )
+        .with_columns(days_since_start=(pl.col("cutoff") - pl.col("_start")).dt.total_days())
+    )
+
+
+def person(at: pl.LazyFrame, demographics: pl.LazyFrame) -> pl.LazyFrame:
+    """By row age and sex, as the newest demographics of the time had them."""
+    order = ["_delivered", "_file", "_line"]
+    return (
+        known(at, demographics.select("usubjid", "age", "sex", *order))
+        .group_by(ROW)
+        .agg(age=_latest(pl.col("age").cast(pl.Float64), *order), sex=_latest(pl.col("sex"), *order))
+    )
+
+
+def happened(at: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
+    """By row, events that had begun since its baseline visit (`_start`), counted by AESPID, as the log had them then.
+
+    The log has one record for each look at an event; an event without a number is told apart by its record.
+    """
+    log = events.select(
+        "usubjid", "aeseq", "aeser", "_delivered", "_file", "_line", _begun=began(), _event=_event_number()
+    )
+    emergent = (pl.col("_begun") >= pl.col("_start")).fill_null(False)
+    recent = emergent & (pl.col("_begun") > pl.col("cutoff") - pl.duration(days=study.HORIZON))
+    serious = emergent & (pl.col("aeser") == "Y")
+
+    def count(which: pl.Expr) -> pl.Expr:
+        return pl.col("_event").filter(which).n_unique().cast(pl.Int64)
+
+    order = ["_delivered", "_file", "_line"]
+    return (
+        known(at, log)
+        .group_by(*ROW, "cutoff", "_start", "aeseq")
+        .agg(_latest(pl.col(name), *order) for name in ("aeser", "_begun", "_event"))
+        .group_by(ROW)
+        .agg(ae_emergent=count(emergent), ae_recent=count(recent), ae_serious=count(serious))
+    )
+
+
+def measured(results: pl.LazyFrame, domain: str, visits: study.Visits) -> pl.LazyFrame:
+    """Results of the tests that are features: `_test`, `_value`, `_day`, `visitnum`, and whether at baseline."""
+    value = f"{domain}stresn"
+    return results.filter(
+        pl.col(f"{domain}testcd").is_in(list(TESTS)) & pl.col(value).is_not_null() & pl.col(f"{domain}dt").is_not_null()
+    ).select(
+        "usubjid",
+        "visitnum",
+        "_delivered",
+        _test=f"{domain}testcd",
+        _value=value,
+        _day=f"{domain}dt",
+        _baseline=pl.col("visitnum") == visits.baseline,
+    )
+
+
+def course(at: pl.LazyFrame, results: pl.LazyFrame) -> pl.LazyFrame:
+    """By row and test the last value, baseline, change, slope and age of what had been measured and delivered.
+
+    A visit's value is the mean of its time points. The slope is of least squares over the days of the visits, with two
+    at least. All are rounded to six decimals, past which the order of adding shows.
+    """
+    by_visit = (
+        known(at, results)
+        .filter(pl.col("_day") <= pl.col("cutoff"))
+        .group_by(*ROW, "cutoff", "_test", "visitnum", "_day", "_baseline")
+        .agg(pl.col("_value").sort_by("_value").mean())
+        .with_columns(_x=(pl.col("_day") - pl.col("cutoff")).dt.total_days())
+    )
+    return by_visit.group_by(ROW).agg(
+        expression for test in TESTS for expression in _of_test(test, pl.col("_test") == test)
+    )
+
+
+def _of_test(test: str, is_test: pl.Expr) -> list[pl.Expr]:
+    name, order = test.lower(), ["_x", "visitnum"]
+    last = _latest(pl.col("_value"), *order, among=is_test)
+    base = _latest(pl.col("_value"), *order, among=is_test & pl.col("_baseline"))
+    x, y = (
+        pl.col(column).filter(is_test).sort_by([pl.col(key).filter(is_test) for key in order]).cast(pl.Float64)
+        for column in ("_x", "_value")
+    )
+    spread = ((x - x.mean()) ** 2).sum()
+    slope = SLOPE_DAYS * ((x - x.mean()) * (y - y.mean())).sum() / spread
+    return [
+        rounded(last, 6).alias(f"{name}_last"),
+        rounded(base, 6).alias(f"{name}_base"),
+        rounded(last - base, 6).alias(f"{name}_chg"),
+        pl.when(spread > 0).then(rounded(slope, 6)).alias(f"{name}_slope"),
+        (-pl.col("_x").filter(is_test).max()).alias(f"{name}_days"),
+    ]
+
+
+def left_after(at: pl.LazyFrame, visits: pl.LazyFrame, disposition: pl.LazyFrame) -> pl.LazyFrame:
+    """By row the label. It looks at all that has come since: this is what a model is to foretell."""
+    leaving = pl.col("dscat") == LEFT
+    ended = (
+        disposition.filter(leaving)
+        .group_by("usubjid")
+        .agg(
+            _ended=_latest(pl.col("dsstdt"), "_delivered", "_file", "_line"),
+            _how=_latest(pl.col("dsdecod"), "_delivered", "_file", "_line"),
+        )
+    )
+    seen = visits.group_by("usubjid").agg(_seen=pl.max_horizontal("svstdt", "svendt").max())
+    horizon = pl.col("cutoff") + pl.duration(days=study.HORIZON)
+    in_study = (pl.col("cutoff") >= pl.col("_start")) & (
+        (pl.col("_ended") > pl.col("cutoff")) | pl.col("_ended").is_null()
+    )
+    leaves = (pl.col("_ended") <= horizon) & (pl.col("_how") != "COMPLETED")
+    told = pl.col("_ended").is_not_null() | (pl.col("_seen") >= horizon)
+    return (
+        at.join(ended, on="usubjid", how="left")
+        .join(seen, on="usubjid", how="left")
+        .select(*ROW, pl.when(in_study & told).then(leaves.fill_null(False)).alias(LABEL))
+    )
+
+
+def _event_number() -> pl.Expr:
+    return pl.when(pl.col("aespid").is_not_null()).then(pl.col("aespid")).otherwise(pl.format("#{}", "aeseq"))
+
+
+def _latest(value: pl.Expr, *order: str, among: pl.Expr | None = None) -> pl.Expr:
+    """The value of the last record of a group by some columns, of those `among` which it is looked for."""
+    which = pl.lit(True) if among is None else among
+    return value.filter(which).sort_by([pl.col(name).filter(which) for name in order]).last()
+
+
+VISIT_FEATURES = Curated(
+    name="visit_features",
+    description="Features for models: one row per subject and visit, of what was known by then; and a label. Blinded.",
+    owner="team:clinical-data",
+    contract=VisitFeatures,
+    key=("usubjid", "visitnum"),
+    by="usubjid",
+    inputs=(
+        "history/visits",
+        "history/subjects",
+        "history/adverse_events",
+        "processed/vitals",
+        "processed/labs",
+        "processed/disposition",
+    ),
+    transform=visit_features,
+)

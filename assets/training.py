@@ -1,0 +1,79 @@
+"""A training set made of `curated/visit_features`: as of a day, split by subject, each column described in the file."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from assets.curated.visit_features import LABEL, VisitFeatures
+from assets.study import HORIZON
+from lakehouse.contract import PROVENANCE
+from lakehouse.errors import LakehouseError
+
+# Of a hundred subjects, how many are kept for the test.
+TEST_SHARE = 20
+KEYS = ("studyid", "usubjid", "siteid", "visitnum", "visit", "cutoff")
+SPLIT = "split"
+_SPLIT_WORDS = "train or test; all rows of a subject are on one side, and stay there when more of the study arrives."
+FORMATS = {".parquet": "Parquet", ".arrow": "Arrow"}
+
+
+def training_set(rows: pl.LazyFrame, as_of: date | None = None) -> pl.DataFrame:
+    """The features without their provenance, with `split`, sorted by subject and visit.
+
+    as_of: leaves out visits with a later cut-off, and the label wherever its days were not over by then: to take those
+    that had left already and not those who might yet would make leaving look more frequent than it is.
+    """
+    if as_of is not None:
+        over = pl.col("cutoff") + pl.duration(days=HORIZON) <= as_of
+        rows = rows.filter(pl.col("cutoff") <= as_of).with_columns(pl.when(over).then(LABEL).alias(LABEL))
+    frame = rows.drop(list(PROVENANCE)).sort("usubjid", "cutoff", "visitnum").collect()
+    sides = {subject: side(subject) for subject in frame["usubjid"].unique()}
+    return frame.with_columns(pl.col("usubjid").replace_strict(sides, return_dtype=pl.String).alias(SPLIT))
+
+
+def side(subject: str) -> str:
+    """`train` or `test`, told by the subject's identifier alone."""
+    number = int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big")
+    return "test" if number % 100 < TEST_SHARE else "train"
+
+
+def roles() -> dict[str, tuple[str, str]]:
+    """By column, what part it plays (`key`, `feature`, `label` or `split`), and its description."""
+    columns = VisitFeatures.columns()
+    named = {name: "key" if name in KEYS else "feature" for name in columns if name not in PROVENANCE}
+    described = {name: (role, columns[name].description or "") for name, role in {**named, LABEL: "label"}.items()}
+    return {**described, SPLIT: ("split", _SPLIT_WORDS)}
+
+
+def write(frame: pl.DataFrame, path: Path, told: Mapping[str, str]) -> None:
+    """Write a training set, whole or not at all, as the name's ending says.
+
+    Each field carries its `role` and `description`, the schema what is `told` of where it came from. Raises
+    LakehouseError for another ending than `FORMATS` has, or when the file cannot be written.
+    """
+    if path.suffix not in FORMATS:
+        raise LakehouseError(f"{path.name} ends in neither {' nor '.join(FORMATS)}; nothing was written")
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    fields = [
+        field.with_metadata(dict(zip(("role", "description"), roles()[field.name], strict=True)))
+        for field in table.schema
+    ]
+    table = table.cast(pa.schema(fields, metadata=dict(told)))
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, unfinished)
+        else:
+            pyarrow.feather.write_feather(table, unfinished, compression="zstd")
+        unfinished.replace(path)
+    except OSError as error:
+        raise LakehouseError(f"{path} cannot be written ({error.strerror}); nothing was written") from None
+    finally:
+        unfinished.unlink(missing_ok=True)

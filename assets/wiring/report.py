@@ -1,0 +1,69 @@
+"""The day's report as a Dagster asset: a page for each day, linked from the day's partition."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+
+from assets.report import page
+from assets.report.figures import FLAGS, TABLES
+from assets.wiring.failures import told_apart
+from lakehouse.curated import Curated
+from lakehouse.settings import Settings
+from lakehouse.source import Source
+from resources.lake import LakeResource
+
+GROUP = "report"
+
+
+def build(
+    settings: Settings,
+    sources: Sequence[Source],
+    curated: Sequence[Curated],
+    days: dg.DailyPartitionsDefinition,
+    freshness: timedelta,
+) -> dg.AssetsDefinition:
+    """One step that makes the page of each day asked for."""
+    there = {table.table for table in curated}
+    made_from = [dg.AssetKey(table.split("/")) for table in (*TABLES, FLAGS) if table in there]
+
+    @dg.asset(
+        key=dg.AssetKey([GROUP, "daily"]),
+        deps=[*made_from, *(dg.AssetKey(["processed", source.name]) for source in sources)],
+        description="What arrived, what is late, what was rejected and why, and how the study goes: a page a day.",
+        group_name=GROUP,
+        kinds={"html", "matplotlib"},
+        owners=["team:clinical-data"],
+        partitions_def=days,
+        backfill_policy=dg.BackfillPolicy.multi_run(),
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=freshness),
+    )
+    def _report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
+        with told_apart(context):
+            path = page.write(lake.lake, sources, settings.home, date.fromisoformat(context.partition_key))
+        return dg.MaterializeResult(
+            metadata={
+                "report": dg.MetadataValue.url(path.as_uri()),
+                "path": dg.MetadataValue.path(str(path)),
+                "bytes": path.stat().st_size,
+            }
+        )
+
+    return _report
+
+
+def schedule(asset: dg.AssetsDefinition, settings: Settings) -> dg.ScheduleDefinition:
+    """Every morning the page of the day before, as the clock has it; on by default."""
+    job = dg.define_asset_job("make_report", selection=[asset], description="The day's report, as a page.")
+
+    @dg.schedule(
+        name="make_report_every_morning",
+        job=job,
+        cron_schedule="30 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def _every_morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = settings.as_of or context.scheduled_execution_time.date() - timedelta(days=1)
+        return dg.RunRequest(run_key=str(context.scheduled_execution_time.date()), partition_key=str(day))
+
+    return _every_morning
