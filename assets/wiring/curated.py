@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
+from assets.wiring.describe import WITHIN, bars, contract_schema, curated_lineage, known_tables
 from assets.wiring.failures import told_apart
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
@@ -24,7 +24,9 @@ def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
     """The assets a table is made from; `account`, `quarantine` and `warnings` stand for those of every source."""
     layers = {"account": "processed", "quarantine": "quarantine", "warnings": "processed"}
     found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
-    return list(dict.fromkeys([*found, *(dg.AssetKey(name.split("/")) for name in table.inputs if "/" in name)]))
+    named = [name.split("/") for name in table.inputs if "/" in name]
+    named = [["processed", name] if layer in WITHIN else [layer, name] for layer, name in named]
+    return list(dict.fromkeys([*found, *(dg.AssetKey(name) for name in named)]))
 
 
 def build(

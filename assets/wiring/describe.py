@@ -10,11 +10,13 @@ import polars as pl
 from lakehouse import lineage
 from lakehouse.curate import GIVEN
 from lakehouse.curated import Curated
-from lakehouse.evaluate import processed_schema
+from lakehouse.ingest import schemas
 from lakehouse.records import schema
 from lakehouse.source import Source
 
 _BAR = 24
+# Layers of a source that are part of its processed asset, and none of their own.
+WITHIN = ("superseded", "account")
 
 
 def contract_schema(contract: type[dy.Schema]) -> dg.TableSchema:
@@ -58,7 +60,7 @@ def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> d
     """Schema of everything a curated table may be made from, by the name it is asked for."""
     tables = dict(GIVEN)
     for source in sources:
-        tables[f"processed/{source.name}"] = processed_schema(source)
+        tables.update({f"{layer}/{source.name}": columns for layer, columns in schemas(source).items()})
     tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
     return tables
 
@@ -79,7 +81,12 @@ def bars(title: str, counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
 def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if "/" in table]
+            column: [dg.TableColumnDep(dg.AssetKey(table.split("/")), name) for table, name in deps if _is_asset(table)]
             for column, deps in origins.items()
         }
     )
+
+
+def _is_asset(table: str) -> bool:
+    layer, _, name = table.partition("/")
+    return bool(name) and layer not in WITHIN

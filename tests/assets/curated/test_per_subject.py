@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assets.catalog import curated
 
-TABLES = [item for item in curated() if "usubjid" in item.contract.column_names()]
+TABLES = [item for item in curated() if item.by == "usubjid"]
 SUBJECTS = sorted(made("processed/subjects")["usubjid"])
 
 
