@@ -17,6 +17,7 @@ def test_which_tables_are_by_subject() -> None:
         "adverse_events",
         "lab_results",
         "parked",
+        "planned_visits",
         "subjects",
         "treatment",
         "vital_signs",

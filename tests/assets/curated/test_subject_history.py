@@ -37,13 +37,13 @@ def snapshot(number: int, *lines: str, site: str = "701") -> tuple[str, str]:
 
 
 # Subject 1 is corrected on the 4th; 2 is missing on the 3rd and back on the 4th; 3 leaves with the 4th. What the 5th
-# says of subject 1 breaks the contract, so nobody leaves that day. Another site tells of one of its own.
+# says of subject 1 breaks the contract, so it tells of nobody who left. Another site tells of one of its own.
 SNAPSHOTS = [
     snapshot(1, line("1")),
     snapshot(2, line("1"), line("2"), line("3")),
     snapshot(3, line("1"), line("3")),
     snapshot(4, line("1", age="64"), line("2")),
-    snapshot(5, line("1", age="old")),
+    snapshot(5, line("1", age="old"), line("2")),
     snapshot(3, line("8", site="702"), site="702"),
 ]
 FEB = {day: date(2014, 2, day) for day in range(1, 8)}
