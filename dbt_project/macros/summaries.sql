@@ -53,7 +53,7 @@ select
     {% for value, name in [('aval', ''), ('chg', 'chg_')] %}
     count(results.{{ value }}) as {{ name }}n,
     sum(results.{{ value }}::numeric) as {{ name }}total,
-    sum(results.{{ value }}::numeric ^ 2) as {{ name }}squares,
+    sum(results.{{ value }}::numeric * results.{{ value }}::numeric) as {{ name }}squares,
     min(results.{{ value }}) as {{ name }}least,
     max(results.{{ value }}) as {{ name }}greatest{{ ',' if not loop.last }}
     {% endfor %}
@@ -118,7 +118,7 @@ group by
 {#- The sample standard deviation from n, sum and sum of squares, exact until its root: they are decimal numbers. -#}
 {% macro deviation(name) -%}
     sqrt(
-        (sum({{ name }}n) * sum({{ name }}squares) - sum({{ name }}total) ^ 2)
+        (sum({{ name }}n) * sum({{ name }}squares) - sum({{ name }}total) * sum({{ name }}total))
         / nullif(sum({{ name }}n) * (sum({{ name }}n) - 1), 0)
     )::double precision
 {%- endmacro %}

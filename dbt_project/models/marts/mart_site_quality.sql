@@ -75,7 +75,7 @@ select
         when due.today > due.expected_by then 'late'
         when due.today is not null then 'on time'
     end as arrival_status,
-    greatest(due.today - due.expected_by, 0) as days_late,
+    case when due.expected_by is not null then greatest(due.today - due.expected_by, 0) end as days_late,
     account.open_since,
     account.records_in_force::bigint as records_in_force
 from account
