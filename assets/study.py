@@ -24,6 +24,8 @@ class Visits(NamedTuple):
 # Planned visits after baseline by VISITNUM, and the week after first dose that each stands for (AVISITN). Visits that
 # are not planned for assessments (electrocardiogram, telephone, retrieval, unscheduled) have no analysis visit.
 WEEKS: Mapping[float, int] = {4: 2, 5: 4, 7: 6, 8: 8, 9: 12, 10: 16, 11: 20, 12: 24, 13: 26}
+# Days after which a planned visit that has not taken place is missing: half the time between the first ones.
+VISIT_WINDOW = 7
 SCREENING, BASELINE, LAST_ON_TREATMENT = 1.0, 3.0, 12.0
 # The published datasets repeat a record that ends treatment under this AVISITN; here it carries AENTMTFL instead.
 END_OF_TREATMENT = (99, "End of Treatment")

@@ -135,6 +135,14 @@ def models_built(url: str) -> str | None:
         return _one(cursor, f"select code from lake.built where loads = ({_STATE})")
 
 
+def models_code(url: str) -> str | None:
+    """The code that built the models last, whatever was loaded since; None when none was ever built."""
+    with transaction(url) as cursor:
+        if _one(cursor, "select to_regclass('lake.built')::text") is None:
+            return None
+        return _one(cursor, "select code from lake.built")
+
+
 def _one(cursor: "Cursor", statement: str) -> str | None:
     cursor.execute(statement)
     row = cursor.fetchone()
@@ -265,7 +273,7 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
 
 
 def _index(cursor: "Cursor", table: Table) -> bool:
-    """Make the key unique, and only the key; whether the table had another key until now."""
+    """Make the key unique, and only the key, and `by` quick to find; whether the table had another key until now."""
     name = f"{table.name[:40]}_{hashlib.sha256(repr(table.key).encode()).hexdigest()[:8]}"
     cursor.execute(
         "select c.relname, n.nspname from pg_index i join pg_class c on c.oid = i.indexrelid "
@@ -280,6 +288,9 @@ def _index(cursor: "Cursor", table: Table) -> bool:
         cursor.execute(f"delete from {table.qualified}")
     key = ", ".join(f'"{column}"' for column in table.key)
     cursor.execute(f'create unique index if not exists "{name}" on {table.qualified} ({key}) nulls not distinct')
+    if table.by and table.key[0] != table.by:
+        # Who follows the table reads the rows of the values that were touched.
+        cursor.execute(f'create index if not exists "{table.name[:40]}_by" on {table.qualified} ("{table.by}")')
     return bool(others)
 
 

@@ -57,10 +57,11 @@ def test_every_layer_leads_to_the_same_lines(call, trial, table):
 
 def test_every_mart_and_curated_table_leads_back(call, trial):
     marts = trial.query(
-        "select table_schema || '.' || table_name from information_schema.tables where table_schema = 'marts'"
+        "select table_schema || '.' || table_name from information_schema.tables "
+        "where table_schema in ('marts', 'intermediate', 'unblinded')"
     )
     tables = [*(name for (name,) in marts), *(table.table for table in catalog.curated())]
-    assert len(tables) >= 13
+    assert len(tables) >= 40
     for table in tables:
         done = call("trace", str(table), "--limit", "1", "--format", "json", **of(trial))
         assert done.returncode == 0, (table, done.stderr)
@@ -69,9 +70,12 @@ def test_every_mart_and_curated_table_leads_back(call, trial):
 
 def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
     through = {**catalog.through(), **declared(PROJECT / "dbt_project")}
-    assert set(through) == {
-        *("curated.site_activity", "quality.arrivals", "quality.rejections"),
-        *("marts.dim_site", "marts.mart_enrolment", "marts.mart_site_quality"),
+    summaries = ("demographics", "vital_signs_change", "lab_change", "lab_shifts", "adverse_events", "disposition")
+    assert set(through) >= {
+        *("curated.site_activity", "curated.planned_visits", "quality.arrivals", "quality.rejections"),
+        *("marts.dim_site", "marts.mart_enrolment", "marts.mart_site_quality", "marts.mart_site_visits"),
+        *(f"marts.mart_{name}" for name in summaries),
+        *(f"unblinded.mart_{name}_by_treatment" for name in summaries),
     }
 
     def count(table: str, where: str) -> int:

@@ -5,9 +5,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.wiring.describe import bars, contract_schema, curated_lineage, known_tables
+from assets.wiring.describe import asset_of, bars, contract_schema, curated_lineage, known_tables
 from assets.wiring.failures import told_apart
-from lakehouse import history
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
 from lakehouse.curate import GROUP, code_version, curate, ordered
@@ -25,8 +24,8 @@ def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
     """The assets a table is made from; `account`, `quarantine` and `warnings` stand for those of every source."""
     layers = {"account": "processed", "quarantine": "quarantine", "warnings": "processed"}
     found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
-    named = [dg.AssetKey(history.shown_as(name).split("/")) for name in table.inputs if "/" in name]
-    return list(dict.fromkeys([*found, *named]))
+    named = [asset_of(name).split("/") for name in table.inputs if "/" in name]
+    return list(dict.fromkeys([*found, *(dg.AssetKey(name) for name in named)]))
 
 
 def build(

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliInvocation, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from lakehouse.warehouse import models_finished, models_started
+from lakehouse.warehouse import models_code, models_finished, models_started
 from resources.dbt import DbtResource
 from resources.warehouse import WarehouseResource
 
@@ -79,14 +79,16 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         with warehouse.url() as url:
             loads = models_started(url)
-            # A model is built whole: its version is when, out of the tables as they were loaded by then.
+            # Models that follow a table do again what changed in it, not what changed in their code.
+            words = _BUILD if models_code(url) == dbt.fingerprint else [*_BUILD, "--full-refresh"]
+            # A model shows the tables as they were loaded by then: its version is when it was built.
             made = {
                 "table_version": datetime.now(UTC).isoformat(),
                 "contract_version": dbt.fingerprint,
                 "code_version": dbt.fingerprint,
             }
             with redirect_stdout(FirstLines(sys.stdout)):
-                build = dbt.cli(url).cli(_BUILD, context=context, target_path=dbt.target)
+                build = dbt.cli(url).cli(words, context=context, target_path=dbt.target)
                 try:
                     for event in build.stream().fetch_row_counts().fetch_column_metadata():
                         yield event.with_metadata({**event.metadata, **made}) if isinstance(event, dg.Output) else event

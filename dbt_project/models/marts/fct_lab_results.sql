@@ -1,7 +1,14 @@
-{{ config(indexes=[
-    {'columns': ['row_key'], 'unique': true},
-    {'columns': ['usubjid', 'lbtestcd']},
-]) }}
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    indexes=[
+        {'columns': ['row_key'], 'unique': true},
+        {'columns': ['usubjid', 'lbtestcd']},
+        {'columns': ['siteid', 'visitnum']},
+        {'columns': ['paramcd', 'avisitn']},
+    ],
+    meta={'follows': {'by': 'usubjid', 'lake': 'lab_results'}, 'tells': 'siteid'},
+) }}
 
 select
     {{ row_key('results') }} as row_key,
@@ -27,5 +34,33 @@ select
     results.lbdt,
     results.age,
     results.sex,
+    results.saffl,
+    results.trtsdt,
+    results.paramcd,
+    results.param,
+    results.paramn,
+    results.parcat1,
+    results.aval,
+    results.adt,
+    results.ady,
+    results.avisit,
+    results.avisitn,
+    results.ablfl,
+    results.base,
+    results.chg,
+    results.pchg,
+    results.a1lo,
+    results.a1hi,
+    results.r2a1lo,
+    results.r2a1hi,
+    results.br2a1lo,
+    results.br2a1hi,
+    results.anrind,
+    results.bnrind,
+    results.shift1,
+    results.albtrval,
+    results.aentmtfl,
+    results.anl01fl,
     {{ provenance('results') }}
 from {{ ref('stg_lab_results') }} as results
+where {{ changed('results.usubjid') }}

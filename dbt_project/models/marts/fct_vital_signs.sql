@@ -1,7 +1,14 @@
-{{ config(indexes=[
-    {'columns': ['row_key'], 'unique': true},
-    {'columns': ['usubjid', 'vstestcd']},
-]) }}
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    indexes=[
+        {'columns': ['row_key'], 'unique': true},
+        {'columns': ['usubjid', 'vstestcd']},
+        {'columns': ['siteid', 'visitnum']},
+        {'columns': ['paramcd', 'avisitn']},
+    ],
+    meta={'follows': {'by': 'usubjid', 'lake': 'vital_signs'}, 'tells': 'siteid'},
+) }}
 
 select
     {{ row_key('results') }} as row_key,
@@ -27,5 +34,25 @@ select
     results.vstptnum,
     results.age,
     results.sex,
+    results.saffl,
+    results.trtsdt,
+    results.paramcd,
+    results.param,
+    results.paramn,
+    results.aval,
+    results.atpt,
+    results.atptn,
+    results.basetype,
+    results.adt,
+    results.ady,
+    results.avisit,
+    results.avisitn,
+    results.ablfl,
+    results.base,
+    results.chg,
+    results.pchg,
+    results.aentmtfl,
+    results.anl01fl,
     {{ provenance('results') }}
 from {{ ref('stg_vital_signs') }} as results
+where {{ changed('results.usubjid') }}

@@ -13,7 +13,8 @@ with account as (
         sum(quarantined)::bigint as quarantined,
         sum(superseded)::bigint as superseded,
         sum(records) filter (where state not in ('replaced', 'withdrawn')) as records_in_force,
-        max(_delivered) as newest_delivered
+        max(_delivered) as newest_delivered,
+        min(_delivered) filter (where quarantined > 0 or state = 'rejected') as open_since
     from {{ ref('stg_deliveries') }}
     group by _site, source
 ),
@@ -73,7 +74,10 @@ select
         when due.today > due.silent_after then 'silent'
         when due.today > due.expected_by then 'late'
         when due.today is not null then 'on time'
-    end as arrival_status
+    end as arrival_status,
+    case when due.expected_by is not null then greatest(due.today - due.expected_by, 0) end as days_late,
+    account.open_since,
+    account.records_in_force::bigint as records_in_force
 from account
 left join due
     on

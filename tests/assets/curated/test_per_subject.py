@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assets.catalog import curated
 
-TABLES = [item for item in curated() if "usubjid" in item.contract.column_names()]
+TABLES = [item for item in curated() if item.by == "usubjid"]
 SUBJECTS = sorted(made("processed/subjects")["usubjid"])
 
 
@@ -17,6 +17,7 @@ def test_which_tables_are_by_subject() -> None:
         "adverse_events",
         "lab_results",
         "parked",
+        "planned_visits",
         "subjects",
         "treatment",
         "visit_features",

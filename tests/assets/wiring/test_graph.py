@@ -129,6 +129,7 @@ def test_every_asset_is_materialized_and_described(trial):
             "lake",
             "unblinded",
             "staging",
+            "intermediate",
             "marts",
         }
         assert node.owners, asset_key
@@ -188,6 +189,11 @@ def test_treatment_is_in_one_table_of_one_schema(trial):
         "where column_name in ('arm', 'armcd', 'actarm', 'actarmcd', 'extrt', 'exdose') group by 1, 2"
     )
     assert found == [("unblinded", "treatment")]
+    told = trial.query(
+        "select distinct table_schema from information_schema.columns "
+        "where column_name like 'trt01%' or column_name like 'treatment%'"
+    )
+    assert told == [("unblinded",)]
     for name in ("vital_signs", "lab_results", "subjects", "site_activity"):
         assert not {"arm", "armcd", "actarm", "actarmcd", "extrt", "exdose"} & set(
             trial.table(f"curated/{name}").columns

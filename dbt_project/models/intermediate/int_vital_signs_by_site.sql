@@ -1,0 +1,8 @@
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    indexes=[{'columns': ['siteid']}],
+    meta={'follows': {'by': 'siteid', 'model': 'fct_vital_signs'}},
+) }}
+
+{{ sums_by_site('fct_vital_signs', ['atptn', 'atpt'], by_treatment=false) }}

@@ -1,0 +1,1 @@
+{{ event_counts(by_treatment=false) }}

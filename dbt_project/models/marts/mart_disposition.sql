@@ -1,0 +1,1 @@
+{{ disposition(by_treatment=false) }}

@@ -1,0 +1,1 @@
+{{ demographics(by_treatment=true) }}

