@@ -19,6 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from assets import catalog
 from assets.report import page
+from assets.report.figures import gathered
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 
@@ -64,7 +65,7 @@ def main() -> None:
 def _report(browser: webdriver.Chrome, name: str) -> None:
     """The upper part of a day's report, light or dark as the picture's name says."""
     settings = Settings.load()
-    path = page.write(Lake(settings.lake_uri), catalog.sources(), settings.home, REPORT_DAY)
+    path = page.write(gathered(Lake(settings.lake_uri), catalog.sources(), REPORT_DAY), settings.home)
     scheme = {"name": "prefers-color-scheme", "value": REPORTS[name]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     browser.set_window_size(1100, 1300)

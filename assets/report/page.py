@@ -1,7 +1,6 @@
 """The report as one HTML file: figures put into words, tables and charts. It asks nothing of a network."""
 
 import os
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -9,10 +8,8 @@ import jinja2
 import polars as pl
 
 from assets.report import charts
-from assets.report.figures import FEWEST, Figures, gathered
+from assets.report.figures import FEWEST, Figures
 from lakehouse.errors import UnavailableError
-from lakehouse.lake import Lake
-from lakehouse.source import Source
 
 FOLDER = "reports"
 SEVERITIES = {
@@ -25,13 +22,13 @@ SEVERITIES = {
 _BARS = 12
 
 
-def write(lake: Lake, sources: Sequence[Source], home: Path, day: date) -> Path:
+def write(figures: Figures, home: Path) -> Path:
     """Make the page of a day, `reports/DAY.html` in the home folder, whole or not at all; its path.
 
-    Raises UnavailableError when the tables have not been made yet or the folder cannot be written.
+    Raises UnavailableError when the folder cannot be written.
     """
-    text = render(gathered(lake, sources, day))
-    path = home / FOLDER / f"{day}.html"
+    text = render(figures)
+    path = home / FOLDER / f"{figures.day}.html"
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,11 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from assets.report import page
-from assets.report.figures import FLAGS, TABLES
+from assets.report import charts, page
+from assets.report import figures as made_of
+from assets.report.figures import FLAGS, TABLES, gathered
 from assets.wiring.failures import told_apart
+from lakehouse.code import fingerprint
 from lakehouse.curated import Curated
 from lakehouse.settings import Settings
 from lakehouse.source import Source
@@ -24,6 +26,7 @@ def build(
     freshness: timedelta,
 ) -> dg.AssetsDefinition:
     """One step that makes the page of each day asked for."""
+    code = fingerprint([module.__name__ for module in (made_of, charts, page)])
     there = {table.table for table in curated}
     made_from = [dg.AssetKey(table.split("/")) for table in (*TABLES, FLAGS) if table in there]
 
@@ -32,6 +35,7 @@ def build(
         deps=[*made_from, *(dg.AssetKey(["processed", source.name]) for source in sources)],
         description="What arrived, what is late, what was rejected and why, and how the study goes: a page a day.",
         group_name=GROUP,
+        code_version=code,
         kinds={"html", "matplotlib"},
         owners=["team:clinical-data"],
         partitions_def=days,
@@ -40,12 +44,16 @@ def build(
     )
     def _report(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[None]:
         with told_apart(context):
-            path = page.write(lake.lake, sources, settings.home, date.fromisoformat(context.partition_key))
+            figures = gathered(lake.lake, sources, date.fromisoformat(context.partition_key))
+            path = page.write(figures, settings.home)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(path.as_uri()),
                 "path": dg.MetadataValue.path(str(path)),
                 "bytes": path.stat().st_size,
+                "table_version": ", ".join(f"{table} {number}" for table, number in sorted(figures.versions.items())),
+                "contract_version": code,
+                "code_version": code,
             }
         )
 

@@ -8,6 +8,7 @@ import typer
 
 from assets import catalog
 from assets.report import page
+from assets.report.figures import gathered
 from lakehouse.cli.show import out
 from lakehouse.clock import Clock
 from lakehouse.lake import Lake
@@ -26,7 +27,7 @@ def report(
     """
     settings = Settings.load()
     asked = day.date() if day else Clock(settings.as_of).today
-    path = page.write(Lake(settings.lake_uri), catalog.sources(), settings.home, asked)
+    path = page.write(gathered(Lake(settings.lake_uri), catalog.sources(), asked), settings.home)
     out.print(str(path), soft_wrap=True)
     if open_:
         webbrowser.open(path.as_uri())

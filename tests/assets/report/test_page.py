@@ -172,8 +172,7 @@ def test_before_anything_was_delivered_there_is_a_page(trial) -> None:
 
 def test_without_tables_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="lakehouse run"):
-        page.write(Lake(str(tmp_path / "lake")), catalog.sources(), tmp_path, DAY)
-    assert not (tmp_path / page.FOLDER).exists()
+        gathered(Lake(str(tmp_path / "lake")), catalog.sources(), DAY)
 
 
 def test_outliers_appear_where_somebody_looks_for_them(told: Figures) -> None:
@@ -305,6 +304,7 @@ def test_the_asset_links_its_page(trial) -> None:
     path = Path(str(made.metadata["path"].value))
     assert path == trial.settings.home / "reports" / f"{DAY}.html"
     assert made.metadata["report"].value == path.as_uri()
+    assert {"table_version", "contract_version", "code_version"} <= made.metadata.keys()
     assert path.read_text() == page.render(gathered(trial.lake, catalog.sources(), DAY))
 
 
