@@ -1,4 +1,4 @@
-"""What cleaning finds in the whole trial: the two errors that the fictional site plants, and no change to any result."""
+"""What cleaning finds in the whole trial: the two errors that the fictional site plants; no result is changed."""
 
 import polars as pl
 
