@@ -29,6 +29,7 @@ class ReferenceResult(dy.Schema):
     paramcd = dy.String(description="Short name of the parameter (ADaM PARAMCD).")
     basetype = dy.String(nullable=True, description="Time point, where a visit has several (ADaM BASETYPE).")
     visitnum = dy.Float64(description="Visit number (SDTM VISITNUM).")
+    adt = dy.Date(nullable=True, description="Day of the result (ADaM ADT).")
     aval = dy.Float64(description="Analysis value (ADaM AVAL).")
 
 

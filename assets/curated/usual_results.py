@@ -1,7 +1,8 @@
 """What is usual in this study: centre and spread of each test, which single results are compared with.
 
 A table of its own, with a row per test: the tables of subjects are made anew whole only when one of these numbers
-changes. They seldom do: each is rounded to the second figure of its spread, which one more result hardly moves.
+changes. That is about once a month: only results of the months that are over count, and each number is rounded to the
+second figure of its spread, which a late result hardly moves.
 """
 
 import dataframely as dy
@@ -33,12 +34,14 @@ def usual_results(results: pl.LazyFrame) -> pl.LazyFrame:
     """Median and scaled median absolute deviation of each test's results and of their changes from visit to visit.
 
     Spread = 1.4826 x median(|x - median(x)|). Sources: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993);
-    Rousseeuw and Croux, Alternatives to the Median Absolute Deviation, JASA 88 (1993), for the factor. Both are rounded
-    to the second figure of the spread, so that they stay as they are while results come in.
+    Rousseeuw and Croux, Alternatives to the Median Absolute Deviation, JASA 88 (1993), for the factor. A month counts
+    once there is a result of a later one; a result whose day is not known never does. Both numbers are rounded to the
+    second figure of the spread, so that they stay as they are while results come in.
     """
     test = ["source", "paramcd"]
     rows = (
-        results.with_columns(x=scaled(pl.col("aval")))
+        results.filter(pl.col("adt") < pl.col("adt").max().dt.month_start())
+        .with_columns(x=scaled(pl.col("aval")))
         .drop_nulls("x")
         .with_columns(d=change())
         .with_columns(_centre=pl.col("x").median().over(test), _usual_change=pl.col("d").median().over(test))

@@ -1,6 +1,7 @@
 import math
 import statistics
 from collections.abc import Callable
+from datetime import date
 
 import polars as pl
 import pytest
@@ -13,15 +14,22 @@ from assets.curated.usual_results import USUAL_RESULTS, UsualResult
 from assets.study import LOGARITHMIC
 
 
+def result(test: str, subject: str, value: float, visit: float, day: date | None) -> dict[str, object]:
+    """One result of the sample."""
+    return {"usubjid": subject, "source": "labs", "paramcd": test, "visitnum": visit, "aval": value, "adt": day}
+
+
 def usual(table: Callable[..., pl.LazyFrame], test: str, *values: float) -> dict[str, object]:
     """What is usual when each is a result of a subject of its own at the first visit, and 1 more at the second."""
     rows = table(
         ReferenceResult,
         *(
-            {"usubjid": f"s{n}", "source": "labs", "paramcd": test, "visitnum": visit, "aval": value + visit - 1}
+            result(test, f"s{n}", value + visit - 1, visit, date(2014, 1, 31))
             for n, value in enumerate(values)
             for visit in (1.0, 2.0)
         ),
+        # By which January is over; of this one nothing counts.
+        result(test, "other", 1e6, 1.0, date(2014, 2, 1)),
     )
     found = USUAL_RESULTS.transform(rows).collect()
     assert UsualResult.is_valid(found)
@@ -42,9 +50,21 @@ def test_with_few_results_or_without_deviation_nothing_is_usual(table: Callable[
     assert usual(table, "SODIUM", *[7.0] * 10, *[8.0] * 10)["spread"] == 0.74
 
 
+def test_a_month_counts_once_it_is_over(table: Callable[..., pl.LazyFrame]) -> None:
+    def centre(*days: date | None) -> object:
+        rows = [result("SODIUM", f"s{n}", n, 1.0, date(2014, 1, n + 1)) for n in range(31)]
+        late = [result("SODIUM", f"late{n}", 1000, 1.0, day) for n, day in enumerate(days)]
+        found = USUAL_RESULTS.transform(table(ReferenceResult, *rows, *late)).collect()
+        return found["centre"].to_list()
+
+    assert centre() == centre(None) == []
+    assert centre(date(2014, 2, 1)) == [15] == centre(*[date(2014, 2, n) for n in range(1, 29)])
+    assert centre(*[date(2014, 1, 31)] * 40, date(2014, 3, 1)) == [1000]
+
+
 def test_the_studys_numbers_are_those_of_another_library() -> None:
     """Beside Python's own statistics, to the second figure of the spread."""
-    results = made("curated/lab_results").filter(pl.col("aval").is_not_null())
+    results = made("curated/lab_results").filter(pl.col("aval").is_not_null(), pl.col("adt") < date(2015, 3, 1))
     for test in ("SODIUM", "ALT", "WBC", "URATE"):
         values = results.filter(lbtestcd=test)["aval"].to_list()
         x = [math.log10(value) for value in values] if test in LOGARITHMIC else values
