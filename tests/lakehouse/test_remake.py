@@ -284,7 +284,7 @@ def test_a_whole_table_is_made_only_when_an_input_changed(full: House) -> None:
         made.append("warmest")
         return warmest(means)
 
-    tables = (RANKED, MEANS, replace(WARMEST, transform=watched), BESIDE)
+    tables = (RANKED, MEANS, replace(WARMEST, transform=watched), BESIDE, SITES, *QUALITY)
     # Other provenance, the same readings: the means stay as they are.
     full.land("A/thermometer_2020-01-02.csv", "s17,3,17\n")
     full.run()
