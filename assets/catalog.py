@@ -44,6 +44,7 @@ def published() -> tuple[Table, ...]:
     tables = [
         Table(item.table, item.warehouse, item.name, item.contract, item.key, item.description, item.by)
         for item in curated()
+        if item.warehouse
     ]
     names = {(table.schema, table.name) for table in tables}
     for source in sources():

@@ -106,3 +106,46 @@ FEATURE_LABS: Mapping[str, str] = {
 }  # fmt: skip
 # Days ahead that the label of the features looks: until about the visit after the next.
 HORIZON = 28
+
+# What cleaning goes by, see docs/cleaning.md. The cut-off of a robust z-score is that of Iglewicz and Hoaglin, How to
+# Detect and Handle Outliers (1993).
+CUT_OFF = 3.5
+# A change between two visits is told when it is so many of the study's robust standard deviations of such changes.
+JUMP = 6.0
+# After a conversion a value fits when it is within so many robust standard deviations.
+FITS = 2.0
+# Subjects whose results say what is usual.
+SAMPLE = 1000
+# Results that a centre and spread are taken from at least: of a test, and of one subject's series.
+LEAST_OF_TEST, LEAST_OF_SERIES = 30, 4
+# Tests whose results are judged by their logarithm: concentrations and counts whose distribution is skewed to the right
+# (Limpert, Stahel and Abbt, Log-normal Distributions across the Sciences, BioScience 51, 2001).
+LOGARITHMIC = (
+    "ALP ALT AST BASO BILI BUN CK CREAT EOS GGT GLUC LYM MONO PLAT TSH VITB12 WBC".split()  # noqa: SIM905
+)
+# Results of two subjects, of one visit each, that are all equal are told when there are so many.
+LEAST_OF_PANEL = 8
+# Two subjects may be one person when all else is equal and they differ by no more: age in years, weight in kg.
+SAME_AGE, SAME_WEIGHT = 1, 1.0
+
+
+class Planned(NamedTuple):
+    """Tests of one source that the schedule has at the same visits. points: time points within a visit, if any."""
+
+    source: str
+    tests: tuple[str, ...]
+    weeks: tuple[int, ...]
+    points: tuple[str | None, ...] = (None,)
+
+
+_WEEKS = (0, *WEEKS.values())
+_POINTS = ("AFTER LYING DOWN FOR 5 MINUTES", "AFTER STANDING FOR 1 MINUTE", "AFTER STANDING FOR 3 MINUTES")
+_FINDINGS = ("ANISO", "MACROCY", "MICROCY", "POIKILO", "POLYCHR")
+SCHEDULE = (
+    Planned("vitals", ("SYSBP", "DIABP", "PULSE"), _WEEKS, _POINTS),
+    Planned("vitals", ("TEMP", "WEIGHT"), _WEEKS),
+    # Findings of red cells are reported where there are any.
+    Planned("labs", tuple(test for test in LAB_NUMBERS if test not in _FINDINGS), _WEEKS),
+    Planned("labs", ("COLOR", "KETONES", "PH", "SPGRAV", "UROBIL"), (0, 2, 12, 24)),
+    Planned("labs", ("TSH", "VITB12"), (0,)),
+)

@@ -9,12 +9,15 @@ from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 
+from lakehouse.reference import Reference
+
 # Raise it when the engine comes to judge the same bytes by the same contract in another way: tables are made anew.
 JUDGEMENT = 4
 
 
 def fingerprint(modules: Iterable[str]) -> str:
-    """Names the code of some modules and of those modules of their own package that they import, however far away.
+    """Names the code of some modules and of those modules of their own package that they import, however far away, with
+    the reference files that these hold.
 
     modules: names of modules that have been imported. The engine is not part of it: it has a version of its own.
     """
@@ -24,11 +27,17 @@ def fingerprint(modules: Iterable[str]) -> str:
         name = waiting.pop()
         if name not in seen:
             tree = ast.parse(_source(sys.modules[name]))
-            seen[name] = ast.dump(tree)
+            seen[name] = "\n".join([ast.dump(tree), *_references(sys.modules[name])])
             root, package = name.partition(".")[0], sys.modules[name].__package__ or ""
             imported = _imported(tree, package)
             waiting.extend(found for found in imported if found.partition(".")[0] == root and root != "lakehouse")
     return hashlib.sha256("\n".join(seen[name] for name in sorted(seen)).encode()).hexdigest()[:12]
+
+
+def _references(module: ModuleType) -> list[str]:
+    """Which reference files a module holds, by name and what is in them."""
+    held = [value for value in vars(module).values() if isinstance(value, Reference)]
+    return sorted(f"{item.name} {item.checksum}" for item in held)
 
 
 def _source(module: ModuleType) -> str:

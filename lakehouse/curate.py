@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import polars as pl
 
-from lakehouse import arrivals, manifest, release
+from lakehouse import arrivals, manifest, release, sent
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
 from lakehouse.curated import Curated
@@ -64,9 +64,11 @@ def sources_followed(state: manifest.State) -> dict[str, int]:
 
 
 def stale(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], clock: Clock) -> bool:
-    """Whether any source, or the code of the transforms, is ahead of the curated tables."""
+    """Whether any source, what was sent, or the code of the transforms is ahead of the curated tables."""
     states = manifest.states(lake)
     state = states.get(GROUP, manifest.State(GROUP))
+    if not sent.versions(lake, curated).items() <= (state.inputs or {}).items():
+        return True
     return (sources_followed(state), state.code) != (
         inputs_reached(states, sources),
         code_version(curated, sources, clock),
@@ -84,7 +86,8 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], cl
     tables = {table.table: lake.open(table.table) or create(lake, table) for table in curated}
     states = manifest.states(lake)
     reached = inputs_reached(states, sources)
-    versions = manifest.readable(states)
+    sent.prepare(lake, curated)
+    versions = {**manifest.readable(states), **sent.versions(lake, curated)}
     release.check(lake, sources, versions)
     before, code = states.get(GROUP, manifest.State(GROUP)), code_version(curated, sources, clock)
     generation = max([before.seq, *(delta.transaction_version(GROUP) or 0 for delta in tables.values())]) + 1

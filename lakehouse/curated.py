@@ -27,7 +27,8 @@ class Curated:
     inputs: names of the tables the transform takes, in the order of its arguments: `processed/vitals`,
         `curated/subjects`, `history/vitals` (every version of each row, see `history`), or for every source at once
         `account` (one row per delivery), `quarantine`, `warnings` (rows of processed that are flagged), `rules` (the
-        severities that the sources declare) and `expectations` (see `arrivals`).
+        severities that the sources declare) and `expectations` (see `arrivals`); `sent/` and the table's own name for
+        what a person sent of it (see `sent`).
     transform: the inputs, lazily, to the table, lazily. Its columns and types must be the contract's.
     key: names one row, nulls equal to each other; unique in the warehouse table.
     by: a text column, never null, of the table and of those inputs that change with deliveries, such as `usubjid`: the
@@ -38,7 +39,8 @@ class Curated:
         should be. It is asked each time: of a table that grows, it had better look at few columns. The function's
         docstring says what must hold.
     through: what a row is made of, for a table whose rows do not each come from one line.
-    warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment.
+    warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment. None
+        for a table that only others are made from: it stays in the lake.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Curated:
     by_in_inputs: str | None = None
     checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
     through: Through | None = None
-    warehouse: Literal["lake", "unblinded"] = "lake"
+    warehouse: Literal["lake", "unblinded"] | None = "lake"
     layer: Literal["curated", "quality"] = "curated"
 
     @property

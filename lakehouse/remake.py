@@ -52,6 +52,10 @@ class Remake:
         values = self._changed_values() if self.follows and self.table.by else None
         if values is not None:
             return self._some(values)
+        if self.follows and not self.table.by and all(_nothing(item) for item in self.inputs):
+            old = stored(self.delta)
+            if dict(layout := old.collect_schema()) == self.table.contract.create_empty().schema:
+                return Rows(old, pl.DataFrame(schema=layout).clear)
         rows = self._in_parts() if self.table.by else self._whole()
         # What an attempt that died has written is news to the tables made from this one.
         return rows if self.follows else Rows(rows.all, lambda: None)
@@ -141,6 +145,10 @@ class Remake:
     @property
     def _order(self) -> list[str]:
         return list(dict.fromkeys((self._by, *self.table.key)))
+
+
+def _nothing(rows: Rows) -> bool:
+    return rows.differ is not None and rows.differ.is_empty()
 
 
 def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[_Within]:

@@ -1,10 +1,17 @@
 """The command line as a person or a script meets it: exit codes, messages on stderr, rows on stdout."""
 
 import json
+import shutil
 import subprocess
+from getpass import getuser
 
+import polars as pl
 import pytest
 
+from assets import catalog
+from lakehouse.clock import Clock
+from lakehouse.curate import curate
+from lakehouse.lake import Lake
 from lakehouse.settings import PROJECT
 
 
@@ -25,6 +32,7 @@ def test_help_teaches_every_command(call):
         "status",
         "sql",
         "quarantine",
+        "queries",
         "trace",
         "housekeep",
         "cut",
@@ -133,6 +141,35 @@ def test_an_export_does_not_go_into_the_landing_folder(call, trial):
     done = call("quarantine", "export", "--site", "999", "--to", str(to), **of(trial))
     assert done.returncode == 2
     assert not to.exists()
+
+
+def test_questions_to_a_site_are_listed_and_sent_on_record(call, trial, home):
+    # Of a lake of its own: what is sent stays on record.
+    shutil.copytree(trial.settings.home / "lake", home / "state" / "lake")
+    own = {"home": home / "state", "landing": trial.settings.landing, "as_of": trial.settings.as_of}
+    listed = json.loads(call("queries", "--site", "999", "--format", "json", **own).stdout)
+    assert {row["kind"] for row in listed} == {"same_results", "unit_mixup"}
+    assert {(row["siteid"], row["status"], row["sent_at"]) for row in listed} == {("999", "open", None)}
+    assert "which does not fit" in call("queries", "--site", "999", **own).stdout
+    assert "no closed question to site 999" in call("queries", "--site", "999", "--status", "closed", **own).stdout
+
+    refused = call("queries", "--csv", str(trial.settings.landing / "999.csv"), **own)
+    assert refused.returncode == 2
+    assert not (trial.settings.landing / "999.csv").exists()
+    for fresh in (2, 0):
+        done = call("queries", "--site", "999", "--csv", str(home / "out" / "999.csv"), **own)
+        assert f"2 questions written to {home / 'out' / '999.csv'}" in done.stdout.replace("\n", "")
+        assert pl.read_csv(home / "out" / "999.csv")["query"].to_list() == [row["query"] for row in listed]
+        lake = Lake(str(home / "state" / "lake"))
+        if fresh:
+            assert lake.scan("sent/data_queries").collect()["query"].sort().to_list() == sorted(
+                row["query"] for row in listed
+            )
+            curate(lake, catalog.curated(), catalog.sources(), Clock(trial.settings.as_of))
+        # The second time nothing is new.
+        assert f"{fresh} of them for the first time" in done.stdout.replace("\n", " ")
+    sent_by = {row["sent_by"] for row in json.loads(call("queries", "--site", "999", "--format", "json", **own).stdout)}
+    assert sent_by == {getuser()}
 
 
 def test_warehouse_url_reaches_the_server(call, trial):

@@ -76,6 +76,8 @@ def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
         *("marts.dim_site", "marts.mart_enrolment", "marts.mart_site_quality", "marts.mart_site_visits"),
         *(f"marts.mart_{name}" for name in summaries),
         *(f"unblinded.mart_{name}_by_treatment" for name in summaries),
+        *("curated.event_terms", "curated.missing_by_site", "curated.missing_results", "curated.scheduled_results"),
+        *("curated.reference_results", "curated.reference_subjects", "curated.usual_results", "quality.unmatched"),
     }
 
     def count(table: str, where: str) -> int:

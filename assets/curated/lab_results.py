@@ -7,7 +7,8 @@ from assets.cdisc import number
 from assets.curated.adam import at_baseline, flag, rounded, study_day, with_baseline
 from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
-from assets.labs import BEYOND, Lab
+from assets.labs import BEYOND, NO_UNITS, Lab
+from assets.reference import LAB_TESTS, UNITS
 from assets.study import HIGH, LAB_CATEGORIES, LAB_NUMBERS, LOW, RANGE_DECIMALS
 from assets.study import LAB_RESULTS as VISITS
 from lakehouse.contract import Contract
@@ -32,6 +33,8 @@ class LabResult(Contract):
     lbstresc = Lab.lbstresc
     lbstresn = Lab.lbstresn
     lbstresu = Lab.lbstresu
+    loinc = dy.String(nullable=True, description="LOINC code of the test in its original unit; null without one.")
+    ucum = dy.String(nullable=True, description="LBSTRESU as UCUM writes it; null without one.")
     lbstnrlo = Lab.lbstnrlo
     lbstnrhi = Lab.lbstnrhi
     lbnrind = dy.String(
@@ -101,6 +104,7 @@ def lab_results(labs: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
     test, unit = pl.col("lbtestcd"), pl.col("lbstresu")
     analysis = (
         with_subject(labs, subjects)
+        .pipe(with_codes)
         .with_columns(
             lbnrind=range_indicator(),
             paramcd=test,
@@ -136,6 +140,16 @@ def lab_results(labs: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(shift1=pl.when(pl.col("visitnum") > VISITS.baseline).then(shift))
         .pipe(with_greatest_flagged)
         .select(LabResult.column_names())
+    )
+
+
+def with_codes(results: pl.LazyFrame) -> pl.LazyFrame:
+    """Results with LOINC, by test and original unit, and UCUM, by standard unit, where the files have them."""
+    tests = LAB_TESTS.rows().select("lbtestcd", "loinc", _unit="lborresu")
+    return (
+        results.with_columns(_unit=pl.col("lborresu").fill_null(NO_UNITS))
+        .join(tests, on=["lbtestcd", "_unit"], how="left")
+        .join(UNITS.rows(), on="lbstresu", how="left")
     )
 
 

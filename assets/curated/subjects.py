@@ -13,6 +13,7 @@ from assets import study
 from assets.cdisc import dtc_date
 from assets.curated.adam import flag, rounded, yes_no
 from assets.disposition import LEFT
+from assets.reference import SITES
 from assets.subjects import Subject
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
@@ -26,6 +27,7 @@ class BlindedSubject(Contract):
     studyid = Subject.studyid
     siteid = Subject.siteid
     country = Subject.country
+    region = dy.String(nullable=True, description="Region of the site (UN M49); null for a site that is not listed.")
     age = dy.Int64(nullable=True, min=0, description="Age, in AGEU (SDTM AGE).")
     ageu = Subject.ageu
     sex = Subject.sex
@@ -84,6 +86,7 @@ def subjects(
         .join(ended(disposition), on="usubjid", how="left")
         .join(visited(visits), on="usubjid", how="left")
         .join(size_at_baseline(vitals), on="usubjid", how="left")
+        .join(SITES.rows().select("siteid", "region"), on="siteid", how="left")
         .with_columns(
             sitegr1=pl.when(pl.col("siteid").is_in(study.POOLED_SITES)).then(pl.lit(study.POOLED)).otherwise("siteid"),
             ittfl=yes_no(~pl.col("armcd").str.to_uppercase().is_in(study.NO_ARM)),
@@ -223,6 +226,12 @@ def visits_before_consent(
     return visits.join(consent, on="usubjid").filter(pl.col("svstdt") < pl.col("_consent"))
 
 
+def elsewhere(rows: pl.LazyFrame, *_: pl.LazyFrame) -> pl.LazyFrame:
+    """A subject's country is that of its site, as the list of sites has it."""
+    listed = SITES.rows().select("siteid", _listed="country")
+    return rows.select("siteid", "country").join(listed, on="siteid").filter(pl.col("country") != pl.col("_listed"))
+
+
 SUBJECTS = Curated(
     name="subjects",
     description="Subjects with dates, populations, disposition and size at baseline: one row each, blinded (ADSL).",
@@ -238,5 +247,9 @@ SUBJECTS = Curated(
         "processed/vitals",
     ),
     transform=subjects,
-    checks={"one_treatment_start": two_starts, "consent_before_visits": visits_before_consent},
+    checks={
+        "one_treatment_start": two_starts,
+        "consent_before_visits": visits_before_consent,
+        "country_of_site": elsewhere,
+    },
 )

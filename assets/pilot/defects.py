@@ -2,7 +2,9 @@
 
 It enrols one subject, 01-999-1001, a screen failure so that no count of the treated changes, and delivers each known
 way to get a file wrong in a file of its own, beside one result that is sound but belongs to a subject nobody enrolled.
-Of all its records three become rows: the subject, the later of two vital signs with one key, and that result.
+Two files more break no rule and are wrong for those who know the study: one repeats another subject's visit, one mixes
+up a unit. Of all its records 17 become rows: the subject, the later of two vital signs with one key, that result, and
+those of the two files.
 """
 
 import csv
@@ -176,6 +178,20 @@ def _vitals(day: str, *changes: Mapping[str, str]) -> str:
     return _csv({**_VITAL, "VSDTC": day}, *changes)
 
 
+# What 01-701-1015 had at SCREENING 2: time point, systolic and diastolic pressure, pulse.
+_COPIED = (("815", "138", "68", "56"), ("816", "137", "59", "60"), ("817", "145", "71", "57"))
+_POINTS = {
+    "815": {"VSPOS": "SUPINE", "VSTPT": "AFTER LYING DOWN FOR 5 MINUTES"},
+    "816": {"VSPOS": "STANDING", "VSTPT": "AFTER STANDING FOR 1 MINUTE"},
+    "817": {"VSPOS": "STANDING", "VSTPT": "AFTER STANDING FOR 3 MINUTES"},
+}
+_SIGNS = (
+    {"VSTESTCD": "SYSBP", "VSTEST": "Systolic Blood Pressure", "VSORRESU": "mmHg"},
+    {"VSTESTCD": "DIABP", "VSTEST": "Diastolic Blood Pressure", "VSORRESU": "mmHg"},
+    {"VSTESTCD": "PULSE", "VSTEST": "Pulse Rate", "VSORRESU": "beats/min"},
+)
+_SCREENING_2 = {"VISITNUM": "2", "VISIT": "SCREENING 2"}
+_WEIGHT = {**_TEMPERATURE, "VSTESTCD": "WEIGHT", "VSTEST": "Weight", "VSLOC": "", "VSORRESU": "LB"}
 DEFECTS = (
     Defect(
         path="999/subjects_2013-07-01.csv",
@@ -305,5 +321,33 @@ DEFECTS = (
         records=2,
         quarantined=2,
         why="endings in words that CDISC does not have: a reason called OTHER REASON, a category called WITHDRAWAL",
+    ),
+    Defect(
+        path="999/vitals_2013-07-17.csv",
+        content=_vitals(
+            "2013-07-17",
+            *(
+                sign | _SCREENING_2 | _POINTS[point] | {"VSTPTNUM": point, "VSORRES": result}
+                for point, *results in _COPIED
+                for sign, result in zip(_SIGNS, results, strict=True)
+            ),
+            _TEMPERATURE | _SCREENING_2 | {"VSORRES": "97.0", "VSORRESU": "F"},
+        ).encode(),
+        records=10,
+        accepted=10,
+        why="nothing a rule can see: every result is one that 01-701-1015 of another site has at the same visit",
+    ),
+    Defect(
+        path="999/vitals_2013-07-18.csv",
+        content=_vitals(
+            "2013-07-18",
+            *(
+                _WEIGHT | {"VISITNUM": number, "VISIT": f"UNSCHEDULED {number}", "VSORRES": pounds}
+                for number, pounds in (("2.1", "150"), ("2.2", "151"), ("2.3", "68"), ("2.4", "149"))
+            ),
+        ).encode(),
+        records=4,
+        accepted=4,
+        why="nothing a rule can see: of four weights in pounds one is the number of kilograms, 68",
     ),
 )

@@ -11,6 +11,7 @@ from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
 from lakehouse.curate import GROUP, code_version, curate, ordered
 from lakehouse.curated import Curated
+from lakehouse.sent import record_of
 from lakehouse.source import Source
 from resources.lake import LakeResource
 
@@ -24,7 +25,7 @@ def _deps(table: Curated, sources: Sequence[Source]) -> list[dg.AssetKey]:
     """The assets a table is made from; `account`, `quarantine` and `warnings` stand for those of every source."""
     layers = {"account": "processed", "quarantine": "quarantine", "warnings": "processed"}
     found = [dg.AssetKey([layers[name], source.name]) for name in table.inputs if name in layers for source in sources]
-    named = [asset_of(name).split("/") for name in table.inputs if "/" in name]
+    named = [asset_of(name).split("/") for name in table.inputs if "/" in name and name != record_of(table)]
     return list(dict.fromkeys([*found, *(dg.AssetKey(name) for name in named)]))
 
 

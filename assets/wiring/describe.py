@@ -12,6 +12,7 @@ from lakehouse.curated import Curated
 from lakehouse.ingest import schemas
 from lakehouse.inputs import GIVEN
 from lakehouse.records import schema
+from lakehouse.sent import record_of
 from lakehouse.source import Source
 
 _BAR = 24
@@ -62,7 +63,10 @@ def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> d
     for source in sources:
         tables.update({f"{layer}/{source.name}": columns for layer, columns in schemas(source).items()})
         tables[f"history/{source.name}"] = history.schema(source)
-    tables.update({table.table: dict(table.contract.create_empty().schema) for table in curated})
+    for table in curated:
+        tables[table.table] = dict(table.contract.create_empty().schema)
+        if name := record_of(table):
+            tables[name] = tables[table.table]
     return tables
 
 
@@ -100,4 +104,4 @@ def asset_of(table: str) -> str:
 
 def _is_asset(table: str) -> bool:
     layer, _, name = table.partition("/")
-    return bool(name) and layer not in _WITHIN
+    return bool(name) and layer not in (*_WITHIN, "sent")

@@ -18,7 +18,7 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import cut, features, report, review
+from lakehouse.cli import cut, features, queries, report, review
 from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
@@ -41,6 +41,7 @@ app.add_typer(features.app, name="features")
 app.command()(review.drift)
 app.command()(review.release)
 app.command()(report.report)
+app.command()(queries.queries)
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 

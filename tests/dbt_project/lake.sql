@@ -30,7 +30,7 @@ create table lake.subjects (
     sitegr1 text, agegr1 text, agegr1n bigint, racen bigint, ittfl text, saffl text, trtsdt date, trtedt date,
     trtdurd bigint, visit1dt date, rfendt date, visnumen double precision, comp8fl text, comp16fl text,
     comp24fl text, eosstt text, disconfl text, dsraefl text, dcdecod text, dcsreas text, dthfl text,
-    heightbl double precision, weightbl double precision, bmibl double precision, bmiblgr1 text
+    heightbl double precision, weightbl double precision, bmibl double precision, bmiblgr1 text, region text
 );
 insert into lake.subjects values
 ('T-701-1', '1', 'T', '701', 'USA', 63, 'YEARS', 'F', 'WHITE', null, '2014-01-10', '2014-01-10', '2014-01-20',
@@ -86,7 +86,7 @@ create table lake.lab_results (
     ady bigint, avisit text, avisitn bigint, ablfl text, base double precision, chg double precision,
     pchg double precision, a1lo double precision, a1hi double precision, r2a1lo double precision,
     r2a1hi double precision, br2a1lo double precision, br2a1hi double precision, anrind text, bnrind text,
-    shift1 text, albtrval double precision, aentmtfl text, anl01fl text
+    shift1 text, albtrval double precision, aentmtfl text, anl01fl text, loinc text, ucum text
 );
 insert into lake.lab_results values
 ('T', 'T-701-1', '1', '701', 'ALT', 'Alanine Aminotransferase', 'CHEMISTRY', '60', 'U/L', '60', 60, 6, 34,
@@ -156,3 +156,48 @@ create table lake.rejections (
 );
 insert into lake.rejections values
 ('vitals', '701', '2014-01-21', 'vsstresn|max', 'reject', 1, 1);
+
+-- What cleaning finds; nothing in these rows.
+create table lake.usual_results (
+    source text, paramcd text, scale text, centre double precision, spread double precision, change_spread double
+    precision
+);
+
+create table lake.result_flags (
+    usubjid text, siteid text, source text, paramcd text, param text, basetype text, visitnum double precision,
+    visit text, adt date, aval double precision, orres text, orresu text, rule text, score double precision,
+    expected double precision, reason text, _file text, _line bigint, _checksum text, _delivered date, _site text,
+    _received_at timestamptz
+);
+
+create table lake.duplicates (
+    panel text, usubjid text, siteid text, kind text, visitnum double precision, visit text, results bigint,
+    like_usubjid text, like_siteid text, across_sites boolean, _file text, _line bigint, _checksum text, _delivered
+    date, _site text, _received_at timestamptz
+);
+
+create table lake.lookalikes (
+    usubjid text, siteid text, like_usubjid text, like_siteid text, across_sites boolean, _file text, _line bigint,
+    _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+
+create table lake.missing_results (
+    source text, paramcd text, basetype text, avisitn bigint, expected bigint, present bigint, not_done bigint,
+    no_result bigint, visit_missed bigint, left_study bigint, keep_n bigint, keep_mean double precision, keep_sd double
+    precision, drop_n bigint, drop_mean double precision, drop_sd double precision, carry_n bigint, carry_mean
+    double precision, carry_sd double precision
+);
+
+create table lake.event_terms (
+    aesoc text, aehlgt text, aehlt text, aedecod text, lower_terms bigint, events bigint, subjects bigint
+);
+
+create table lake.data_queries (
+    query text, siteid text, usubjid text, source text, visitnum double precision, visit text, paramcd text, kind
+    text, question text, since date, status text, sent_by text, sent_at timestamptz, _file text, _line bigint,
+    _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+
+create table lake.unmatched (
+    siteid text, reference text, version text, code text, rows bigint
+);

@@ -275,3 +275,23 @@ def test_housekeeping_spares_the_versions_that_tables_were_made_from(full: House
     run(full)
     assert len(before - paths(full.lake, RANKED)) <= 2
     holds(full)
+
+
+def test_a_whole_table_is_made_only_when_an_input_changed(full: House) -> None:
+    made: list[str] = []
+
+    def watched(means: pl.LazyFrame) -> pl.LazyFrame:
+        made.append("warmest")
+        return warmest(means)
+
+    tables = (RANKED, MEANS, replace(WARMEST, transform=watched), BESIDE, SITES, *QUALITY)
+    # Other provenance, the same readings: the means stay as they are.
+    full.land("A/thermometer_2020-01-02.csv", "s17,3,17\n")
+    full.run()
+    run(full, *tables)
+    assert made == []
+    full.land("A/thermometer_2020-01-03.csv", "s17,3,99\n")
+    full.run()
+    run(full, *tables)
+    assert made == ["warmest"]
+    holds(full)

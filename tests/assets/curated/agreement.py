@@ -105,7 +105,9 @@ def made(table: str) -> pl.DataFrame:
     layer, _, name = table.partition("/")
     if layer in {"processed", "history"}:
         return processed(name) if layer == "processed" else history(name)
-    curated = next(item for item in catalog.curated() if item.table == table)
+    curated = next(item for item in catalog.curated() if item.name == name)
+    if layer == "sent":
+        return curated.contract.create_empty()
     return curated.transform(*(made(item).lazy() for item in curated.inputs)).collect()
 
 
