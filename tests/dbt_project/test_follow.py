@@ -155,7 +155,7 @@ def test_what_is_withdrawn_and_who_vanishes_is_taken_out(study: Study) -> None:
 def test_all_is_done_again_when_nobody_can_tell_what_changed(study: Study) -> None:
     study.server.execute("update lake.loads set load = load + 1, anew = load + 1 where table_name = 'lake.vital_signs'")
     study.server.execute("update marts.fct_vital_signs set age = age + 1")
-    results = study.build("run", "-s", "fct_vital_signs int_vital_signs_by_site")
+    results = study.build("run", "-s", "fct_vital_signs+")
     rows = study.server.rows("select count(*) from lake.vital_signs")
     assert [(results["fct_vital_signs"]["adapter_response"]["rows_affected"],)] == rows
     assert study.rows("") == study.anew()
@@ -183,7 +183,7 @@ def test_a_treatment_that_changes_moves_its_site_alone(study: Study) -> None:
 def test_a_row_that_fails_its_test_fails_it_until_it_is_mended(study: Study) -> None:
     """Tests of single rows look at what changed; what failed counts as changed until all tests have passed."""
     row = "where _line = 3 and usubjid = (select min(usubjid) from lake.vital_signs)"
-    study.build(*BUILD, "-s", "fct_vital_signs")
+    study.build()
     study.server.execute(f"update marts.fct_vital_signs set row_key = null {row}")
     untouched = study.build("test", "-s", "not_null_fct_vital_signs_row_key")
     assert untouched["not_null_fct_vital_signs_row_key"]["status"] == "pass"
