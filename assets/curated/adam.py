@@ -97,3 +97,15 @@ def first_occurrence(among: pl.Expr, within: list[str], order: list[str]) -> pl.
     """
     held = among.fill_null(False)
     return flag(held & (held.cast(pl.Int64).cum_sum().over(within, order_by=order) == 1))
+
+
+def worded(template: str, *parts: str | pl.Expr) -> pl.Expr:
+    """Words with parts put in for each `{}`, as text; null when one of them is.
+
+    As `pl.format`, whose own code fails an assertion on some frames (Polars 2.1, lazily collected).
+    """
+    first, *others = template.split("{}")
+    pieces: list[str | pl.Expr] = [pl.lit(first)]
+    for part, words in zip(parts, others, strict=True):
+        pieces += [part, pl.lit(words)]
+    return pl.concat_str(pieces)

@@ -4,7 +4,8 @@ import dataframely as dy
 import polars as pl
 
 from assets.cdisc import written
-from assets.curated.measured import ORIGIN, worded
+from assets.curated.adam import worded
+from assets.curated.measured import ORIGIN
 from assets.curated.result_flags import JUMPED, OWN, STUDY, UNIT
 from assets.curated.scheduled_results import NO_RESULT
 from lakehouse.contract import Contract

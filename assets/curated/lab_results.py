@@ -4,7 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.cdisc import number
-from assets.curated.adam import at_baseline, flag, rounded, study_day, with_baseline
+from assets.curated.adam import at_baseline, flag, rounded, study_day, with_baseline, worded
 from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
 from assets.labs import BEYOND, NO_UNITS, Lab
@@ -108,7 +108,7 @@ def lab_results(labs: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(
             lbnrind=range_indicator(),
             paramcd=test,
-            param=pl.when(unit != "1").then(pl.format("{} ({})", "lbtest", unit)).otherwise("lbtest"),
+            param=pl.when(unit != "1").then(worded("{} ({})", "lbtest", unit)).otherwise("lbtest"),
             paramn=test.replace_strict(LAB_NUMBERS, default=None, return_dtype=pl.Int64),
             parcat1=pl.col("lbcat").replace(LAB_CATEGORIES),
             aval="lbstresn",
@@ -129,7 +129,7 @@ def lab_results(labs: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
             anrind=analysis_indicator(),
         )
     )
-    shift = pl.format("{} to {}", "bnrind", "anrind")
+    shift = worded("{} to {}", "bnrind", "anrind")
     return (
         with_baseline(analysis, VISITS, SERIES)
         .with_columns(

@@ -47,15 +47,3 @@ def unscaled(value: pl.Expr) -> pl.Expr:
 def change() -> pl.Expr:
     """By how much `x` differs from the subject's result before it, visit by visit; null for the first of a series."""
     return pl.col("x") - pl.col("x").shift(1).over(SERIES, order_by="visitnum")
-
-
-def worded(template: str, *parts: str | pl.Expr) -> pl.Expr:
-    """Words with parts put in for each `{}`, as text; null when one of them is.
-
-    As `pl.format`, whose own code fails an assertion on some frames (Polars 2.1, lazily collected).
-    """
-    first, *others = template.split("{}")
-    pieces: list[str | pl.Expr] = [pl.lit(first)]
-    for part, words in zip(parts, others, strict=True):
-        pieces += [part, pl.lit(words)]
-    return pl.concat_str(pieces)

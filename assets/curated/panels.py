@@ -5,7 +5,8 @@ import hashlib
 import dataframely as dy
 import polars as pl
 
-from assets.curated.measured import ORIGIN, worded
+from assets.curated.adam import worded
+from assets.curated.measured import ORIGIN
 from assets.study import LEAST_OF_PANEL
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated

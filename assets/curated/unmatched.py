@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from assets.curated.measured import worded
+from assets.curated.adam import worded
 from assets.labs import NO_UNITS
 from assets.reference import LAB_TESTS, SITES, UNITS
 from lakehouse.curated import Curated, Through

@@ -15,7 +15,7 @@ import dataframely as dy
 import polars as pl
 
 from assets import study
-from assets.curated.adam import rounded
+from assets.curated.adam import rounded, worded
 from assets.curated.adverse_events import began
 from assets.disposition import LEFT
 from assets.visits import Visit
@@ -266,7 +266,7 @@ def left_after(at: pl.LazyFrame, visits: pl.LazyFrame, disposition: pl.LazyFrame
 
 
 def _event_number() -> pl.Expr:
-    return pl.when(pl.col("aespid").is_not_null()).then(pl.col("aespid")).otherwise(pl.format("#{}", "aeseq"))
+    return pl.when(pl.col("aespid").is_not_null()).then(pl.col("aespid")).otherwise(worded("#{}", "aeseq"))
 
 
 def _latest(value: pl.Expr, *order: str, among: pl.Expr | None = None) -> pl.Expr:
