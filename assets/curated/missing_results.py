@@ -3,23 +3,23 @@
 import dataframely as dy
 import polars as pl
 
-from assets.curated.missing_by_site import COUNTED, POLICIES, VISIT
+from assets.curated.missing_by_site import COUNTED, POLICIES, VISIT, MissingBySite
 from lakehouse.curated import Curated, Through
 
 
 class MissingResult(dy.Schema):
     """One test, time point and visit over all randomised subjects; the first five counts add up to `expected`."""
 
-    source = dy.String(description="Name of the source.")
-    paramcd = dy.String(description="Short name of the parameter (ADaM PARAMCD).")
-    basetype = dy.String(nullable=True, description="Time point, where a visit has several (ADaM BASETYPE).")
-    avisitn = dy.Int64(description="Week of the analysis visit, 0 for baseline (ADaM AVISITN).")
-    expected = dy.Int64(description="Results that the schedule asks for by now.")
-    present = dy.Int64(description="Results that are there, also those in words.")
-    not_done = dy.Int64(description="Missing: the site said that it was not done.")
-    no_result = dy.Int64(description="Missing: the visit took place.")
-    visit_missed = dy.Int64(description="Missing: the visit did not take place, a later one did (intermittent).")
-    left_study = dy.Int64(description="Missing: the subject had left the study (monotone).")
+    source = MissingBySite.source
+    paramcd = MissingBySite.paramcd
+    basetype = MissingBySite.basetype
+    avisitn = MissingBySite.avisitn
+    expected = MissingBySite.expected
+    present = MissingBySite.present
+    not_done = MissingBySite.not_done
+    no_result = MissingBySite.no_result
+    visit_missed = MissingBySite.visit_missed
+    left_study = MissingBySite.left_study
     keep_n = dy.Int64(description="Numbers there are: observed cases.")
     keep_mean = dy.Float64(nullable=True, description="Mean of the observed cases.")
     keep_sd = dy.Float64(nullable=True, description="Standard deviation of the observed cases.")
