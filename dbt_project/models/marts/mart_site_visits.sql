@@ -1,24 +1,18 @@
 {#- A view, because a visit is missing by nothing but time. #}
 {{ config(materialized='view') }}
 
-with clock as (
-    select coalesce(max(as_of), {{ today() }}) as today
-    from {{ ref('stg_arrivals') }}
-),
-
-visits as (
+with visits as (
     select
-        visits.siteid,
-        visits.avisitn,
-        visits.usubjid,
-        visits.visited,
-        visits.visitdt - visits.due as days_off,
+        siteid,
+        avisitn,
+        usubjid,
+        visited,
+        visitdt - due as days_off,
         -- After its study has ended nobody waits for a subject.
-        not visits.visited
-        and visits.missing_after < clock.today
-        and (visits.rfendt is null or visits.missing_after <= visits.rfendt) as missing
-    from {{ ref('stg_planned_visits') }} as visits
-    cross join clock
+        not visited
+        and missing_after < coalesce(as_of, {{ today() }})
+        and (rfendt is null or missing_after <= rfendt) as missing
+    from {{ ref('int_planned_visits') }}
 )
 
 select
