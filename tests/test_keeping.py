@@ -145,6 +145,7 @@ def test_the_nightly_job_does_every_table_once_and_keeps_what_postgresql_shows(a
     definitions = build(aside.settings)
     assert [schedule.name for schedule in definitions.schedules] == [
         "look_for_late_sites_schedule",
+        "make_report_every_morning",
         "keep_house_schedule",
     ]
     job = definitions.resolve_job_def("keep_house")
