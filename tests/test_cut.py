@@ -107,7 +107,7 @@ def test_a_cut_from_its_making_to_its_end(call, aside, tmp_path):
     read = json.loads(lakehouse("cut", "show", "interim_1", "--verify", "--format", "json"))
     assert len(read) == tables
     assert all(row["same"] for row in read)
-    told = lakehouse("cut", "drop", "interim_2", "--why", "made by mistake")
+    told = " ".join(lakehouse("cut", "drop", "interim_2", "--why", "made by mistake").split())
     assert "dbt_anna_berg__cut_interim_2, dbt_anna_berg__cut_interim_2__staging, lake_interim_2" in told
     assert aside.query("select count(*) from pg_namespace where nspname like '%interim%'") == [(0,)]
     assert [row["name"] for row in json.loads(lakehouse("cut", "list", "--format", "json"))] == ["interim_1"]

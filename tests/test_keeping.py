@@ -143,11 +143,11 @@ def test_the_command_tidies_and_nothing_else_changes(call, aside):
 
 def test_the_nightly_job_does_every_table_once_and_keeps_what_postgresql_shows(aside):
     definitions = build(aside.settings)
-    assert [schedule.name for schedule in definitions.schedules] == [
+    assert {schedule.name for schedule in definitions.schedules} == {
         "look_for_late_sites_schedule",
         "make_report_every_morning",
         "keep_house_schedule",
-    ]
+    }
     job = definitions.resolve_job_def("keep_house")
     done = job.execute_in_process(instance=dg.DagsterInstance.ephemeral())
     shown = [event.materialization.metadata["tables"].value for event in done.get_asset_materialization_events()]
