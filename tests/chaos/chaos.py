@@ -1,8 +1,9 @@
 """Kills a working lakehouse, over and over, and looks at what is left.
 
-A worker ingests, curates and loads what has landed. It is killed (SIGKILL) at a named boundary or at a random moment,
-and tried again as the daemon would; or it is stopped (SIGSTOP), a retry does its work meanwhile, and it goes on as a
-zombie. A reader watches every state all the while. In the end the survivors are compared with a clean rebuild.
+A worker ingests, curates and loads what has landed, and freezes some states as data cuts. It is killed (SIGKILL) at a
+named boundary or at a random moment, and tried again as the daemon would; or it is stopped (SIGSTOP), a retry does its
+work meanwhile, and it goes on as a zombie. A reader watches every state all the while. In the end the survivors are
+compared with a clean rebuild.
 """
 
 import multiprocessing
@@ -18,11 +19,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import polars as pl
 import psutil
 from house import House
 from reader import listed, read_on
@@ -30,8 +33,10 @@ from station import CURATED, LOADED, Place, land
 from test_crash import from_the_record
 from worker import BOUNDARIES, DONE, SUPERSEDED, UNAVAILABLE, Fate, work
 
-from lakehouse import manifest, postgres, warehouse
+from lakehouse import cuts, manifest, postgres, warehouse
 from lakehouse.curate import curate
+from lakehouse.housekeeping import housekeep
+from lakehouse.lake import Lake
 
 KILLS_A_STATION = 40
 # A worker at all this takes less than a second; whoever takes so long hangs.
@@ -53,6 +58,7 @@ class Tally:
     polls: int = 0
     states: int = 0
     loads: int = 0
+    cuts: int = 0
 
     def count(self, fate: Fate, outcome: str) -> None:
         how = "zombie " if fate.how == signal.SIGSTOP else ""
@@ -221,6 +227,17 @@ class Station:
             rows = listed(lake.scan(table.table, versions[table.table]).collect())
             if rows != listed(fresh.scan(table.table, anew[table.table]).collect()):
                 raise PromiseBrokenError(f"{table.table} is not what a clean rebuild makes it")
+        self.frozen()
+
+    def frozen(self) -> None:
+        """Raises PromiseBrokenError unless every cut reads as when it was made, though nothing else old is left."""
+        kept = Lake(str(Path(self.place.folder) / "kept"))
+        shutil.copytree(self.house.lake.root, kept.root)
+        housekeep(kept, timedelta(0))
+        for cut in cuts.every(kept):
+            if other := cuts.verify(kept, cut.name).filter(~pl.col("same"))["table"].to_list():
+                raise PromiseBrokenError(f"cut {cut.name} has other rows now: {', '.join(other)}")
+            self.tally.cuts += 1
 
 
 def _reads(told: Connection) -> object:
@@ -280,7 +297,7 @@ class Campaign:
         return self.tally
 
     def attack(self, number: int, kills: int) -> None:
-        """Kill so many workers at a station of its own, and compare."""
+        """Kill so many workers at a station of its own, meet a zombie if nobody has, and compare."""
         database = f"station_{number}"
         with postgres.transaction(self.url, autocommit=True) as cursor:
             cursor.execute(f"create database {database}")
@@ -291,9 +308,9 @@ class Campaign:
         done = 0
         try:
             with station.workers.reading(place, self.tally) as watched:
-                while done < kills and watched() and not self.broken:
+                while (done < kills or not self.tally.zombies) and watched() and not self.broken:
                     station.deliver()
-                    fate = self.next()
+                    fate = self.next(None if done < kills else signal.SIGSTOP)
                     if fate.how == signal.SIGSTOP:
                         station.haunted(fate)
                     elif station.killed(fate):

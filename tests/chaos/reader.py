@@ -171,6 +171,9 @@ class Reader:
                 return None
             cursor.execute("select table_name, delta_version from lake.loads")
             versions = dict(cursor.fetchall())
+            if not versions:
+                # The name is looked up in the catalog as it is, rows as of the snapshot: the table came in between.
+                return None
             rows = {}
             for table in LOADED:
                 names = ", ".join(f'"{name}"' for name in table.contract.column_names())

@@ -79,7 +79,8 @@ def main() -> int:
     out.print(
         f"{tally.kills} kills and {tally.zombies} zombies in {time.monotonic() - began:.0f} s; a reader polled "
         f"{tally.polls} times and compared {tally.states} states of the lake and {tally.loads} of PostgreSQL: no "
-        "duplicate, no gap, no torn read; every surviving table equals a clean rebuild."
+        "duplicate, no gap, no torn read; every surviving table equals a clean rebuild, and "
+        f"{tally.cuts} data cuts read as when they were made."
     )
     return 0
 

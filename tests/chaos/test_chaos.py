@@ -14,6 +14,7 @@ def test_nothing_is_lost_doubled_or_torn(tmp_path: Path, server: str) -> None:
     assert tally.polls > 8
     assert tally.states > 8
     assert tally.loads > 2
+    assert tally.cuts > 2
 
 
 def test_every_boundary_comes_up() -> None:

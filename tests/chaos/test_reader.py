@@ -173,7 +173,7 @@ def test_the_last_comparison_sees_what_did_not_survive(place: Place, layer: str,
     lake = place.house.lake
     station = Station(Workers(), place, random.Random(1), Tally())
     station.compare()
-    for folder in ("clean", "fresh"):
+    for folder in ("clean", "fresh", "kept"):
         Path(place.folder, folder).rename(Path(place.folder, f"{folder} before"))
     if layer == "processed":
         shown(lake, THERMOMETER, {f"{layer}/{THERMOMETER}": 0})

@@ -24,7 +24,7 @@ BOUNDARIES = (
     *("create", "objects", "ledger/thermometer"),
     *(f"{layer}/thermometer" for layer in LAYERS),
     *("manifest/thermometer", "curated/temperatures", "curated/files", "manifest/curated"),
-    *("load rows", "load"),
+    *("load rows", "load", "lake/cuts"),
 )
 
 
