@@ -15,11 +15,12 @@ from lakehouse.reference import Reference
 JUDGEMENT = 4
 
 
-def fingerprint(modules: Iterable[str]) -> str:
+def fingerprint(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     """Names the code of some modules and of those modules of their own package that they import, however far away, with
     the reference files that these hold.
 
     modules: names of modules that have been imported. The engine is not part of it: it has a version of its own.
+    files: what they are made of besides, such as a page's template.
     """
     seen: dict[str, str] = {}
     waiting = list(modules)
@@ -31,7 +32,8 @@ def fingerprint(modules: Iterable[str]) -> str:
             root, package = name.partition(".")[0], sys.modules[name].__package__ or ""
             imported = _imported(tree, package)
             waiting.extend(found for found in imported if found.partition(".")[0] == root and root != "lakehouse")
-    return hashlib.sha256("\n".join(seen[name] for name in sorted(seen)).encode()).hexdigest()[:12]
+    parts = [*(seen[name] for name in sorted(seen)), *(file.read_text() for file in files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _references(module: ModuleType) -> list[str]:

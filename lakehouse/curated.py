@@ -40,7 +40,7 @@ class Curated:
         docstring says what must hold.
     through: what a row is made of, for a table whose rows do not each come from one line.
     warehouse: the PostgreSQL schema the table is loaded into. `unblinded` is for what tells a subject's treatment. None
-        for a table that only others are made from: it stays in the lake.
+        for a table that stays in the lake: only others are made from it, or whoever reads it reads files.
     """
 
     name: str

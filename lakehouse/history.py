@@ -33,16 +33,20 @@ def schema(source: Source) -> dict[str, pl.DataType]:
     return {name: kind for name, kind in processed_schema(source).items() if name != "_warnings"}
 
 
-def history(source: Source, processed: pl.LazyFrame, superseded: pl.LazyFrame, raw: pl.LazyFrame) -> pl.LazyFrame:
-    """Every version of every row that processed holds: the one that counts, and those that it took the place of.
+def beaten(source: Source, processed: pl.LazyFrame, superseded: pl.LazyFrame) -> pl.LazyFrame:
+    """Where in raw the versions are that a row of processed took the place of."""
+    key = list(source.key)
+    lost = superseded.filter(pl.col("_kind") == "key")
+    return lost.join(processed.select(key), on=key, how="semi", nulls_equal=True).select(RECORD)
+
+
+def history(source: Source, processed: pl.LazyFrame, older: pl.LazyFrame, raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Every version of every row that processed holds: the one that counts, and the `older` ones, told by `beaten`.
 
     An earlier version is made from its record in raw as it was made when it came: read by its site's dialect, tidied.
     """
-    key, columns = list(source.key), list(schema(source))
-    beaten = superseded.filter(pl.col("_kind") == "key").join(
-        processed.select(key), on=key, how="semi", nulls_equal=True
-    )
-    records = raw.join(beaten.select(RECORD), on=RECORD, how="semi").drop("_problem", "_text")
+    columns = list(schema(source))
+    records = raw.join(older, on=RECORD, how="semi").drop("_problem", "_text")
     for site, dialect in source.dialects():
         others = list(source.site_dialects)
         where = pl.col("_site") == site if site is not None else ~pl.col("_site").is_in(others)

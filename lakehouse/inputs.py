@@ -12,6 +12,7 @@ from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
 from lakehouse.ingest import schemas
 from lakehouse.lake import Lake
+from lakehouse.near import near
 from lakehouse.source import Source
 
 # Rows of every source at once, and what the sources declare.
@@ -24,6 +25,8 @@ GIVEN: dict[str, dict[str, pl.DataType]] = {
 }
 # What of the above is said by the sources' code, which has its own version, and not by what they delivered.
 DECLARED = ("rules", "expectations")
+# Of a column, by its name, whether its value is among those that are asked for.
+Within = Callable[[str], pl.Expr]
 _LAYERS = {"account": "account", "quarantine": "quarantine", "warnings": "processed"}
 
 
@@ -42,6 +45,35 @@ class Rows:
         they are most of them.
         """
         return self._difference()
+
+    def within(self, by: str, condition: Within) -> pl.LazyFrame:
+        """Those rows whose `by` meets a condition; every row when they have no such column."""
+        return self.all.filter(condition(by)) if by in self.all.collect_schema() else self.all
+
+
+class _Versions(Rows):
+    """Every version of a source's rows, see `history`. Of some values it reads little more than they have."""
+
+    def __init__(self, source: Source, processed: Rows, superseded: Rows, raw: Rows) -> None:
+        self._source, self._read = source, (processed, superseded, raw)
+        older = history.beaten(source, processed.all, superseded.all)
+        super().__init__(history.history(source, processed.all, older, raw.all), self._keys)
+
+    def _keys(self) -> pl.DataFrame | None:
+        """They differ where a row came or went, or another took the place of one: that much is told by its key."""
+        processed, superseded, _ = self._read
+        if processed.differ is None or superseded.differ is None:
+            return None
+        key = list(self._source.key)
+        return pl.concat([processed.differ.select(key), superseded.differ.select(key)])
+
+    def within(self, by: str, condition: Within) -> pl.LazyFrame:
+        if by not in self._source.key:
+            return super().within(by, condition)
+        processed, superseded, raw = self._read
+        counts = processed.within(by, condition)
+        older = history.beaten(self._source, counts, superseded.within(by, condition)).collect()
+        return history.history(self._source, counts, older.lazy(), raw.all.filter(near(older)))
 
 
 class Inputs:
@@ -80,22 +112,10 @@ class Inputs:
         for source in self._sources:
             if source.name == source_name:
                 if layer == history.LAYER and f"processed/{source_name}" in self._versions:
-                    return self._history(source)
+                    return _Versions(source, *map(self.rows, history.read_from(name)))
                 nothing = pl.DataFrame(schema={**schemas(source), history.LAYER: history.schema(source)}[layer])
                 return Rows(nothing.lazy(), nothing.clear)
         raise DefinitionError(f"no source or curated table makes {name}; there are {sorted(self._versions)}")
-
-    def _history(self, source: Source) -> Rows:
-        """They differ where a row came or went, or another took the place of one: that much is told by its key."""
-        processed, superseded, raw = (self.rows(table) for table in history.read_from(f"{history.LAYER}/{source.name}"))
-
-        def differ() -> pl.DataFrame | None:
-            if processed.differ is None or superseded.differ is None:
-                return None
-            key = list(source.key)
-            return pl.concat([processed.differ.select(key), superseded.differ.select(key)])
-
-        return Rows(history.history(source, processed.all, superseded.all, raw.all), differ)
 
     def _of_every_source(self, name: str) -> Rows:
         columns = list(GIVEN[name])

@@ -1,6 +1,6 @@
 """How a curated table is made again from its inputs: whole, or only for the values of `by` whose rows changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,15 +10,13 @@ from deltalake import DeltaTable
 from lakehouse import files, leaves
 from lakehouse.curated import Curated
 from lakehouse.errors import DefinitionError
-from lakehouse.inputs import Rows, unless_most
+from lakehouse.inputs import Rows, Within, unless_most
 from lakehouse.lake import Change, Lake
 from lakehouse.lake import rows as stored
 from lakehouse.near import near
 
 # How many rows of its inputs a table is made from at a time, when it can be made in parts.
 PART_ROWS = 500_000
-# Of a column, by its name, whether its value is among those that are made.
-_Within = Callable[[str], pl.Expr]
 
 
 def create(lake: Lake, table: Curated) -> DeltaTable:
@@ -120,12 +118,9 @@ class Remake:
         self._commit(Change(checked(self.table, rows.clear()), files=tuple(written)), replace="true")
         return Rows(stored(self.delta), lambda: None)
 
-    def _made(self, within: _Within) -> pl.DataFrame:
+    def _made(self, within: Within) -> pl.DataFrame:
         """The table's rows for some values, sorted."""
-        name = self._named_in_inputs
-        frames = [
-            item.all.filter(within(name)) if name in item.all.collect_schema() else item.all for item in self.inputs
-        ]
+        frames = [item.within(self._named_in_inputs, within) for item in self.inputs]
         rows = checked(self.table, self.table.transform(*frames).collect())
         if rows.filter(within(self._by)).height < rows.height:
             raise DefinitionError(
@@ -151,7 +146,7 @@ def _nothing(rows: Rows) -> bool:
     return rows.differ is not None and rows.differ.is_empty()
 
 
-def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[_Within]:
+def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[Within]:
     """Conditions that part all values between them, about so many rows to each."""
     named = [frame.select(by) for frame in frames if by in frame.collect_schema()]
     counts = pl.concat(named).drop_nulls().group_by(by).len().sort(by).collect(engine="streaming")
@@ -160,7 +155,7 @@ def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[_Within]:
     return [_between(low, high) for low, high in pairwise([None, *ends, None])]
 
 
-def _between(low: str | None, high: str | None) -> _Within:
+def _between(low: str | None, high: str | None) -> Within:
     def within(column: str) -> pl.Expr:
         value = pl.col(column)
         above = value.is_not_null() if low is None else value > low

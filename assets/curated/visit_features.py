@@ -291,4 +291,6 @@ VISIT_FEATURES = Curated(
         "processed/disposition",
     ),
     transform=visit_features,
+    # Models are trained on files: see `lakehouse features export`.
+    warehouse=None,
 )

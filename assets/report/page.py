@@ -12,6 +12,7 @@ from assets.report.figures import FEWEST, Figures
 from lakehouse.errors import UnavailableError
 
 FOLDER = "reports"
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 SEVERITIES = {
     "reject": "quarantined",
     "file": "file refused",
@@ -42,7 +43,7 @@ def write(figures: Figures, home: Path) -> Path:
 def render(f: Figures) -> str:
     """The page. The same figures give the same bytes."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -53,7 +54,7 @@ def render(f: Figures) -> str:
     shown = f.changes.drop_nulls("mean")
     sections = [("arrived", "Arrived"), ("late", "Late"), ("rejected", "Rejected"), ("enrolment", "Enrolment")]
     sections += [("changes", "Change from baseline")] + ([("outliers", "Outliers")] if f.outliers is not None else [])
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(TEMPLATE.name).render(
         f=f,
         title=f"Study report, {long(f.day)}",
         sections=sections,

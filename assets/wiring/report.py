@@ -26,7 +26,7 @@ def build(
     freshness: timedelta,
 ) -> dg.AssetsDefinition:
     """One step that makes the page of each day asked for."""
-    code = fingerprint([module.__name__ for module in (made_of, charts, page)])
+    code = fingerprint([module.__name__ for module in (made_of, charts, page)], [page.TEMPLATE])
     there = {table.table for table in curated}
     made_from = [dg.AssetKey(table.split("/")) for table in (*TABLES, FLAGS) if table in there]
 

@@ -35,9 +35,54 @@ inner join (
 {%- endmacro %}
 
 
+{#- The analysis visits at which a result counts, of those that meet a condition: its own, and once more the end of
+    treatment (99, as the study has it); for `from`. -#}
+{% macro at_visits(condition) -%}
+cross join lateral (
+    select
+        results.avisitn,
+        results.avisit
+    where {{ condition }}
+    union all
+    select
+        99 as avisitn,
+        'End of Treatment' as avisit
+    where results.aentmtfl = 'Y'
+) as visits
+{%- endmacro %}
+
+
+{#- The first of a summary's CTEs: `subjects`, those of a population by its flag, or everyone, and `populations`, how
+    many are in it; no row where there is nobody. -#}
+{% macro subjects_and_populations(by_treatment, flag, everyone=false) -%}
+subjects as (
+    select
+        {{ arms(by_treatment, 'treated') }}
+        subjects.*
+    from {{ ref('dim_subject') }} as subjects
+    {{ with_treatment(by_treatment, 'subjects') }}
+    {% if not everyone %}
+    where subjects.{{ flag }} = 'Y'
+    {% endif %}
+),
+
+populations as (
+    select
+        {{ arms(by_treatment) }}
+        count(usubjid) filter (where {{ flag }} = 'Y') as population
+    from subjects
+    {% if by_treatment %}
+    group by treatment, treatmentn
+    {% else %}
+    having count(usubjid) > 0
+    {% endif %}
+)
+{%- endmacro %}
+
+
 {#- Partial sums of results of the safety population by site, for marts to add up: values and changes at each analysis
-    visit, and once more at the end of treatment (99, as the study has it). Sums are decimal numbers, so that they come
-    out the same in whatever order they are added. within: further columns of the fact that part the results. -#}
+    visit. Sums are decimal numbers, so that they come out the same in whatever order they are added. within: further
+    columns of the fact that part the results. -#}
 {% macro sums_by_site(fact, within, by_treatment) -%}
 select
     results.siteid,
@@ -59,17 +104,7 @@ select
     {% endfor %}
 from {{ ref(fact) }} as results
 {{ with_treatment(by_treatment, 'results') }}
-cross join lateral (
-    select
-        results.avisitn,
-        results.avisit
-    where results.avisitn is not null
-    union all
-    select
-        99 as avisitn,
-        'End of Treatment' as avisit
-    where results.aentmtfl = 'Y'
-) as visits
+{{ at_visits('results.avisitn is not null') }}
 where
     results.saffl = 'Y'
     and results.aval is not null
@@ -139,17 +174,7 @@ select
     count(distinct results.usubjid) as subjects
 from {{ ref('fct_lab_results') }} as results
 {{ with_treatment(by_treatment, 'results') }}
-cross join lateral (
-    select
-        results.avisitn,
-        results.avisit
-    where results.avisitn > 0
-    union all
-    select
-        99 as avisitn,
-        'End of Treatment' as avisit
-    where results.aentmtfl = 'Y'
-) as visits
+{{ at_visits('results.avisitn > 0') }}
 where
     results.saffl = 'Y'
     and results.bnrind is not null
@@ -192,26 +217,7 @@ window of_visit as (partition by {{ arms(by_treatment) }} paramcd, avisitn)
 
 {#- Demographics and size at baseline of the safety population: numbers summarised, categories counted. -#}
 {% macro demographics(by_treatment) -%}
-with subjects as (
-    select
-        {{ arms(by_treatment, 'treated') }}
-        subjects.*
-    from {{ ref('dim_subject') }} as subjects
-    {{ with_treatment(by_treatment, 'subjects') }}
-    where subjects.saffl = 'Y'
-),
-
-populations as (
-    select
-        {{ arms(by_treatment) }}
-        count(usubjid) as population
-    from subjects
-    {% if by_treatment %}
-    group by treatment, treatmentn
-    {% else %}
-    having count(usubjid) > 0
-    {% endif %}
-),
+with {{ subjects_and_populations(by_treatment, 'saffl') }},
 
 measured as (
     select
@@ -320,19 +326,7 @@ from counted
 
 {#- Treatment-emergent adverse events of the safety population, by class and term. -#}
 {% macro event_counts(by_treatment) -%}
-with populations as (
-    select
-        {{ arms(by_treatment, 'treated') }}
-        count(subjects.usubjid) as population
-    from {{ ref('dim_subject') }} as subjects
-    {{ with_treatment(by_treatment, 'subjects') }}
-    where subjects.saffl = 'Y'
-    {% if by_treatment %}
-    group by treated.treatment, treated.treatmentn
-    {% else %}
-    having count(subjects.usubjid) > 0
-    {% endif %}
-),
+with {{ subjects_and_populations(by_treatment, 'saffl') }},
 
 events as (
     select
@@ -393,25 +387,7 @@ left join counted
 
 {#- What became of the subjects: populations, status, and why they discontinued. -#}
 {% macro disposition(by_treatment) -%}
-with subjects as (
-    select
-        {{ arms(by_treatment, 'treated') }}
-        subjects.*
-    from {{ ref('dim_subject') }} as subjects
-    {{ with_treatment(by_treatment, 'subjects') }}
-),
-
-populations as (
-    select
-        {{ arms(by_treatment) }}
-        count(usubjid) filter (where ittfl = 'Y') as population
-    from subjects
-    {% if by_treatment %}
-    group by treatment, treatmentn
-    {% else %}
-    having count(usubjid) > 0
-    {% endif %}
-),
+with {{ subjects_and_populations(by_treatment, 'ittfl', everyone=true) }},
 
 told as (
     select

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from served import Warehouse
 
+from assets import catalog
+
 LAKE = (Path(__file__).parent / "lake.sql").read_text()
 JAN_21, MAY_2 = date(2014, 1, 21), date(2014, 5, 2)
 JAN, FEB, MAR, APR, MAY = (date(2014, month, 1) for month in range(1, 6))
@@ -305,6 +307,11 @@ def test_every_column_of_the_lake_is_declared_as_it_is(warehouse: Warehouse, man
         "where table_schema in ('lake', 'unblinded') and table_name not in ('loads', 'touched')"
     )
     assert sorted(declared) == sorted(there)
+
+
+def test_every_table_that_is_loaded_is_declared(manifest: dict[str, Any]) -> None:
+    declared = {(node["schema"], node["name"]) for node in manifest["sources"].values()}
+    assert {(table.schema, table.name) for table in catalog.published()} == declared
 
 
 def test_every_model_has_an_enforced_contract(manifest: dict[str, Any]) -> None:

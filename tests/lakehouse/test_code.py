@@ -53,6 +53,15 @@ def test_what_a_module_imports_is_part_of_it_however_it_is_named(made: Made, lin
     assert made(**same) == made(**{**same, changed: "value  =  1  # the same"})
 
 
+def test_files_are_part_of_it(tmp_path: Path) -> None:
+    template = tmp_path / "page.html"
+    template.write_text("one")
+    with_file = fingerprint(["lakehouse.code"], [template])
+    assert with_file not in (fingerprint(["lakehouse.code"]), fingerprint([]))
+    template.write_text("another")
+    assert fingerprint(["lakehouse.code"], [template]) != with_file
+
+
 def test_what_is_imported_by_what_is_imported_is_part_of_it(made: Made) -> None:
     far = {"inner__top": "from ..other import value", "other": "from .last import value", "last": "value = 1"}
     assert made(**far) != made(**{**far, "last": "value = 2"})

@@ -10,14 +10,15 @@ from lakehouse import ledger, manifest
 from lakehouse.curate import Curation, curate
 from lakehouse.curated import Curated
 from lakehouse.dialect import Dialect
-from lakehouse.history import history
+from lakehouse.history import beaten, history
 
 MONDAY, TUESDAY, FRIDAY = (f"A/thermometer_2020-01-{day}.csv" for day in ("06", "07", "10"))
 
 
 def versions(house: House) -> list[tuple[object, ...]]:
     """Sensor, hour, degrees and day of delivery of every version."""
-    rows = history(house.source, *(house.table(layer).lazy() for layer in ("processed", "superseded", "raw")))
+    processed, superseded, raw = (house.table(layer).lazy() for layer in ("processed", "superseded", "raw"))
+    rows = history(house.source, processed, beaten(house.source, processed, superseded), raw)
     return rows.select("sensor", "hour", "celsius", pl.col("_delivered").dt.day()).sort(pl.all()).collect().rows()
 
 
