@@ -33,6 +33,10 @@ _TYPES: dict[type[pl.DataType], str] = {
 _LOCK = 727_001
 # A load that has stopped holds up all others until PostgreSQL ends it, after so long without a word from it.
 PATIENCE = "10min"
+# Of a table's rows, the share whose change makes its statistics stale; PostgreSQL's own measure.
+_NEWS = 0.1
+# Tables of fewer rows are counted in no time.
+_FEW = 100_000
 # For the keys of a new table.
 _SORTING = "256MB"
 _LOADS = """
@@ -156,6 +160,16 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     a table's columns changed in a way that rows cannot follow.
     """
     [book] = {table.book for table in tables} or {"lake"}
+    done = _publish(lake, url, tables, versions, book)
+    # Rows that are known to be visible to everyone are counted by an index alone, as each load does.
+    if whole := [load.table for load in done if load.inserted == load.rows > _FEW]:
+        with transaction(url, autocommit=True) as cursor:
+            for table in whole:
+                cursor.execute(f"vacuum (analyze, skip_locked) {table.qualified}")
+    return done
+
+
+def _publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int], book: str) -> list[Load]:
     with transaction(url) as cursor:
         cursor.execute(f"set local idle_in_transaction_session_timeout = '{PATIENCE}'")
         cursor.execute(f"set local maintenance_work_mem = '{_SORTING}'")
@@ -212,8 +226,9 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
         )
         if inserted or deleted or not same_table:
             _touch(cursor, table, None if anew else pl.concat([gone, added]), number)
-            # Fresh statistics: the models built next join these tables.
-            cursor.execute(f"analyze {table.qualified}")
+            if anew or inserted + deleted > _NEWS * delta.count():
+                # Fresh statistics: the models built next join these tables.
+                cursor.execute(f"analyze {table.qualified}")
     # Of a new table only now: sorting all keys at once takes half of what finding each its place does.
     _index(cursor, table)
     cursor.execute(f"select count(*) from {table.qualified}")

@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from dagster_dbt import DbtCliResource
 from packaging.version import Version
@@ -25,11 +27,18 @@ PROJECT_DIR = PROJECT / "dbt_project"
 
 
 class _Dbt(DbtCliResource):
-    """dagster-dbt's resource, which starts a whole `dbt --version` before each command only to read this number."""
+    """dagster-dbt's resource, without what it does before each command whether it is needed or not: it starts a whole
+    `dbt --version` to read a number, and loads the project to be able to ask the warehouse about models.
+    """
+
+    asks: bool
 
     @cached_property
     def _cli_version(self) -> Version:
         return Version(version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        return super()._initialize_dbt_core_adapter(args) if self.asks else None
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,17 @@ class DbtResource:
             shutil.rmtree(aside)
         return path
 
-    def cli(self, url: str) -> DbtCliResource:
-        """dbt's command line against the server at `url`."""
+    def cli(self, url: str, asks: bool) -> DbtCliResource:
+        """dbt's command line against the server at `url`. asks: Dagster wants to know more than dbt says."""
         export(postgres.dbt_environment(url))
         return _Dbt(
             project_dir=str(self.project),
             profiles_dir=str(self.project),
             target="prod",
             dbt_executable=self._executable,
+            # The log of everything that dbt does takes as long as some models; what fails is in its output.
+            global_config_flags=["--log-level-file", "none"],
+            asks=asks,
         )
 
     @property

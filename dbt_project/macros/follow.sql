@@ -12,7 +12,10 @@
                  model   or else: model that is followed, which `tells` that column
                  others  tables of the lake whose changes touch the model too, as [schema, table]; they have both `by`
                          and the column that `touched` tells of, usubjid
-        tells:   column whose values a model that is followed tells of, in `loads` and `touched` beside `followed`
+                 whole   or nothing of the above: tables of the lake, as [schema, table]. The model is made anew when one
+                         of them has changed, and left alone otherwise; its SQL says `where {{ anything_changed() }}`
+        tells:   column whose values a model that is followed tells of, in `loads` and `touched` beside `followed`:
+                 those whose rows came out otherwise
 -#}
 
 {#- The schema of the lake, or of the data cut that the models are built on. -#}
@@ -56,7 +59,7 @@
         {%- set relation = node.schema ~ '.' ~ node.name -%}
         {%- do found.append({'name': follows.model, 'book': books(), 'relation': relation, 'other': false}) -%}
     {%- endif -%}
-    {%- for layer, table in follows.others or [] -%}
+    {%- for layer, table in (follows.others or []) + (follows.whole or []) -%}
         {%- set name = lake_schema(layer) ~ '.' ~ table -%}
         {%- do found.append({'name': name, 'book': lake_schema(), 'relation': name, 'other': true}) -%}
     {%- endfor -%}
@@ -84,7 +87,10 @@
         on followed.model = '{{ model.name }}' and followed.table_name = '{{ table.name }}'
     {% if not loop.last %}union all{% endif %}
     {% endfor -%};
-    {%- if is_incremental() %}
+    {%- if is_incremental() and follows.whole is defined %}
+    create temp table changed on commit drop as select 'all' as value from reached where anew or load > known;
+    delete from {{ this }} where exists (select 1 from changed);
+    {%- elif is_incremental() %}
     create temp table changed on commit drop as
     {% for table in tables -%}
     {%- if table.other %}
@@ -105,9 +111,10 @@
     select {{ follows.by }} from {{ tables[0].relation }} where (select bool_or(anew) from reached);
     analyze changed;
     {%- if model.config.meta.tells is defined %}
+    {#- What the rows were, unless all go. #}
     create temp table told on commit drop as
-    select distinct {{ model.config.meta.tells }} as value from {{ this }}
-    where {{ follows.by }} in (select value from changed);
+    select * from {{ this }}
+    where {{ follows.by }} in (select value from changed) and not (select bool_or(anew) from reached);
     {%- endif %}
     {#- Two statements: one that may have to look at every row, and does not begin to unless it has to. -#}
     delete from {{ this }} where (select bool_or(anew) from reached);
@@ -125,6 +132,12 @@
     {%- else -%}
         true
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- The same for a model that is made whole. -#}
+{% macro anything_changed() -%}
+    {{ 'exists (select 1 from pg_temp.changed as changed)' if is_incremental() else 'true' }}
 {%- endmacro %}
 
 
@@ -149,19 +162,31 @@
     where touched.table_name = '{{ model.name }}' and loads.table_name = touched.table_name
         and loads.anew = loads.load;
     {%- if not whole %}
-    insert into {{ books() }}.touched
-    select '{{ model.name }}', value, load
-    from (
-        select value from told
-        union
-        select {{ model.config.meta.tells }} from {{ this }}
+    with now as (
+        select * from {{ this }}
         where {{ model.config.meta.follows.by }} in (select value from changed)
-    ) as sites
+            and not (select bool_or(anew) from reached)
+    ),
+    differ as (
+        (select * from told except all select * from now) union all (select * from now except all select * from told)
+    )
+    insert into {{ books() }}.touched
+    select distinct '{{ model.name }}', differ.{{ model.config.meta.tells }}, loads.load
+    from differ
     cross join {{ books() }}.loads
-    where loads.table_name = '{{ model.name }}' and loads.anew < loads.load
+    where loads.table_name = '{{ model.name }}'
     on conflict (table_name, value) do update set load = excluded.load;
     {%- endif %}
     {%- endif %}
+{%- endif -%}
+{%- endmacro %}
+
+
+{#- After a model that follows was built whole: its rows are known to be visible to everyone, so that counting them, as
+    each build does, looks at an index alone. -#}
+{% macro settle() -%}
+{%- if execute and model.config.meta.follows is defined and not is_incremental() -%}
+    vacuum (analyze, skip_locked) {{ this }}
 {%- endif -%}
 {%- endmacro %}
 

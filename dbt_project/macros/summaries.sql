@@ -61,9 +61,11 @@ subjects as (
         subjects.*
     from {{ ref('dim_subject') }} as subjects
     {{ with_treatment(by_treatment, 'subjects') }}
-    {% if not everyone %}
-    where subjects.{{ flag }} = 'Y'
-    {% endif %}
+    where
+        {{ anything_changed() }}
+        {% if not everyone %}
+        and subjects.{{ flag }} = 'Y'
+        {% endif %}
 ),
 
 populations as (
@@ -140,6 +142,7 @@ select
     max({{ name }}greatest) as {{ name }}max{{ ',' if not loop.last }}
     {% endfor %}
 from {{ ref(sums) }}
+where {{ changed('avisit') }}
 group by
     {{ arms(by_treatment) }}
     paramcd,
@@ -205,6 +208,7 @@ select
     (sum(sum(subjects)) over of_visit)::bigint as population,
     (100 * sum(subjects) / sum(sum(subjects)) over of_visit)::double precision as percent
 from {{ ref(counts) }}
+where {{ changed('avisit') }}
 group by
     {{ arms(by_treatment) }}
     paramcd,
@@ -337,7 +341,8 @@ events as (
     from {{ ref('fct_adverse_events') }} as events
     {{ with_treatment(by_treatment, 'events') }}
     where
-        events.saffl = 'Y'
+        {{ anything_changed() }}
+        and events.saffl = 'Y'
         and events.trtemfl = 'Y'
 ),
 

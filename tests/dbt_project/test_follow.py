@@ -20,9 +20,17 @@ from lakehouse.warehouse import publish
 
 CLOCK = Clock(date(2012, 12, 31))
 FOLLOWING = {
-    "marts": ["fct_vital_signs", "fct_lab_results", "fct_adverse_events", "dim_subject_history"],
+    "marts": [
+        *("fct_vital_signs", "fct_lab_results", "fct_adverse_events", "dim_subject", "dim_subject_history"),
+        *("mart_vital_signs_change", "mart_lab_change", "mart_lab_shifts"),
+        *("mart_adverse_events", "mart_demographics", "mart_disposition"),
+    ],
     "intermediate": ["int_vital_signs_by_site", "int_lab_results_by_site", "int_lab_shifts_by_site"],
-    "unblinded": ["int_vital_signs_by_treatment", "int_lab_results_by_treatment", "int_lab_shifts_by_treatment"],
+    "unblinded": [
+        *("int_vital_signs_by_treatment", "int_lab_results_by_treatment", "int_lab_shifts_by_treatment"),
+        *("mart_vital_signs_change_by_treatment", "mart_lab_change_by_treatment", "mart_lab_shifts_by_treatment"),
+        *("mart_adverse_events_by_treatment", "mart_demographics_by_treatment", "mart_disposition_by_treatment"),
+    ],
 }
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 
@@ -109,7 +117,10 @@ def test_new_days_are_put_in(study: Study) -> None:
 
 def test_a_correction_touches_its_subjects_and_its_site(study: Study) -> None:
     before = study.rows("")
-    file = sorted(study.landing.glob("701/vitals_*.csv"))[-1]
+    ((name,),) = study.server.rows("""
+        select _file from marts.fct_vital_signs where siteid = '701' and vstestcd = 'PULSE' group by _file
+        having bool_and(saffl = 'Y' and avisitn is not null) order by _file desc limit 1""")
+    file = study.landing / name
     correct(file, "PULSE")
     study.bring()
     results = study.build()
@@ -121,7 +132,16 @@ def test_a_correction_touches_its_subjects_and_its_site(study: Study) -> None:
     assert written["fct_vital_signs"] == len([row for row in rows["fct_vital_signs"] if row[2] in subjects])
     of_site = [row for row in rows["int_vital_signs_by_site"] if row[0] == "701"]
     assert written["int_vital_signs_by_site"] == len(of_site) < len(rows["int_vital_signs_by_site"])
-    for name in ("fct_lab_results", "dim_subject_history", "int_lab_results_by_site", "int_lab_shifts_by_treatment"):
+    of_visits = study.server.rows(
+        "select count(*) from marts.mart_vital_signs_change where avisit in (select avisit from marts.fct_vital_signs "
+        f"where _file = '{name}') or avisitn = 99"
+    )
+    assert 0 < written["mart_vital_signs_change"] <= of_visits[0][0] < len(rows["mart_vital_signs_change"])
+    left_alone = [
+        *("fct_lab_results", "dim_subject_history", "int_lab_results_by_site", "int_lab_shifts_by_treatment"),
+        *("mart_lab_change", "mart_lab_shifts_by_treatment", "mart_adverse_events", "mart_disposition_by_treatment"),
+    ]
+    for name in left_alone:
         assert written[name] == 0, name
         assert rows[name] == before[name]
     assert rows == study.anew()

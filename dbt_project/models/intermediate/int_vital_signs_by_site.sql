@@ -1,8 +1,8 @@
 {{ config(
     materialized='incremental',
     on_schema_change='fail',
-    indexes=[{'columns': ['siteid']}],
-    meta={'follows': {'by': 'siteid', 'model': 'fct_vital_signs'}},
+    indexes=[{'columns': ['siteid']}, {'columns': ['avisit']}],
+    meta={'follows': {'by': 'siteid', 'model': 'fct_vital_signs'}, 'tells': 'avisit'},
 ) }}
 
 {{ sums_by_site('fct_vital_signs', ['atptn', 'atpt'], by_treatment=false) }}

@@ -1,3 +1,9 @@
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}},
+) }}
+
 select
     subjects.usubjid,
     subjects.subjid,
@@ -43,3 +49,4 @@ select
     subjects.bmiblgr1,
     {{ provenance('subjects') }}
 from {{ ref('stg_subjects') }} as subjects
+where {{ changed('subjects.usubjid') }}

@@ -1,1 +1,7 @@
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    meta={'follows': {'by': 'avisit', 'model': 'int_lab_results_by_site'}},
+) }}
+
 {{ change_by_visit('int_lab_results_by_site', [], by_treatment=false) }}

@@ -1,1 +1,7 @@
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    meta={'follows': {'whole': [['lake', 'subjects'], ['lake', 'adverse_events'], ['unblinded', 'treatment']]}},
+) }}
+
 {{ event_counts(by_treatment=true) }}

@@ -1,1 +1,7 @@
+{{ config(
+    materialized='incremental',
+    on_schema_change='fail',
+    meta={'follows': {'by': 'avisit', 'model': 'int_vital_signs_by_treatment'}},
+) }}
+
 {{ change_by_visit('int_vital_signs_by_treatment', ['atptn', 'atpt'], by_treatment=true) }}
