@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
@@ -27,13 +28,20 @@ def fingerprint(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
     while waiting:
         name = waiting.pop()
         if name not in seen:
-            tree = ast.parse(_source(sys.modules[name]))
-            seen[name] = "\n".join([ast.dump(tree), *_references(sys.modules[name])])
-            root, package = name.partition(".")[0], sys.modules[name].__package__ or ""
-            imported = _imported(tree, package)
-            waiting.extend(found for found in imported if found.partition(".")[0] == root and root != "lakehouse")
+            code, imported = _read(sys.modules[name])
+            seen[name] = "\n".join([code, *_references(sys.modules[name])])
+            root = name.partition(".")[0]
+            known = (found for found in imported if found in sys.modules and root != "lakehouse")
+            waiting.extend(found for found in known if found.partition(".")[0] == root)
     parts = [*(seen[name] for name in sorted(seen)), *(file.read_text() for file in files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+@cache
+def _read(module: ModuleType) -> tuple[str, tuple[str, ...]]:
+    """A module's code without comments and layout, and the names it imports. What a process has imported stays."""
+    tree = ast.parse(_source(module))
+    return ast.dump(tree), tuple(_imported(tree, module.__package__ or ""))
 
 
 def _references(module: ModuleType) -> list[str]:
@@ -51,7 +59,7 @@ def _source(module: ModuleType) -> str:
 
 
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    """Names of the imported modules a tree names; `from package import name` may name a module or what is in one.
+    """Names of what a tree imports; `from package import name` may name a module or what is in one.
 
     package: where the tree's own relative imports begin.
     """
@@ -60,7 +68,7 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom):
             module = _resolved(node, package)
             names = [module, *(f"{module}.{name}" for name in names)]
-        yield from (name for name in names if name in sys.modules)
+        yield from names
 
 
 def _resolved(node: ast.ImportFrom, package: str) -> str:

@@ -5,7 +5,15 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.wiring.describe import asset_of, bars, contract_schema, curated_lineage, known_tables
+from assets.wiring.describe import (
+    COLUMN_LINEAGE,
+    asset_of,
+    bars,
+    contract_schema,
+    curated_lineage,
+    known_tables,
+    shown_before,
+)
 from assets.wiring.failures import told_apart
 from lakehouse.clock import Clock
 from lakehouse.code import fingerprint
@@ -63,13 +71,14 @@ def build(
         changed = [f"{item.table} ({item.rows:,} rows)" for item in done.values() if item.changed]
         context.log.info(f"changed: {', '.join(changed) or 'nothing'}")
         tables = known_tables(tuple(sources), tuple(curated))
+        lineage = shown_before(context.instance, context.selected_asset_keys, version)
         for table in ordered(curated):
             result = done[table.table]
             yield dg.MaterializeResult(
                 asset_key=key(table),
                 metadata={
+                    **(lineage.get(key(table)) or {COLUMN_LINEAGE: curated_lineage(table, tables)}),
                     "dagster/row_count": result.rows,
-                    "dagster/column_lineage": curated_lineage(table, tables),
                     "table_version": result.version,
                     "contract_version": fingerprint([table.contract.__module__]),
                     "code_version": version,

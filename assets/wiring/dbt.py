@@ -1,25 +1,22 @@
 """The dbt models as Dagster assets, on top of the loaded tables: same graph, same checks, same lineage."""
 
 import io
-import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TextIO
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliInvocation, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from assets.wiring.describe import shown_before
 from lakehouse.postgres import transaction
 from lakehouse.warehouse import models_code, models_finished, models_started
 from resources.dbt import DbtResource
 from resources.warehouse import WarehouseResource
 
-COLUMN_LINEAGE = "dagster/column_lineage"
 # Unit tests judge the models' code, not the data: they belong to `make test` and to the analytics engineer.
 _BUILD = ["build", "--exclude-resource-type", "unit_test"]
 
@@ -71,44 +68,6 @@ def _told(build: DbtCliInvocation) -> str:
     return f"dbt: {failed} failed; dbt build -s {' '.join(names)} in dbt_project/ shows why, in a schema of your own"
 
 
-class Lineage:
-    """From which column of what each column of each model comes, by the name of the model's output.
-
-    dagster-dbt works that out while models are built, as long as they take themselves and with threads that never
-    sleep. It hangs on the project's code alone, so what it found is kept beside the project as dbt has parsed it.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self._path = target / "lineage.json"
-        try:
-            self._found: dict[str, dict[str, list[list[str]]]] = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            self._found = {}
-
-    def lacks(self, keys: set[dg.AssetKey]) -> bool:
-        """Whether some of these models have not been looked at."""
-        return not {key.to_python_identifier() for key in keys} <= self._found.keys()
-
-    def of(self, output: dg.Output[Any]) -> dict[str, Any]:
-        """As metadata; nothing for a model that dagster-dbt could not make out."""
-        told = output.metadata.get(COLUMN_LINEAGE)
-        if isinstance(told, dg.TableColumnLineageMetadataValue):
-            columns = told.column_lineage.deps_by_column.items()
-            found = {name: [[*dep.asset_key.path, dep.column_name] for dep in deps] for name, deps in columns}
-            self._found[output.output_name] = found
-        deps = {
-            name: [dg.TableColumnDep(dg.AssetKey(path), column) for *path, column in origins]
-            for name, origins in self._found.setdefault(output.output_name, {}).items()
-        }
-        return {COLUMN_LINEAGE: dg.TableColumnLineage(deps)} if deps else {}
-
-    def keep(self) -> None:
-        """For the next build of this code."""
-        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(self._found))
-        unfinished.replace(self._path)
-
-
 def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     """One step that builds and tests every model. Parses the project when its files changed since the last time."""
 
@@ -120,7 +79,9 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
         warehouse: dg.ResourceParam[WarehouseResource],
         dbt: dg.ResourceParam[DbtResource],
     ) -> Iterator[Any]:
-        lineage = Lineage(dbt.target)
+        # dagster-dbt works out lineage while models are built, as long as they take and with threads that never sleep.
+        lineage = shown_before(context.instance, context.selected_asset_keys, dbt.fingerprint)
+        unknown = lineage.keys() != context.selected_asset_keys
         with warehouse.url() as url, transaction(url, autocommit=True) as cursor:
             loads = models_started(url)
             # Models that follow a table do again what changed in it, not what changed in their code.
@@ -132,7 +93,6 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                 "code_version": dbt.fingerprint,
             }
             with redirect_stdout(FirstLines(sys.stdout)):
-                unknown = lineage.lacks(set(context.selected_asset_keys))
                 build = dbt.cli(url, asks=unknown).cli(words, context=context, target_path=dbt.target)
                 events = build.stream()
                 try:
@@ -141,15 +101,14 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                             yield event
                             continue
                         node = build.manifest["nodes"][event.metadata["unique_id"].value]
-                        told = {**event.metadata, **lineage.of(event), **made}
+                        key = context.asset_key_for_output(event.output_name)
+                        told: dict[str, Any] = {**lineage.get(key, {}), **event.metadata, **made}
                         if node["config"]["materialized"] != "view":
                             cursor.execute(f"select count(*) from {node['relation_name']}")
                             told["dagster/row_count"] = (cursor.fetchone() or (0,))[0]
                         yield event.with_metadata(told)
                 except DagsterDbtCliRuntimeError:
                     raise dg.Failure(_told(build), allow_retries=False) from None
-                finally:
-                    lineage.keep()
             if context.selected_asset_keys == context.assets_def.keys:
                 models_finished(url, dbt.fingerprint, loads)
 

@@ -1,7 +1,8 @@
 """What an asset shows of itself: schema, column lineage, counts, and small plots. Aggregates only, never a row's
 values: metadata outlives an erasure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import dagster as dg
 import dataframely as dy
@@ -15,6 +16,7 @@ from lakehouse.records import schema
 from lakehouse.sent import record_of
 from lakehouse.source import Source
 
+COLUMN_LINEAGE = "dagster/column_lineage"
 _BAR = 24
 # Layers of a source that are part of its processed asset, and none of their own.
 _WITHIN = ("superseded", "account")
@@ -55,6 +57,22 @@ def curated_lineage(table: Curated, tables: Mapping[str, Mapping[str, pl.DataTyp
 def published_lineage(table: str, contract: type[dy.Schema]) -> dg.TableColumnLineage:
     """A loaded table's columns come from the columns of the same names in the lake."""
     return _lineage({name: [(table, name)] for name in contract.column_names()})
+
+
+def shown_before(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], code: str
+) -> dict[dg.AssetKey, dict[str, Any]]:
+    """The column lineage that assets were last shown with, as metadata, of those that this very code has made.
+
+    To work it out takes longer than to make a small table, and it hangs on nothing but the code.
+    """
+    found = {}
+    for key in keys:
+        event = instance.get_latest_materialization_event(key)
+        told = event.asset_materialization.metadata if event and event.asset_materialization else {}
+        if "code_version" in told and told["code_version"].value == code:
+            found[key] = {name: value for name, value in told.items() if name == COLUMN_LINEAGE}
+    return found
 
 
 def known_tables(sources: tuple[Source, ...], curated: tuple[Curated, ...]) -> dict[str, dict[str, pl.DataType]]:
