@@ -73,6 +73,15 @@ def test_the_first_load(lake: Lake, url: str) -> None:
     assert loaded(url) == {"lake.readings": (str(delta.metadata().id), version)}
 
 
+def test_a_large_table_that_was_loaded_whole_can_be_counted_by_an_index(
+    lake: Lake, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "_FEW", 2)
+    publish(lake, url, [READINGS], {READINGS.source: write(lake, [A, B, DAILY])})
+    pages = "select relallvisible, relpages, reltuples from pg_class where oid = 'lake.readings'::regclass"
+    assert ask(url, pages) == [(1, 1, 3)]
+
+
 def test_the_table_is_described_and_its_key_is_unique_nulls_included(lake: Lake, url: str) -> None:
     publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
     assert ask(
