@@ -8,13 +8,14 @@ Readers see the old rows until the moment they see the new: nothing is dropped o
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dataframely as dy
 import polars as pl
 
-from lakehouse.errors import DefinitionError
+from lakehouse.errors import DefinitionError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.postgres import transaction
 
@@ -154,7 +155,7 @@ def _one(cursor: "Cursor", statement: str) -> str | None:
 
 
 def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, int]) -> list[Load]:
-    """Bring PostgreSQL up to `versions` of the lake's tables, all of one book, in one transaction.
+    """Bring PostgreSQL up to `versions` of the lake's tables, all there are of one book, in one transaction.
 
     Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when
     a table's columns changed in a way that rows cannot follow.
@@ -162,10 +163,11 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     [book] = {table.book for table in tables} or {"lake"}
     done = _publish(lake, url, tables, versions, book)
     # Rows that are known to be visible to everyone are counted by an index alone, as each load does.
-    if whole := [load.table for load in done if load.inserted == load.rows > _FEW]:
-        with transaction(url, autocommit=True) as cursor:
-            for table in whole:
-                cursor.execute(f"vacuum (analyze, skip_locked) {table.qualified}")
+    for load in done:
+        if load.inserted == load.rows > _FEW:
+            # The load is done, whatever becomes of this.
+            with suppress(UnavailableError), transaction(url, autocommit=True) as cursor:
+                cursor.execute(f"vacuum (analyze, skip_locked) {load.table.qualified}")
     return done
 
 
@@ -179,6 +181,8 @@ def _publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, 
         if not _one(cursor, _WIDTH.format(book=book)):
             cursor.execute(_WIDER.format(book=book))
         shown = _loaded(cursor, book)
+        for name in shown.keys() - {table.name_in_loads for table in tables}:
+            _forget(cursor, book, name)
         cursor.execute(f"select coalesce(max(load), 0) + 1 from {book}.loads")
         (number,) = cursor.fetchone() or (1,)
         done = []
@@ -191,6 +195,15 @@ def _publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, 
                 _define(cursor, table, dict(table.contract.create_empty().schema))
                 _index(cursor, table)
         return done
+
+
+def _forget(cursor: "Cursor", book: str, name: str) -> None:
+    """Take the rows out of a table that is no longer loaded: nobody keeps them up. What reads it finds it empty."""
+    schema, _, table = name.partition(".")
+    if _one(cursor, f'select to_regclass(\'"{schema}"."{table}"\')::text'):
+        cursor.execute(f'delete from "{schema}"."{table}"')
+    for kept in ("loads", "touched"):
+        cursor.execute(f"delete from {book}.{kept} where table_name = $1", (name,))
 
 
 def _loaded(cursor: "Cursor", book: str) -> dict[str, tuple[str, int]]:

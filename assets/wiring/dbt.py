@@ -12,6 +12,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtC
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from assets.wiring.describe import shown_before
+from lakehouse.errors import LakehouseError
 from lakehouse.postgres import transaction
 from lakehouse.warehouse import models_code, models_finished, models_started
 from resources.dbt import DbtResource
@@ -68,6 +69,17 @@ def _told(build: DbtCliInvocation) -> str:
     return f"dbt: {failed} failed; dbt build -s {' '.join(names)} in dbt_project/ shows why, in a schema of your own"
 
 
+def _counted(url: str, node: Mapping[str, Any], log: dg.DagsterLogManager) -> dict[str, int]:
+    """How many rows a model has, as metadata; nothing when PostgreSQL does not say: the model is there all the same."""
+    try:
+        with transaction(url) as cursor:
+            cursor.execute(f'select count(*) from "{node["schema"]}"."{node["alias"]}"')
+            return {"dagster/row_count": (cursor.fetchone() or (0,))[0]}
+    except LakehouseError as error:
+        log.warning(f"{node['name']} was not counted: {error}")
+        return {}
+
+
 def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
     """One step that builds and tests every model. Parses the project when its files changed since the last time."""
 
@@ -82,7 +94,7 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
         # dagster-dbt works out lineage while models are built, as long as they take and with threads that never sleep.
         lineage = shown_before(context.instance, context.selected_asset_keys, dbt.fingerprint)
         unknown = lineage.keys() != context.selected_asset_keys
-        with warehouse.url() as url, transaction(url, autocommit=True) as cursor:
+        with warehouse.url() as url:
             loads = models_started(url)
             # Models that follow a table do again what changed in it, not what changed in their code.
             words = _BUILD if models_code(url) == dbt.fingerprint else [*_BUILD, "--full-refresh"]
@@ -104,11 +116,15 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                         key = context.asset_key_for_output(event.output_name)
                         told: dict[str, Any] = {**lineage.get(key, {}), **event.metadata, **made}
                         if node["config"]["materialized"] != "view":
-                            cursor.execute(f"select count(*) from {node['relation_name']}")
-                            told["dagster/row_count"] = (cursor.fetchone() or (0,))[0]
+                            told |= _counted(url, node, context.log)
                         yield event.with_metadata(told)
                 except DagsterDbtCliRuntimeError:
                     raise dg.Failure(_told(build), allow_retries=False) from None
+                finally:
+                    # Nobody else would stop it, and another build may come.
+                    if build.process.poll() is None:
+                        build.process.terminate()
+                        build.process.wait()
             if context.selected_asset_keys == context.assets_def.keys:
                 models_finished(url, dbt.fingerprint, loads)
 

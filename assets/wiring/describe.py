@@ -70,8 +70,8 @@ def shown_before(
     for key in keys:
         event = instance.get_latest_materialization_event(key)
         told = event.asset_materialization.metadata if event and event.asset_materialization else {}
-        if "code_version" in told and told["code_version"].value == code:
-            found[key] = {name: value for name, value in told.items() if name == COLUMN_LINEAGE}
+        if COLUMN_LINEAGE in told and told["code_version"].value == code:
+            found[key] = {COLUMN_LINEAGE: told[COLUMN_LINEAGE]}
     return found
 
 

@@ -12,8 +12,9 @@
                  model   or else: model that is followed, which `tells` that column
                  others  tables of the lake whose changes touch the model too, as [schema, table]; they have both `by`
                          and the column that `touched` tells of, usubjid
-                 whole   or nothing of the above: tables of the lake, as [schema, table]. The model is made anew when one
-                         of them has changed, and left alone otherwise; its SQL says `where {{ anything_changed() }}`
+                 whole   or nothing of the above: models that tell, by name, and tables of the lake, as [schema, table],
+                         all that the model reads. It is made anew when one of them has changed, and left alone
+                         otherwise; its SQL says `where {{ anything_changed() }}`
         tells:   column whose values a model that is followed tells of, in `loads` and `touched` beside `followed`:
                  those whose rows came out otherwise
 -#}
@@ -54,12 +55,13 @@
         {%- set name = lake_schema() ~ '.' ~ follows.lake -%}
         {%- do found.append({'name': name, 'book': lake_schema(), 'relation': name, 'other': false}) -%}
     {%- endif -%}
-    {%- if follows.model is defined -%}
-        {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ follows.model] -%}
+    {%- set told = follows.whole or [] -%}
+    {%- for model in ([follows.model] if follows.model is defined else []) + (told | select('string') | list) -%}
+        {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ model] -%}
         {%- set relation = node.schema ~ '.' ~ node.name -%}
-        {%- do found.append({'name': follows.model, 'book': books(), 'relation': relation, 'other': false}) -%}
-    {%- endif -%}
-    {%- for layer, table in (follows.others or []) + (follows.whole or []) -%}
+        {%- do found.append({'name': model, 'book': books(), 'relation': relation, 'other': false}) -%}
+    {%- endfor -%}
+    {%- for layer, table in (follows.others or []) + (told | reject('string') | list) -%}
         {%- set name = lake_schema(layer) ~ '.' ~ table -%}
         {%- do found.append({'name': name, 'book': lake_schema(), 'relation': name, 'other': true}) -%}
     {%- endfor -%}
@@ -72,6 +74,8 @@
 {%- if execute and model.config.meta.follows is defined -%}
     {%- set follows = model.config.meta.follows -%}
     {%- set tables = followed_tables(follows) -%}
+    {#- Of two builds at once each would put in the rows that the other has put in too. #}
+    select pg_advisory_xact_lock(hashtext('{{ this }}'));
     create temp table reached on commit drop as
     {% for table in tables -%}
     select
@@ -152,26 +156,34 @@
         load = excluded.load,
         tested = {{ 'null' if whole else 'case when not (select bool_or(anew) from reached) then before.tested end' }};
     {%- if model.config.meta.tells is defined %}
+    {%- if not whole %}
+    create temp table differ on commit drop as
+    with now as (
+        select * from {{ this }}
+        where {{ model.config.meta.follows.by }} in (select value from changed)
+            and not (select bool_or(anew) from reached)
+    )
+    select {{ model.config.meta.tells }} as value
+    from (select * from told except all select * from now) as gone
+    union
+    select {{ model.config.meta.tells }} from (select * from now except all select * from told) as come;
+    {%- endif %}
     insert into {{ books() }}.loads as before values ('{{ model.name }}', 1, 1)
     on conflict (table_name) do update set
-        load = before.load + {{ '1' if whole else '(exists (select 1 from changed))::int' }},
-        anew = {{ 'before.load + 1' if whole else 'case when (select bool_or(anew) from reached) then before.load + 1 '
-            ~ 'else before.anew end' }};
+        {%- if whole %}
+        load = before.load + 1,
+        anew = before.load + 1;
+        {%- else %}
+        load = before.load + ((select bool_or(anew) from reached) or exists (select 1 from differ))::int,
+        anew = case when (select bool_or(anew) from reached) then before.load + 1 else before.anew end;
+        {%- endif %}
     delete from {{ books() }}.touched
     using {{ books() }}.loads
     where touched.table_name = '{{ model.name }}' and loads.table_name = touched.table_name
         and loads.anew = loads.load;
     {%- if not whole %}
-    with now as (
-        select * from {{ this }}
-        where {{ model.config.meta.follows.by }} in (select value from changed)
-            and not (select bool_or(anew) from reached)
-    ),
-    differ as (
-        (select * from told except all select * from now) union all (select * from now except all select * from told)
-    )
     insert into {{ books() }}.touched
-    select distinct '{{ model.name }}', differ.{{ model.config.meta.tells }}, loads.load
+    select '{{ model.name }}', differ.value, loads.load
     from differ
     cross join {{ books() }}.loads
     where loads.table_name = '{{ model.name }}'
@@ -236,8 +248,14 @@
         {%- do passed.append(result.node.unique_id) -%}
     {%- endfor -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.meta.follows is defined -%}
-        {%- set tests = graph.nodes.values() | selectattr('resource_type', 'equalto', 'test')
-            | selectattr('attached_node', 'equalto', node.unique_id) | map(attribute='unique_id') | list -%}
+        {#- Those of the table it follows look at what changed in it by the same measure. -#}
+        {%- set table = 'source.' ~ project_name ~ '.lake.' ~ node.config.meta.follows.lake -%}
+        {%- set tests = [] -%}
+        {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
+            {%- if test.attached_node == node.unique_id or test.depends_on.nodes == [table] -%}
+                {%- do tests.append(test.unique_id) -%}
+            {%- endif -%}
+        {%- endfor -%}
         {%- if tests and tests | reject('in', passed) | list | length == 0 %}
     update {{ books() }}.followed set tested = load where model = '{{ node.name }}' and tested is distinct from load;
         {%- endif -%}

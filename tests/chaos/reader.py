@@ -171,14 +171,14 @@ class Reader:
                 return None
             cursor.execute("select table_name, delta_version from lake.loads")
             versions = dict(cursor.fetchall())
-            if not versions:
-                # The name is looked up in the catalog as it is, rows as of the snapshot: the table came in between.
-                return None
             rows = {}
             for table in LOADED:
                 names = ", ".join(f'"{name}"' for name in table.contract.column_names())
                 cursor.execute(f"select {names} from {table.qualified}")
                 rows[table.source] = listed(pl.DataFrame(cursor.fetch_arrow_table()))
+            if not versions and not any(rows.values()):
+                # Names are looked up in the catalog as it is, rows as of the snapshot: the tables came in between.
+                return None
             return {table.source: versions[f"lake.{table.name}"] for table in LOADED}, rows
 
     def _loaded(self, versions: dict[str, int], rows: dict[str, Rows]) -> Iterator[str]:

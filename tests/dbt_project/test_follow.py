@@ -206,6 +206,42 @@ def test_a_treatment_that_changes_moves_its_site_alone(study: Study) -> None:
     assert treatment != "Another"
 
 
+def change(study: Study, table: str, what: str) -> None:
+    """A load changes the rows of one subject of the safety population in a table of the lake."""
+    study.server.execute(f"""
+        create temp table one as select min(usubjid) as usubjid from lake.subjects where saffl = 'Y';
+        update lake.{table} set {what} where usubjid = (select usubjid from one);
+        update lake.loads set load = load + 1 where table_name = 'lake.{table}';
+        insert into lake.touched
+        select table_name, (select usubjid from one), load from lake.loads where table_name = 'lake.{table}'
+        on conflict (table_name, value) do update set load = excluded.load;
+        drop table one""")
+
+
+def test_a_summary_that_was_built_before_what_it_is_made_of_follows_it_after(study: Study) -> None:
+    change(study, "subjects", "sex = case sex when 'F' then 'M' else 'F' end")
+    study.build("build", "-s", "mart_demographics")
+    study.build()
+    assert study.rows("") == study.anew()
+    change(study, "adverse_events", "trtemfl = null")
+    study.build("run", "-s", "mart_adverse_events")
+    study.build("run", "-s", "fct_adverse_events")
+    study.build()
+    assert study.rows("") == study.anew()
+
+
+def test_a_table_is_tested_though_what_follows_it_has_passed(study: Study) -> None:
+    before = study.server.rows("select vsstat, count(*) from lake.vital_signs group by 1 order by 1")
+    change(study, "vital_signs", "vsstat = case when vsstat is null then 'BROKEN' else vsstat end")
+    study.build("build", "-s", "fct_vital_signs", "dim_site", "dim_subject", "--exclude", "source:*")
+    results = study.build()
+    found = {name: result["status"] for name, result in results.items() if "accepted_values_lake_vital_signs" in name}
+    assert set(found.values()) == {"fail"}
+    change(study, "vital_signs", "vsstat = nullif(vsstat, 'BROKEN')")
+    study.build()
+    assert study.server.rows("select vsstat, count(*) from lake.vital_signs group by 1 order by 1") == before
+
+
 def test_a_row_that_fails_its_test_fails_it_until_it_is_mended(study: Study) -> None:
     """Tests of single rows look at what changed; what failed counts as changed until all tests have passed."""
     row = "where _line = 3 and usubjid = (select min(usubjid) from lake.vital_signs)"

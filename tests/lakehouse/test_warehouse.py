@@ -141,6 +141,16 @@ def test_compaction_touches_no_row(lake: Lake, url: str) -> None:
     assert loaded(url)["lake.readings"][1] == delta.version()
 
 
+def test_a_table_that_is_no_longer_loaded_keeps_no_rows(lake: Lake, url: str) -> None:
+    versions = {READINGS.source: write(lake, [A, B]), OTHERS.source: write(lake, [B], table=OTHERS.source)}
+    publish(lake, url, [READINGS, OTHERS], versions)
+    publish(lake, url, [READINGS], versions)
+    assert (shown(url), shown(url, "others")) == ([A, B], [])
+    assert set(loaded(url)) == {"lake.readings"}
+    publish(lake, url, [READINGS, OTHERS], versions)
+    assert shown(url, "others") == [B]
+
+
 @pytest.mark.parametrize("add", [[B], []])
 def test_all_rows_may_go(lake: Lake, url: str, add: list[Row]) -> None:
     publish(lake, url, [READINGS], {READINGS.source: write(lake, [A, DAILY])})

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     on_schema_change='fail',
-    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}},
+    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'},
 ) }}
 
 select

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     on_schema_change='fail',
-    meta={'follows': {'whole': [['lake', 'subjects']]}},
+    meta={'follows': {'whole': ['dim_subject']}},
 ) }}
 
 {{ disposition(by_treatment=false) }}

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     on_schema_change='fail',
-    meta={'follows': {'whole': [['lake', 'subjects'], ['lake', 'adverse_events'], ['unblinded', 'treatment']]}},
+    meta={'follows': {'whole': ['dim_subject', 'fct_adverse_events', ['unblinded', 'treatment']]}},
 ) }}
 
 {{ event_counts(by_treatment=true) }}

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     on_schema_change='fail',
-    meta={'follows': {'whole': [['lake', 'subjects'], ['unblinded', 'treatment']]}},
+    meta={'follows': {'whole': ['dim_subject', ['unblinded', 'treatment']]}},
 ) }}
 
 {{ demographics(by_treatment=true) }}
