@@ -11,7 +11,7 @@ from assets import catalog
 from assets.pilot.defects import DEFECTS
 from lakehouse import standing
 from lakehouse.clock import Clock
-from lakehouse.definitions import build
+from lakehouse.definitions import build, run
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT
 
@@ -222,3 +222,20 @@ def test_the_study_that_ended_does_not_alarm(trial):
     live = build(trial.settings.model_copy(update={"as_of": None})).resolve_asset_graph()
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     assert live.get(key("raw/vitals")).partitions_def.get_last_partition_key() == tomorrow.isoformat()
+
+
+def test_a_second_build_shows_the_lineage_that_the_first_worked_out(trial):
+    graph = build(trial.settings).resolve_asset_graph()
+    layers = {"curated", "quality", "staging", "intermediate", "marts", "unblinded"}
+    made = [asset_key for asset_key in graph.executable_asset_keys if asset_key.path[0] in layers]
+
+    def shown(name: str) -> dict[dg.AssetKey, object]:
+        events = {asset_key: trial.dagster.get_latest_materialization_event(asset_key) for asset_key in made}
+        return {asset_key: event.asset_materialization.metadata.get(name) for asset_key, event in events.items()}
+
+    lineage, rows = shown("dagster/column_lineage"), shown("dagster/row_count")
+    assert all(lineage.values())
+    assert run(trial.settings, [], None, lambda _: None) == {}
+    assert shown("dagster/column_lineage") == lineage
+    assert shown("dagster/row_count") == rows
+    assert rows[key("marts/fct_lab_results")].value == trial.query("select count(*) from marts.fct_lab_results")[0][0]
