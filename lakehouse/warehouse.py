@@ -30,6 +30,8 @@ _TYPES: dict[type[pl.DataType], str] = {
     pl.Date: "date",
     pl.Datetime: "timestamptz",
 }
+# The book of the lake as it is.
+_BOOK = "lake"
 # Serialises loads of one book, whoever runs them; any constant will do.
 _LOCK = 727_001
 # A load that has stopped holds up all others until PostgreSQL ends it, after so long without a word from it.
@@ -74,7 +76,7 @@ class Table:
     key: tuple[str, ...]
     description: str
     by: str | None = None
-    book: str = "lake"
+    book: str = _BOOK
 
     @property
     def name_in_loads(self) -> str:
@@ -102,7 +104,7 @@ def loaded(url: str) -> dict[str, tuple[str, int]]:
     with transaction(url) as cursor:
         cursor.execute("select to_regclass('lake.loads') is not null")
         row = cursor.fetchone()
-        return _loaded(cursor, "lake") if row and row[0] else {}
+        return _loaded(cursor, _BOOK) if row and row[0] else {}
 
 
 def pinned(url: str, tables: Sequence[Table]) -> dict[str, set[int]]:
@@ -160,7 +162,7 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     Raises UnavailableError when PostgreSQL cannot be reached or fails (nothing has changed then), DefinitionError when
     a table's columns changed in a way that rows cannot follow.
     """
-    [book] = {table.book for table in tables} or {"lake"}
+    [book] = {table.book for table in tables} or {_BOOK}
     done = _publish(lake, url, tables, versions, book)
     # Rows that are known to be visible to everyone are counted by an index alone, as each load does.
     for load in done:
@@ -181,8 +183,9 @@ def _publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, 
         if not _one(cursor, _WIDTH.format(book=book)):
             cursor.execute(_WIDER.format(book=book))
         shown = _loaded(cursor, book)
-        for name in shown.keys() - {table.name_in_loads for table in tables}:
-            _forget(cursor, book, name)
+        # A data cut keeps what it was made with.
+        for name in shown.keys() - {table.name_in_loads for table in tables} if book == _BOOK else ():
+            _forget(cursor, name)
         cursor.execute(f"select coalesce(max(load), 0) + 1 from {book}.loads")
         (number,) = cursor.fetchone() or (1,)
         done = []
@@ -197,13 +200,13 @@ def _publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, 
         return done
 
 
-def _forget(cursor: "Cursor", book: str, name: str) -> None:
+def _forget(cursor: "Cursor", name: str) -> None:
     """Take the rows out of a table that is no longer loaded: nobody keeps them up. What reads it finds it empty."""
     schema, _, table = name.partition(".")
     if _one(cursor, f'select to_regclass(\'"{schema}"."{table}"\')::text'):
         cursor.execute(f'delete from "{schema}"."{table}"')
     for kept in ("loads", "touched"):
-        cursor.execute(f"delete from {book}.{kept} where table_name = $1", (name,))
+        cursor.execute(f"delete from {_BOOK}.{kept} where table_name = $1", (name,))
 
 
 def _loaded(cursor: "Cursor", book: str) -> dict[str, tuple[str, int]]:

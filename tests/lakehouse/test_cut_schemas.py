@@ -79,6 +79,13 @@ def test_its_columns_are_those_it_had_and_described_as_far_as_they_are_known(cut
     assert ("Sensor's name.",) in described
 
 
+def test_a_table_that_is_no_longer_loaded_stays_in_it(cut: House, url: str) -> None:
+    first = cuts.get(cut.lake, "first")
+    cut_schemas.load(cut.lake, url, first, TABLES)
+    cut_schemas.load(cut.lake, url, first, TABLES[1:])
+    assert len(rows(url, "lake_first.thermometer")) == 4
+
+
 def test_its_schemas_go_with_it_and_no_others(cut: House, url: str) -> None:
     make(cut, "first_again")
     for name in ("first", "first_again"):
