@@ -57,7 +57,7 @@ def due(
     behind = [
         table
         for table in tables
-        if table.source in versions and shown.get(f"{table.schema}.{table.name}", ("", -1))[1] != versions[table.source]
+        if table.source in versions and shown.get(table.name_in_loads, ("", -1))[1] != versions[table.source]
     ]
     built = warehouse.models_built(url)
     return Due(works, stale(lake, curated, sources, clock), bool(behind), built != fingerprint(dbt_project))

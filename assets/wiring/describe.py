@@ -67,11 +67,11 @@ def shown_before(
     To work it out takes longer than to make a small table, and it hangs on nothing but the code.
     """
     found = {}
-    for key in keys:
-        event = instance.get_latest_materialization_event(key)
+    for record in instance.get_asset_records(list(keys)):
+        event = record.asset_entry.last_materialization
         told = event.asset_materialization.metadata if event and event.asset_materialization else {}
         if COLUMN_LINEAGE in told and told["code_version"].value == code:
-            found[key] = {COLUMN_LINEAGE: told[COLUMN_LINEAGE]}
+            found[record.asset_entry.asset_key] = {COLUMN_LINEAGE: told[COLUMN_LINEAGE]}
     return found
 
 

@@ -1,12 +1,15 @@
 """Models that follow a table equal models built anew, after whatever the sites send: a real lake, loaded for real."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from adbc_driver_postgresql import dbapi
 from served import Warehouse
 
 from assets import catalog
@@ -226,6 +229,28 @@ def test_a_summary_that_was_built_before_what_it_is_made_of_follows_it_after(stu
     change(study, "adverse_events", "trtemfl = null")
     study.build("run", "-s", "mart_adverse_events")
     study.build("run", "-s", "fct_adverse_events")
+    study.build()
+    assert study.rows("") == study.anew()
+
+
+def test_two_builds_at_once_put_in_no_row_twice(study: Study) -> None:
+    """Both have begun, and have nothing to wait for but the table, before either may change it."""
+    change(study, "vital_signs", "aval = aval + 1")
+    study.build("run", "-s", "fct_vital_signs")
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'dbt'"
+    with ThreadPoolExecutor(2) as threads, dbapi.connect(study.server.server.get_uri()) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("lock table intermediate.int_vital_signs_by_site in share mode")
+            one, other = (
+                threads.submit(study.server.dbt, "run", "-s", "int_vital_signs_by_site", target="prod", **places)
+                for places in ({}, {"DBT_TARGET_PATH": str(study.server.folder / "beside")})
+            )
+            deadline = time.monotonic() + 60
+            while study.server.rows(waiting) != [(2,)]:
+                assert time.monotonic() < deadline, "the two do not meet"
+                time.sleep(0.1)
+        connection.rollback()
+        assert (one.result().returncode, other.result().returncode) == (0, 0)
     study.build()
     assert study.rows("") == study.anew()
 

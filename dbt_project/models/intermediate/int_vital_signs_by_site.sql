@@ -1,6 +1,4 @@
 {{ config(
-    materialized='incremental',
-    on_schema_change='fail',
     indexes=[{'columns': ['siteid']}, {'columns': ['avisit']}],
     meta={'follows': {'by': 'siteid', 'model': 'fct_vital_signs'}, 'tells': 'avisit'},
 ) }}

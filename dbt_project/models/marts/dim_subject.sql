@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    on_schema_change='fail',
-    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'},
-) }}
+{{ config(materialized='incremental', meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'}) }}
 
 select
     subjects.usubjid,

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    on_schema_change='fail',
     indexes=[
         {'columns': ['usubjid', 'valid_from']},
         {'columns': ['_site']},

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    on_schema_change='fail',
     indexes=[
         {'columns': ['row_key'], 'unique': true},
         {'columns': ['usubjid', 'vstestcd']},

@@ -1,7 +1,3 @@
-{{ config(
-    materialized='incremental',
-    on_schema_change='fail',
-    meta={'follows': {'by': 'avisit', 'model': 'int_lab_results_by_site'}},
-) }}
+{{ config(materialized='incremental', meta={'follows': {'by': 'avisit', 'model': 'int_lab_results_by_site'}}) }}
 
 {{ change_by_visit('int_lab_results_by_site', [], by_treatment=false) }}

@@ -1,7 +1,3 @@
-{{ config(
-    materialized='incremental',
-    on_schema_change='fail',
-    meta={'follows': {'by': 'avisit', 'model': 'int_vital_signs_by_site'}},
-) }}
+{{ config(materialized='incremental', meta={'follows': {'by': 'avisit', 'model': 'int_vital_signs_by_site'}}) }}
 
 {{ change_by_visit('int_vital_signs_by_site', ['atptn', 'atpt'], by_treatment=false) }}

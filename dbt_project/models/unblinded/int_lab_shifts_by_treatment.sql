@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    on_schema_change='fail',
     indexes=[{'columns': ['siteid']}, {'columns': ['avisit']}],
     meta={
         'follows': {'by': 'siteid', 'model': 'fct_lab_results', 'others': [['unblinded', 'treatment']]},

@@ -1,6 +1,5 @@
 {{ config(
     materialized='incremental',
-    on_schema_change='fail',
     meta={'follows': {'whole': ['dim_subject', 'fct_adverse_events', ['unblinded', 'treatment']]}},
 ) }}
 

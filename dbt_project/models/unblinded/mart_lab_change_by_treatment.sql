@@ -1,7 +1,3 @@
-{{ config(
-    materialized='incremental',
-    on_schema_change='fail',
-    meta={'follows': {'by': 'avisit', 'model': 'int_lab_results_by_treatment'}},
-) }}
+{{ config(materialized='incremental', meta={'follows': {'by': 'avisit', 'model': 'int_lab_results_by_treatment'}}) }}
 
 {{ change_by_visit('int_lab_results_by_treatment', [], by_treatment=true) }}

@@ -5,7 +5,7 @@ select
     here.rows_here,
     there.rows_there
 from (select count(*) as rows_here from {{ model }}) as here
-cross join (select count(*) as rows_there from {{ get_where_subquery(other) }}) as there
+cross join (select count(*) as rows_there from {{ other }}) as there
 where here.rows_here <> there.rows_there
 
 {% endtest %}

@@ -239,3 +239,16 @@ def test_a_second_build_shows_the_lineage_that_the_first_worked_out(trial):
     assert shown("dagster/column_lineage") == lineage
     assert shown("dagster/row_count") == rows
     assert rows[key("marts/fct_lab_results")].value == trial.query("select count(*) from marts.fct_lab_results")[0][0]
+
+
+# dagster-dbt's stream says so when it is left in the middle.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_build_that_cannot_go_on_takes_dbt_with_it(trial, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("assets.wiring.dbt._counted", full)
+    assert list(run(trial.settings, [], None, lambda _: None)) == ["dbt_build"]
+    assert trial.query("select count(*) from pg_stat_activity where application_name = 'dbt'") == [(0,)]
+    monkeypatch.undo()
+    assert run(trial.settings, [], None, lambda _: None) == {}
