@@ -1,0 +1,118 @@
+"""Ways in other than files: each pulls from a system what is new and gives it out as immutable deliveries.
+
+A feed only extracts. What it yields lands as a file that is named by what it holds, and from there on everything is as
+for a file of a site: bytes kept under their checksum, ledger, contract, quarantine, account, trace. So how far a feed
+has got is not remembered anywhere beside: it is the names of what is on record, and the lake commits it with the data.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from lakehouse.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from lakehouse.source import Source
+
+_PART = re.compile(r"(?P<stream>[a-z0-9_]+)@(?P<begin>[A-Za-z0-9.+-]+)~(?P<end>[A-Za-z0-9.+-]+)")
+
+
+class FeedError(UnavailableError):
+    """A system could not be read; what was pulled before stays. Says what to do, and holds no row's values."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a delivery of a feed holds: positions of a stream from `begin` to `end`, both included.
+
+    stream: a table, a partition of a topic; lower case letters, digits and `_`. begin, end: positions in text of fixed
+    width, so that texts are ordered as positions are; letters, digits, `.`, `+` and `-`.
+    """
+
+    stream: str
+    begin: str
+    end: str
+
+    def __str__(self) -> str:
+        return f"{self.stream}@{self.begin}~{self.end}"
+
+    @classmethod
+    def of(cls, text: str) -> "Part | None":
+        """The part that is written so; None when none is."""
+        match = _PART.fullmatch(text)
+        return cls(**match.groupdict()) if match else None
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Some of what a system holds, to be landed as one delivery.
+
+    part: what of it. data: the bytes, as the source's format reads them. day: the day it is delivered.
+    """
+
+    part: Part
+    data: bytes
+    day: date
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a feed has got.
+
+    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery.
+    """
+
+    ends: Mapping[str, str] = field(default_factory=dict)
+    last: Callable[[str], bytes | None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What waits in a system, as far as it can be told: None where it cannot. trouble: what a person must do, if so."""
+
+    events: int | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    trouble: str | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is, or may be, something to pull."""
+        return bool(self.events or self.bytes or self.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed(ABC):
+    """A way into one system, declared by a source. Raises SourceError when made in a way that cannot work.
+
+    system: names the system, lower snake case; its address is the setting LAKEHOUSE_SYSTEM_<NAME>, credentials
+        included, and deliveries have it as their site. every: how long to leave the system alone between two looks.
+    lag_limit: how long what waits may have waited before a check fails.
+    """
+
+    system: str
+    every: timedelta = timedelta(seconds=5)
+    lag_limit: timedelta = timedelta(hours=1)
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        """What is new, in order, in extracts of about `most_bytes`; ends when it has what there was at the beginning.
+
+        Holds no more than one extract in memory. After a crash it is asked again, with what was landed counted in
+        `reached`, and goes on from there. Raises FeedError when the system fails: what was yielded before is kept.
+        """
+
+    @abstractmethod
+    def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
+        """What waits, by a cheap look. Raises FeedError when the system fails."""
+
+    def release(self, url: str, source: "Source", reached: Reached) -> None:
+        """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""
+
+    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+        """What the system has of some days, whether or not it was pulled before. Raises FeedError when it keeps none."""
+        raise FeedError(f"{self.system} cannot be asked again for past days; lakehouse rebuild uses what is on record")

@@ -1,0 +1,66 @@
+"""How deliveries that are not CSV are written: each format turns a delivery's bytes into records, as text.
+
+A format says where records begin and what their columns are called, nothing of what a value means: raw holds every
+value as text, as it was delivered, and the contract judges it. `Source.dialect` takes a format wherever it takes a
+`Dialect` of CSV.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import polars as pl
+
+from lakehouse.archive import KINDS, unpack
+from lakehouse.dialect import Dialect
+from lakehouse.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Table:
+    """The records of one delivery.
+
+    names: what its columns are called, as delivered; none where there are no records and nothing else names them.
+    rows: a row for each record: `_line` (Int64: the line it starts on; where there are no lines, the record's number
+        from 1 on), `_text` (the record as delivered; JSON where it is no text), `_problem` (a name of
+        `records.PROBLEMS`, null for a sound record), and a String column for each name.
+    """
+
+    names: tuple[str, ...]
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """Base of every format. Raises SourceError when made in a way that cannot work.
+
+    nulls: texts that mean that there is no value, in any column. compression: None, `gzip` or `zip` (of one file).
+    aliases: column names as delivered to names the source knows.
+    lines: how to cut a large delivery between records, for a format whose records are lines; None for others, which
+        are read whole.
+    """
+
+    nulls: tuple[str, ...] = ()
+    compression: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    lines: ClassVar[Dialect | None] = None
+    decimal: ClassVar[str] = "."
+    header: ClassVar[tuple[str, ...] | None] = None
+
+    def __post_init__(self) -> None:
+        if self.compression is not None and self.compression not in KINDS:
+            raise SourceError(f"format: compression {self.compression!r} must be None, {' or '.join(KINDS)}")
+        # A copy in one order: equal formats are told by equal words.
+        object.__setattr__(self, "aliases", dict(sorted(self.aliases.items())))
+
+    def names(self, written: Sequence[str]) -> list[str]:
+        """Column names as the source knows them."""
+        return [self.aliases.get(name, name) for name in written]
+
+    def unpacked(self, data: bytes) -> bytes:
+        """A delivery's bytes out of their compression; raises RefusalError when they cannot be had."""
+        return unpack(data, self.compression) if self.compression else data
+
+    def table(self, data: bytes) -> Table:
+        """The records in uncompressed bytes; raises RefusalError when none can be told apart."""
+        raise NotImplementedError
