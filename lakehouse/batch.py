@@ -18,6 +18,7 @@ from lakehouse import ledger
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged, Tally, judge, verdict
+from lakehouse.formats import cut
 from lakehouse.lake import RECORD, Lake
 from lakehouse.manifest import State
 from lakehouse.pieces import Pieces
@@ -203,7 +204,8 @@ class Intake:
         """What only a look at the whole of a large delivery tells: whether it can govern and is sound, and why all of
         it is refused, as a `Delivery` has that.
         """
-        dialect, blank = self._source.dialect_of(str(row["_site"])), True
+        dialect, blank = cut(self._source.dialect_of(str(row["_site"]))), True
+        assert dialect is not None
         try:
             for chunk in dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"]))):
                 blank = blank and (not chunk or chunk.isspace())
@@ -246,10 +248,11 @@ class Intake:
 
     def _in_pieces(self, row: _Row, size: int) -> bool:
         """Whether a delivery is read in pieces; a compressed one is not, and never unpacks to more than a bound."""
-        return _large(row, size) and not self._source.dialect_of(str(row["_site"])).compression
+        return _large(row, size) and cut(self._source.dialect_of(str(row["_site"]))) is not None
 
     def _pieces(self, row: _Row) -> Pieces:
-        dialect = self._source.dialect_of(str(row["_site"]))
+        dialect = cut(self._source.dialect_of(str(row["_site"])))
+        assert dialect is not None
         text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
         return Pieces(text, dialect)
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -41,6 +41,16 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 # A number with at most one comma, as a whole; and a point that may be a decimal point or part thousands.
 _WITH_COMMA = r"^[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _WITH_POINT = r"[0-9]\.|\.[0-9]"
+
+
+class Marks(Protocol):
+    """What of a dialect, or of another format, says how values are to be read."""
+
+    @property
+    def nulls(self) -> tuple[str, ...]: ...
+
+    @property
+    def decimal(self) -> str: ...
 
 
 @cache
@@ -191,7 +201,7 @@ def line_ends(text: bytes) -> int:
 PLAIN = Dialect()
 
 
-def reading(rows: Frame, where: pl.Expr, dialect: Dialect, columns: Collection[str], numbers: Collection[str]) -> Frame:
+def reading(rows: Frame, where: pl.Expr, dialect: Marks, columns: Collection[str], numbers: Collection[str]) -> Frame:
     """Raw rows with the values of those `where` holds as tidy is to read them: null marks null, decimal commas points.
 
     Only a value that is as a whole a number with a comma is rewritten: `<0,1` stays as it is, for the contract to
@@ -207,7 +217,7 @@ def reading(rows: Frame, where: pl.Expr, dialect: Dialect, columns: Collection[s
     return rows
 
 
-def doubtful(dialect: Dialect, column: str) -> pl.Expr:
+def doubtful(dialect: Marks, column: str) -> pl.Expr:
     """Whether a number's text can mean two things: where commas are decimal, 1.500 may be 1500 or 1.5."""
     if dialect.decimal == ".":
         return pl.lit(False)

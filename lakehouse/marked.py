@@ -7,19 +7,21 @@ import zipfile
 from collections.abc import Iterable, Mapping
 
 from lakehouse.dialect import Dialect
+from lakehouse.formats import Format
 
 # No source can declare a column of this name, and one that comes back with it is kept in raw like any column that the
 # source does not know.
 REASONS = "_reasons"
 
 
-def marked(data: bytes, dialect: Dialect, begin: Iterable[int], words: Mapping[int, str]) -> bytes | None:
+def marked(data: bytes, dialect: Dialect | Format, begin: Iterable[int], words: Mapping[int, str]) -> bytes | None:
     """The file with a field put before the header and before each record; all else is byte for byte as delivered.
 
-    begin: lines on which records start. words: by such a line, why it is rejected. None for a dialect without a header
-    line, where one more column would not be known for one. Raises RefusalError when the file cannot be read.
+    begin: lines on which records start. words: by such a line, why it is rejected. None for what is not CSV, and for a
+    dialect without a header line, where one more column would not be known for one. Raises RefusalError when the file
+    cannot be read.
     """
-    if dialect.header:
+    if isinstance(dialect, Format) or dialect.header:
         return None
     text = dialect.decode(data).decode()
     lines = io.StringIO(text, newline="").readlines()
@@ -34,8 +36,10 @@ def marked(data: bytes, dialect: Dialect, begin: Iterable[int], words: Mapping[i
     return _written(data, dialect, "".join(lines))
 
 
-def field(words: str, dialect: Dialect) -> str:
-    """Words as a field of a dialect, with the delimiter after it."""
+def field(words: str, dialect: Dialect | Format) -> str:
+    """Words as a field of a dialect, with the delimiter after it; nothing for what is not CSV."""
+    if isinstance(dialect, Format):
+        return ""
     text = " ".join(words.split())
     if dialect.quote is None:
         text = text.replace(dialect.delimiter, " ")

@@ -1,9 +1,10 @@
-"""Delivered bytes to records: every CSV record as text, with the line it starts on, or the reason it is not one.
+"""Delivered bytes to records: every record as text, with the line it starts on, or the reason it is not one.
 
-Two readers that agree: whole batches of plain files go through Polars at once; a file with anything unusual (quotes
-that span lines or are in the header, NUL, delimiters beyond ASCII) goes record by record through Python's strict csv
-reader. Nothing is guessed: a record that does not fit its header keeps its text and a problem, and a file whose header
-is wrong keeps all its records under one reason.
+Other formats than CSV tell their records apart themselves. For CSV there are two readers that agree: whole batches of
+plain files go through Polars at once; a file with anything unusual (quotes that span lines or are in the header, NUL,
+delimiters beyond ASCII) goes record by record through Python's strict csv reader. Nothing is guessed: a record that
+does not fit its header keeps its text and a problem, and a file whose header is wrong keeps all its records under one
+reason.
 """
 
 import codecs
@@ -22,6 +23,7 @@ import polars as pl
 from lakehouse.contract import PROVENANCE
 from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import RefusalError
+from lakehouse.formats import Format
 
 csv.field_size_limit(sys.maxsize)
 
@@ -33,6 +35,9 @@ PROBLEMS = {
     "record:long": "the record has more fields than the header",
     "record:quotes": "the record's quotes do not match, so where its fields end cannot be told",
     "record:nul": "the record contains a NUL byte",
+    "record:json": "the record is not a JSON object in which each name is there once",
+    "record:payload": "the message cannot be decoded as its topic's messages are agreed to be written",
+    "record:type": "the record holds something that its format has no value for",
 }
 
 
@@ -82,7 +87,7 @@ def parse(
     deliveries: Sequence[Delivery],
     required: Sequence[str],
     optional: Sequence[str],
-    dialects: Sequence[Dialect] | None = None,
+    dialects: Sequence[Dialect | Format] | None = None,
 ) -> Records:
     """Split deliveries into records. `required` and `optional` are the header names the source knows.
 
@@ -93,8 +98,9 @@ def parse(
     known = (*required, *optional)
     refused: dict[int, tuple[str, str]] = {}
     groups: dict[tuple[Dialect, bytes], list[tuple[int, bytes]]] = defaultdict(list)
-    odd: dict[int, bytes] = {}
+    odd: dict[int, tuple[bytes, Dialect]] = {}
     dialects = [PLAIN] * len(deliveries) if dialects is None else dialects
+    frames = []
     for index, (delivery, dialect) in enumerate(zip(deliveries, dialects, strict=True)):
         if delivery.unreadable:
             refused[index] = delivery.unreadable
@@ -111,33 +117,66 @@ def parse(
             refused[index] = delivery.refused
         elif delivery.refusal:
             refused[index] = ("file:day", delivery.refusal)
-        elif dialect.header and not delivery.skipped and _has_header(data.decode(), dialect):
+        elif (
+            isinstance(dialect, Dialect)
+            and dialect.header
+            and not delivery.skipped
+            and _has_header(data.decode(), dialect)
+        ):
             words = "the first line is a header, and this site's files are agreed to have none; send it without"
             refused[index] = ("file:header", words)
-        if (head_and_body := _plain(data, dialect)) is None:
-            odd[index] = data
+        if isinstance(dialect, Format):
+            try:
+                frame, names = _formatted(index, data, known, dialect)
+            except RefusalError as refusal:
+                refused.setdefault(index, (refusal.rule, str(refusal)))
+                continue
+            frames.append(frame)
+            # Without records and without a header there is nothing to find fault with.
+            if names and (header := _header_problem(names, required, optional)):
+                refused.setdefault(index, header)
+        elif (head_and_body := _plain(data, dialect)) is None:
+            odd[index] = (data, dialect)
         else:
             head, body = head_and_body
             groups[dialect, head].append((index, body))
-    frames = []
     for (dialect, head), members in groups.items():
         names = dialect.names(dialect.header or head.decode().split(dialect.delimiter))
         frame, spanning = _fast(names, members, known, dialect)
         frames.append(frame)
-        odd.update((index, _text(deliveries[index], dialects[index])) for index in spanning)
+        odd.update((index, (_text(deliveries[index], dialect), dialect)) for index in spanning)
         if header := _header_problem(names, required, optional):
             for index, _ in members:
                 refused.setdefault(index, header)
-    for index, data in odd.items():
-        frame, names = _careful(index, data.decode(), known, dialects[index])
+    for index, (data, dialect) in odd.items():
+        frame, names = _careful(index, data.decode(), known, dialect)
         frames.append(frame)
         if header := _header_problem(names, required, optional):
             refused.setdefault(index, header)
     return Records(_with_provenance(frames, deliveries, known), refused)
 
 
-def _text(delivery: Delivery, dialect: Dialect) -> bytes:
-    return delivery.data if delivery.decoded else dialect.decode(delivery.data)
+def _text(delivery: Delivery, dialect: Dialect | Format) -> bytes:
+    """A delivery as text in UTF-8; what is no text, out of its compression."""
+    if delivery.decoded:
+        return delivery.data
+    if isinstance(dialect, Dialect):
+        return dialect.decode(delivery.data)
+    data = dialect.unpacked(delivery.data)
+    return dialect.lines.decode(data) if dialect.lines else data
+
+
+def _formatted(index: int, data: bytes, known: Sequence[str], form: Format) -> tuple[pl.DataFrame, list[str]]:
+    """Records of a delivery that is not CSV, and what its columns are called."""
+    table = form.table(data)
+    names = form.names(table.names)
+    lines = table.rows.select("_line", "_text", "_problem", _index=pl.lit(index, pl.Int64))
+    if len(set(names)) < len(names):
+        return lines.with_columns(_problem=pl.lit("file:header")), names
+    sound = table.rows["_problem"].is_null()
+    values = pl.DataFrame([table.rows[name].alias(known) for name, known in zip(table.names, names, strict=True)])
+    values = values if sound.all() else values.select(pl.when(sound).then(pl.all()))
+    return pl.concat([lines, _known_and_extra(values, known)], how="horizontal"), names
 
 
 def _plain(data: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:
@@ -158,7 +197,7 @@ def _has_header(text: str, dialect: Dialect) -> bool:
     """Whether a file that is to have no header line begins with one: the declared names, in any order."""
     rows = csv.reader(io.StringIO(text, newline=""), **csv_format(dialect))
     first = dialect.names(next(filter(None, rows), []))
-    return sorted(first) == sorted(dialect.names(dialect.header or ()))
+    return dialect.header is not None and sorted(first) == sorted(dialect.names(dialect.header))
 
 
 def _header_problem(

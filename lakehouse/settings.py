@@ -21,6 +21,8 @@ PREFIX = "LAKEHOUSE_"
 UNSAFE_RENAME = "AWS_S3_ALLOW_UNSAFE_RENAME"
 # Read by profiles.yml and by Dagster's instance file, set by this project for the processes it starts.
 _PASSED_ON = ("LAKEHOUSE_DBT_", "LAKEHOUSE_PG_", "LAKEHOUSE_DAGSTER_")
+# Addresses of the systems that feeds pull from, one variable each.
+_SYSTEM = "LAKEHOUSE_SYSTEM_"
 
 
 class Settings(BaseModel):
@@ -34,6 +36,7 @@ class Settings(BaseModel):
     batch_bytes: how much delivered text one ingestion batch holds in memory at most.
     keep_days: for how long every version of a table stays readable; at least a day, so that nobody reads a file away.
     settle_seconds: a landed file must have been left alone for this long before it is read.
+    systems: URLs of the systems that feeds pull from, by name; each is set by `LAKEHOUSE_SYSTEM_<NAME>`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +49,7 @@ class Settings(BaseModel):
     batch_bytes: int = Field(default=8 * 2**20, gt=0)
     keep_days: int = Field(default=30, ge=1)
     settle_seconds: float = Field(default=2.0, ge=0)
+    systems: dict[str, SecretStr] = {}
 
     @property
     def lake_uri(self) -> str:
@@ -65,10 +69,16 @@ class Settings(BaseModel):
 
     def child_environment(self) -> dict[str, str]:
         """What a child process needs to be set to share these settings."""
-        values = self.model_dump(exclude_none=True)
+        values = self.model_dump(exclude_none=True, exclude={"systems"})
         if self.warehouse:
             values["warehouse"] = self.warehouse.get_secret_value()
-        return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+        systems = {_SYSTEM + name.upper(): url.get_secret_value() for name, url in self.systems.items()}
+        return {**{PREFIX + name.upper(): str(value) for name, value in values.items()}, **systems}
+
+    def system(self, name: str) -> str | None:
+        """The URL of a system, credentials included; None when nobody has set it."""
+        url = self.systems.get(name)
+        return url.get_secret_value() if url else None
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> Self:
@@ -84,11 +94,14 @@ class Settings(BaseModel):
         home = Path(named.get(PREFIX + "HOME") or cls.model_fields["home"].default)
         kept = _read(home / "settings.env")
         origin = {**dict.fromkeys(kept, str(home / "settings.env")), **origin}
-        values = {
+        ours = {name: value for name, value in {**kept, **named}.items() if name.startswith(PREFIX) and value != ""}
+        values: dict[str, object] = {
             name.removeprefix(PREFIX).lower(): value
-            for name, value in {**kept, **named}.items()
-            if name.startswith(PREFIX) and not name.startswith(_PASSED_ON) and value != ""
+            for name, value in ours.items()
+            if not name.startswith((*_PASSED_ON, _SYSTEM))
         }
+        systems = {name.removeprefix(_SYSTEM).lower(): url for name, url in ours.items() if name.startswith(_SYSTEM)}
+        values.setdefault("systems", systems)
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:

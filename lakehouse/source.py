@@ -20,9 +20,11 @@ from lakehouse.code import JUDGEMENT, fingerprint
 from lakehouse.contract import PROVENANCE, Contract, rule_names
 from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import SourceError
+from lakehouse.feeds import Feed
+from lakehouse.formats import Format
 
 Severity = Literal["warn", "reject", "file", "block"]
-_FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)"}
+_FIELDS = {"site": r"(?P<site>[^/]+)", "day": r"(?P<day>[^/]+?)", "part": r"(?P<part>[^/]+)"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,10 @@ class Source:
     columns: header names that must be there. optional: names that may be; absent, they are null.
     numbers: header names whose values are numbers, so that a dialect's decimal comma is read in them.
     path: where files land, below the landing folder; `{site}` and `{day}` (ISO 8601) are read from it. Where a dialect
-        compresses, `.gz` or `.zip` may follow.
-    dialect: how sites write their CSV. site_dialects: by site, of those that write it otherwise.
+        compresses, `.gz` or `.zip` may follow. With a feed it holds `{part}` too: what of the system a file holds.
+    dialect: how sites write their files: a dialect of CSV, or another format. site_dialects: by site, of those that
+        write them otherwise.
+    feed: pulls what is new from a system, to land as files of their own; None when files are brought.
     first_day: deliveries dated before are refused: a mistyped year, not data.
     late_after: a site silent for longer, by the lakehouse's clock, may be late; no site is before.
     cadence: how often a site is expected to deliver; None learns it from each site's past delivery days.
@@ -66,8 +70,9 @@ class Source:
     mode: Literal["rows", "snapshot"] = "rows"
     numbers: tuple[str, ...] = ()
     path: str = "{site}/{name}_{day}.csv"
-    dialect: Dialect = PLAIN
-    site_dialects: Mapping[str, Dialect] = field(default_factory=dict)
+    dialect: Dialect | Format = PLAIN
+    site_dialects: Mapping[str, Dialect | Format] = field(default_factory=dict)
+    feed: Feed | None = None
     first_day: date = date(1970, 1, 1)
     late_after: timedelta = timedelta(days=7)
     cadence: timedelta | None = None
@@ -112,28 +117,33 @@ class Source:
         for site, dialect in self.dialects():
             self._check(dialect, f"source {self.name}" if site is None else f"source {self.name}, site {site}")
         fields = [found for found in re.findall(r"\{\w*\}", self.path) if found != "{name}"]
-        if sorted(fields) != ["{day}", "{site}"]:
+        wanted = ["{site}", "{day}", *(["{part}"] if self.feed else [])]
+        if sorted(fields) != sorted(wanted):
             raise SourceError(
-                f"source {self.name}: path {self.path!r} must hold {{site}} and {{day}} once each, perhaps {{name}}; "
-                f"it holds {', '.join(fields) or 'neither'}"
+                f"source {self.name}: path {self.path!r} must hold {' and '.join(wanted)} once each, perhaps {{name}}; "
+                f"it holds {', '.join(fields) or 'none of them'}"
             )
+        if self.feed and self.mode == "snapshot" and not self.feed.snapshots:
+            raise SourceError(f"source {self.name}: what its feed lands is never all there is; its mode is 'rows'")
 
-    def _check(self, dialect: Dialect, where: str) -> None:
+    def _check(self, dialect: Dialect | Format, where: str) -> None:
         """Raise SourceError when a dialect does not fit this source."""
         if strange := sorted({name for name in dialect.aliases.values() if name not in self.header}):
             raise SourceError(f"{where}: aliases stand for {strange}, which are not header columns: {self.header}")
+        if isinstance(dialect, Format):
+            return
         named = dialect.names(dialect.header or self.header)
         if missing := [name for name in self.columns if dialect.header and name not in named]:
             raise SourceError(f"{where}: the dialect's header lacks {missing}")
         if dialect.decimal == "," and not self.numbers:
             raise SourceError(f"{where}: a decimal comma changes nothing unless `numbers` names columns of numbers")
 
-    def dialects(self) -> Iterator[tuple[str | None, Dialect]]:
+    def dialects(self) -> Iterator[tuple[str | None, Dialect | Format]]:
         """Every dialect with its site; None stands for all sites without one of their own."""
         yield None, self.dialect
         yield from sorted(self.site_dialects.items())
 
-    def dialect_of(self, site: object) -> Dialect:
+    def dialect_of(self, site: object) -> Dialect | Format:
         """How a site writes its files."""
         return self.site_dialects.get(str(site), self.dialect)
 

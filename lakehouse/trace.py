@@ -19,6 +19,7 @@ from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Through
 from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import LakehouseError, RefusalError
+from lakehouse.formats import Format, cut
 from lakehouse.lake import Lake
 from lakehouse.pieces import Pieces
 from lakehouse.records import Delivery, parse
@@ -147,24 +148,29 @@ def _followed(lake: Lake, found: pl.DataFrame, where: str, sources: Sequence[Sou
     )
 
 
-def _dialect(file: str, sources: Sequence[Source]) -> Dialect:
+def _dialect(file: str, sources: Sequence[Source]) -> Dialect | Format:
     """How a file is written; plainly, when no source claims it any more."""
     claims = ((source, source.pattern.fullmatch(file)) for source in sources)
     return next((source.dialect_of(match["site"]) for source, match in claims if match), PLAIN)
 
 
-def _texts(lake: Lake, checksum: str, dialect: Dialect, lines: set[int]) -> dict[int, str]:
+def _texts(lake: Lake, checksum: str, dialect: Dialect | Format, lines: set[int]) -> dict[int, str]:
     """Texts of the records of some kept bytes that start on these lines, told apart as when they were first read.
 
     A large file passes through memory. What cannot be unpacked or decoded has no lines.
     """
     found: dict[int, str] = {}
+    text: Iterable[bytes]
+    cuts = cut(dialect)
     with suppress(RefusalError):
-        if dialect.compression:
-            text: Iterable[bytes] = [dialect.decode(lake.kept(checksum))]
+        if isinstance(dialect, Dialect) and dialect.compression:
+            cuts, text = dialect, [dialect.decode(lake.kept(checksum))]
+        elif cuts:
+            text = cuts.decode_chunks(lake.kept_chunks(checksum))
         else:
-            text = dialect.decode_chunks(lake.kept_chunks(checksum))
-        pieces = Pieces(text, dialect)
+            records = parse([Delivery(dict.fromkeys(PROVENANCE), lake.kept(checksum))], (), (), [dialect]).rows
+            return dict(records.filter(pl.col("_line").is_in(lines)).select("_line", "_text").iter_rows())
+        pieces = Pieces(text, cuts)
         # To the end, even if no more is wanted: only then it is known that the bytes are sound.
         while not pieces.done:
             data, skipped = pieces.next(_PIECE)

@@ -97,6 +97,8 @@ class Feed(ABC):
     every: timedelta = timedelta(seconds=5)
     lag_limit: timedelta = timedelta(hours=1)
     kind: ClassVar[str]
+    # Whether each extract is all that there is.
+    snapshots: ClassVar[bool] = False
 
     @abstractmethod
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
@@ -110,9 +112,12 @@ class Feed(ABC):
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
         """What waits, by a cheap look. Raises FeedError when the system fails."""
 
-    def release(self, url: str, source: "Source", reached: Reached) -> None:
+    def release(self, url: str, source: "Source", reached: Reached) -> None:  # noqa: B027
         """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""
 
-    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
-        """What the system has of some days, whether or not it was pulled before. Raises FeedError when it keeps none."""
+    def replay(self, _url: str, _source: "Source", _days: Collection[date], _most_bytes: int) -> Iterator[Extract]:
+        """What the system has of some days, whether or not it was pulled before.
+
+        Raises FeedError when it keeps none.
+        """
         raise FeedError(f"{self.system} cannot be asked again for past days; lakehouse rebuild uses what is on record")

@@ -5,6 +5,7 @@ value as text, as it was delivered, and the contract judges it. `Source.dialect`
 `Dialect` of CSV.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -31,19 +32,16 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Format:
+class Format(ABC):
     """Base of every format. Raises SourceError when made in a way that cannot work.
 
     nulls: texts that mean that there is no value, in any column. compression: None, `gzip` or `zip` (of one file).
     aliases: column names as delivered to names the source knows.
-    lines: how to cut a large delivery between records, for a format whose records are lines; None for others, which
-        are read whole.
     """
 
     nulls: tuple[str, ...] = ()
     compression: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    lines: ClassVar[Dialect | None] = None
     decimal: ClassVar[str] = "."
     header: ClassVar[tuple[str, ...] | None] = None
 
@@ -61,6 +59,27 @@ class Format:
         """A delivery's bytes out of their compression; raises RefusalError when they cannot be had."""
         return unpack(data, self.compression) if self.compression else data
 
+    @property
+    def lines(self) -> Dialect | None:
+        """Where each line is a record, a dialect of such lines, so that a large delivery can be cut between them; its
+        encoding is the file's. None for other formats, whose deliveries are read whole.
+        """
+        return None
+
+    @abstractmethod
     def table(self, data: bytes) -> Table:
-        """The records in uncompressed bytes; raises RefusalError when none can be told apart."""
-        raise NotImplementedError
+        """The records in uncompressed bytes, which are UTF-8 without a mark where records are `lines`.
+
+        Raises RefusalError when none can be told apart.
+        """
+
+
+# How lines are cut that are records whatever they hold.
+LINES = Dialect(quote=None, header=("line",))
+
+
+def cut(dialect: Dialect | Format) -> Dialect | None:
+    """How to cut deliveries written so between records; None when they have to be read whole."""
+    if dialect.compression:
+        return None
+    return dialect.lines if isinstance(dialect, Format) else dialect

@@ -1,0 +1,63 @@
+"""Parquet: typed columns, read as text."""
+
+import io
+from dataclasses import dataclass
+
+import polars as pl
+
+from lakehouse.errors import RefusalError
+from lakehouse.formats import Format, Table
+
+_RULE = "file:parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parquet(Format):
+    """Parquet files. A record is a row, numbered from 1.
+
+    Text is taken as it is. Whole numbers and decimals are written with all their digits, floating-point numbers in the
+    shortest form that reads back to the same number, `true` and `false`, dates and times as ISO 8601 (2014-01-02,
+    2014-01-02T03:04:05.000006, with the offset where there is a time zone), bytes in hexadecimal, lists and structs as
+    JSON.
+    """
+
+    def table(self, data: bytes) -> Table:
+        """The rows of one file, as text."""
+        try:
+            frame = pl.read_parquet(io.BytesIO(data), glob=False)
+        # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            raise RefusalError(_RULE, "the file is no Parquet file, or is damaged; write it again") from None
+        names = tuple(frame.columns)
+        texts = pl.DataFrame([as_text(column) for column in frame.get_columns()])
+        return Table(names, texts.with_columns(**numbered(frame.height), _text=told(texts)))
+
+
+def numbered(height: int) -> dict[str, pl.Expr | pl.Series]:
+    """`_line` and `_problem` of so many sound records."""
+    return {"_line": pl.int_range(1, height + 1, dtype=pl.Int64, eager=True), "_problem": pl.lit(None, pl.String)}
+
+
+def told(texts: pl.DataFrame) -> pl.Series:
+    """Each row of texts as a JSON object."""
+    return pl.DataFrame(texts.get_columns()).to_struct("_text").struct.json_encode()
+
+
+def as_text(column: pl.Series) -> pl.Series:
+    """A column's values as text, as `Parquet` says; null stays null."""
+    kind = column.dtype
+    if kind == pl.String:
+        return column
+    if kind == pl.Binary:
+        return column.bin.encode("hex")
+    if isinstance(kind, pl.Datetime):
+        zone = "" if kind.time_zone is None else "%:z"
+        digits = {"ms": "%.3f", "us": "%.6f", "ns": "%.9f"}[kind.time_unit]
+        return column.dt.to_string(f"%Y-%m-%dT%H:%M:%S{digits}{zone}")
+    if isinstance(kind, pl.Duration):
+        return column.dt.to_string("iso")
+    if kind.is_nested():
+        return column.to_frame().select(pl.struct(pl.first()).struct.json_encode()).to_series().rename(column.name)
+    return column.cast(pl.String)
