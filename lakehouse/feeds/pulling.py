@@ -1,0 +1,234 @@
+"""Pulling: what a feed gives out lands as files, and what came of each pull is kept, so that a system that keeps
+failing is left alone for a while.
+
+How far a feed has got is the names of what has landed or is on record, and nothing beside. So whatever dies, a pull
+goes on where the files end; what two attempts landed twice is told apart by the source's key.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from lakehouse import ledger
+from lakehouse.clock import Clock
+from lakehouse.errors import SupersededError, UnavailableError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.lake import Change, Lake
+from lakehouse.landing import listing
+from lakehouse.source import Source
+
+SCHEMA: dict[str, pl.DataType] = {
+    "at": pl.Datetime("us", "UTC"),
+    "outcome": pl.String(),
+    "extracts": pl.Int64(),
+    "bytes": pl.Int64(),
+    "why": pl.String(),
+}
+BROUGHT, FAILED = "brought", "failed"
+# So many failures in a row, and the system is left alone; twice as long after each that follows.
+_FAILURES = 3
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull landed: how many files and bytes; trouble: why it ended before its end, if it did."""
+
+    extracts: int = 0
+    bytes: int = 0
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """Whether a system is to be left alone. failures: in a row, up to now; until: when it may be asked again."""
+
+    failures: int = 0
+    until: datetime | None = None
+    why: str | None = None
+
+    def wait(self, now: datetime | None = None) -> timedelta | None:
+        """For how much longer to leave the system alone; None when it may be asked."""
+        left = self.until - (now or datetime.now(UTC)) if self.until else timedelta(0)
+        return left if left > timedelta(0) else None
+
+
+def table(source: Source) -> str:
+    """Where what came of a source's pulls is kept."""
+    return f"feeds/{source.name}"
+
+
+def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
+    """How far the source's feed has got: by what is on record and, with `landing`, by what has landed as well."""
+    pattern = source.pattern.pattern.replace("(?P<part>", "(").replace("(?P<site>", "(?:").replace("(?P<day>", "(?:")
+    on_record = ledger.scan(lake, source).filter(pl.col("act") == ledger.DELIVERED)
+    # Of each stream only its newest, told by the text of its end: a ledger is long.
+    written = pl.col("_file").str.extract(f"^{pattern}$", 1)
+    newest = (
+        on_record.select("seq", "_file", "_checksum", part=written)
+        .with_columns(stream=pl.col("part").str.extract("^(.*)@", 1), end=pl.col("part").str.extract("~(.*)$", 1))
+        .drop_nulls("end")
+        .sort("end", "seq")
+        .group_by("stream")
+        .last()
+        .collect()
+    )
+    ends = {row["stream"]: (row["end"], row["_checksum"], None) for row in newest.iter_rows(named=True)}
+    places: dict[str, tuple[str, str | None, Path | None]] = dict(ends)
+    for path, part in _landed(landing, source):
+        if part.stream not in places or part.end > places[part.stream][0]:
+            places[part.stream] = (part.end, None, path)
+
+    def last(stream: str) -> bytes | None:
+        if stream not in places:
+            return None
+        _, checksum, path = places[stream]
+        return path.read_bytes() if path else lake.kept(str(checksum))
+
+    return Reached({stream: end for stream, (end, _, _) in places.items()}, last)
+
+
+def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]:
+    if landing is None or not landing.is_dir():
+        return
+    for file in listing(landing, [source]).claimed[source.name]:
+        match = source.pattern.fullmatch(file.path)
+        assert match
+        if part := Part.of(match["part"]):
+            yield landing / file.path, part
+
+
+def breaker(lake: Lake, source: Source) -> Breaker:
+    """How the source's system has answered lately."""
+    rows = lake.scan(table(source), schema=SCHEMA).sort("at").tail(64).collect()
+    failed = rows.with_columns(run=(pl.col("outcome") != FAILED).cum_sum(reverse=True)).filter(run=0)
+    if failed.is_empty():
+        return Breaker()
+    count, at = failed.height, cast("datetime", failed["at"].max())
+    wait = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
+    return Breaker(count, at + wait if wait else None, failed["why"][-1])
+
+
+def pull(
+    lake: Lake,
+    source: Source,
+    landing: Path,
+    url: str,
+    clock: Clock,
+    most_bytes: int,
+    days: Collection[date] = (),
+    say: Callable[[Pulled], None] = lambda _: None,
+) -> Pulled:
+    """Land what the source's system has that is new, or what it has of some `days`; what came of it.
+
+    A system that fails is no failure of ours: it is told as `trouble`, and what was landed before stays.
+    say: is told of every file that lands. Raises UnavailableError when the lake or the landing folder cannot be written.
+    """
+    feed = source.feed
+    assert feed is not None
+    state = breaker(lake, source)
+    if (wait := state.wait()) and not days:
+        return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {wait.total_seconds():.0f} s")
+    pulled = Pulled()
+    try:
+        extracts = (
+            feed.replay(url, source, days, most_bytes)
+            if days
+            else feed.pull(url, source, reached(lake, source, landing), most_bytes)
+        )
+        for extract in _told(extracts):
+            _land(landing, source, feed, extract, clock)
+            pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
+            say(pulled)
+    except FeedError as error:
+        pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
+    # Most looks find nothing, and there are many.
+    if pulled.extracts or pulled.trouble or state.failures:
+        _keep(lake, source, pulled)
+    return pulled
+
+
+def release(lake: Lake, source: Source, url: str) -> str | None:
+    """Tell the system how much of what it keeps for us is on record; what is wrong, if it cannot be told."""
+    assert source.feed is not None
+    try:
+        source.feed.release(url, source, reached(lake, source))
+    except FeedError as error:
+        return str(error)
+    return None
+
+
+def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
+    """What waits in the source's system; `trouble` when it does not answer or is left alone."""
+    assert source.feed is not None
+    state = breaker(lake, source)
+    if state.wait():
+        return Lag(trouble=_open(source.feed, state))
+    try:
+        return source.feed.lag(url, source, reached(lake, source, landing))
+    except FeedError as error:
+        return Lag(trouble=str(error))
+
+
+def _open(feed: Feed, state: Breaker) -> str:
+    return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
+
+
+def _told(extracts: Iterable[Extract]) -> Iterator[Extract]:
+    """The extracts; a library's failure that the feed did not expect ends them in words, without what it says."""
+    try:
+        yield from extracts
+    except (UnavailableError, OSError):
+        raise
+    except Exception as error:
+        raise FeedError(f"reading failed ({type(error).__name__}); what was pulled before is kept") from error
+
+
+def _land(landing: Path, source: Source, feed: Feed, extract: Extract, clock: Clock) -> None:
+    """Write an extract as a file that is there whole or not at all, whatever dies."""
+    # By the clock of an ended study, what is pulled now was delivered on its last day.
+    day = min(extract.day, clock.today)
+    path = source.path.format(name=source.name, site=feed.system, day=day.isoformat(), part=extract.part)
+    target = landing / path
+    if not source.pattern.fullmatch(path):
+        raise FeedError(f"{feed.system}: {path} is no path of source {source.name}; nothing of it was landed")
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            stream.write(extract.data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.rename(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UnavailableError(
+            f"the landing folder {landing} cannot be written ({error.strerror}): make room or make it writable; what "
+            "was landed before is kept"
+        ) from None
+
+
+def _keep(lake: Lake, source: Source, pulled: Pulled) -> None:
+    """Put on record what came of a pull."""
+    outcome = FAILED if pulled.trouble else BROUGHT
+    row = {"at": datetime.now(UTC), "outcome": outcome, "extracts": pulled.extracts, "bytes": pulled.bytes}
+    rows = pl.DataFrame([{**row, "why": pulled.trouble}], schema=SCHEMA)
+    for attempt in range(_ATTEMPTS):
+        delta = lake.create(table(source), SCHEMA)
+        try:
+            lake.commit(delta, Change(rows), "pulls", (delta.transaction_version("pulls") or 0) + 1)
+            return
+        except SupersededError:
+            if attempt == _ATTEMPTS - 1:
+                raise

@@ -1,0 +1,179 @@
+"""JSON objects to columns of text: what every format whose records are JSON shares.
+
+A value stays as it was written: 1.10 is "1.10", an object or a list its own JSON text. A string is what it says, and
+null is null.
+
+Two ways that agree: records that name the same members in the same order are told apart all at once, their raw values
+put in lines; the others one by one.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import msgspec
+import polars as pl
+
+UNSOUND = "record:json"
+NUL = "record:nul"
+# Of one delivery. With more, names are data (a member for each patient), and their table would fill any memory.
+MOST_NAMES = 1000
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = msgspec.json.Decoder(str)
+# In no JSON text, which has to escape it.
+_BETWEEN = b"\x1f"
+# Fewer alike are sooner read one by one.
+_FEW = 50
+_ENGINE = re.compile(r"_+(?:line|text|problem)")
+
+Members = dict[str, str | None]
+
+
+def members(text: bytes | str) -> Members | None:
+    """The members of a JSON object, each as text; None when it is no JSON object, or names a member twice or not."""
+    try:
+        data = text.encode() if isinstance(text, str) else text
+        data.decode()
+        found = _OBJECT.decode(data)
+        names = tuple(found)
+        if "" in names or not _once(data, names):
+            return None
+        return {name: _value(bytes(value)) for name, value in found.items()}
+    except (UnicodeError, msgspec.DecodeError, RecursionError):
+        return None
+
+
+def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
+    """The members of many JSON objects: names in order of first appearance, and a row for each text.
+
+    Rows have a String column for each name, null where a record lacks it, and `_problem` (String): `record:json` for a
+    text that is no JSON object, names a member twice or not at all, or brings more than 1,000 names together;
+    `record:nul` for one with NUL in it; null for others. A name that is the engine's (`_line`, `_text`, `_problem`)
+    gets one more `_` in front.
+    """
+    found = _Found()
+    for number, text in enumerate(texts):
+        found.add(number, text)
+    frames: list[pl.DataFrame] = []
+    places: list[list[int]] = []
+    for names, (numbers, rows) in found.alike.items():
+        if len(rows) < _FEW or not names:
+            split = (map(_value, row.split(_BETWEEN)) for row in rows)
+            found.single.update(zip(numbers, (dict(zip(names, row, strict=False)) for row in split), strict=True))
+        else:
+            frames.append(_together(names, rows))
+            places.append(numbers)
+    if found.single:
+        frames.append(_apart(list(found.single.values())))
+        places.append(list(found.single))
+    if found.problems:
+        frames.append(pl.DataFrame({"_problem": list(found.problems.values())}))
+        places.append(list(found.problems))
+    if not frames:
+        frames.append(pl.DataFrame(schema={"_problem": pl.String}))
+    rows = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
+    if len(frames) > 1 or found.single:
+        rows = rows[pl.Series(list(chain.from_iterable(places)), dtype=pl.UInt32).arg_sort()]
+    names = tuple(map(_ours, found.names))
+    # By position: among names, `*` and `^x$` stand for others.
+    return names, pl.DataFrame([*(rows[name] for name in names), rows["_problem"]])
+
+
+@dataclass
+class _Found:
+    """Texts by their number. alike: by names, numbers and lines of raw values. single: members. names: in order."""
+
+    alike: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = field(default_factory=dict)
+    single: dict[int, Members] = field(default_factory=dict)
+    problems: dict[int, str] = field(default_factory=dict)
+    names: dict[str, None] = field(default_factory=dict)
+    # What the names and marks take in a text without blanks.
+    sizes: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def add(self, number: int, text: bytes) -> None:
+        try:
+            found = _OBJECT.decode(text)
+            text.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.problems[number] = UNSOUND
+            return
+        names = tuple(found)
+        if names not in self.sizes and not self._room(names):
+            self.problems[number] = UNSOUND
+            return
+        row = _BETWEEN.join(found.values())
+        unusual = b"\\u" in text or b"\n" in row or b"\r" in row
+        if not unusual and (len(text) == len(row) + self.sizes[names] or _once(text, names)):
+            if names not in self.alike:
+                self.alike[names] = ([], [])
+                self.names.update(dict.fromkeys(names))
+            numbers, rows = self.alike[names]
+            numbers.append(number)
+            rows.append(row)
+        elif (sound := members(text)) is None:
+            self.problems[number] = UNSOUND
+        elif any("\0" in part for part in chain(sound, filter(None, sound.values()))):
+            self.problems[number] = NUL
+        else:
+            self.single[number] = sound
+            self.names.update(dict.fromkeys(sound))
+
+    def _room(self, names: tuple[str, ...]) -> bool:
+        """Whether a record with these names can be had beside those before."""
+        if "" in names or len(self.names.keys() | names) > MOST_NAMES:
+            return False
+        self.sizes[names] = 2 + sum(len(name.encode()) + 3 for name in names)
+        return True
+
+
+def _once(text: bytes, names: Iterable[str]) -> bool:
+    """Whether a JSON object that has these names has each of them once."""
+    quoted = (b'"%b"' % name.encode() for name in names)
+    if b"\\" not in text and all(text.count(name) == 1 for name in quoted):
+        return True
+    count = len(tuple(names))
+    return bool(json.loads(text, object_pairs_hook=len, parse_int=str, parse_float=str) == count)
+
+
+def _value(written: bytes) -> str | None:
+    """A JSON value as text; raises msgspec.DecodeError for a string that is no text, such as half a character."""
+    if written == b"null":
+        return None
+    return _STRING.decode(written) if written.startswith(b'"') else written.decode()
+
+
+def _ours(name: str) -> str:
+    return f"_{name}" if _ENGINE.fullmatch(name) else name
+
+
+def _apart(rows: Sequence[Members]) -> pl.DataFrame:
+    names = dict.fromkeys(chain.from_iterable(rows))
+    parts = {_ours(name): pl.Series([row.get(name) for row in rows], dtype=pl.String) for name in names}
+    return pl.DataFrame({"_problem": pl.Series([None] * len(rows), dtype=pl.String), **parts})
+
+
+def _together(names: Sequence[str], rows: Sequence[bytes]) -> pl.DataFrame:
+    """Lines of raw values, all of the same members."""
+    numbered = [str(number) for number in range(len(names))]
+    written = pl.read_csv(
+        b"\n".join([*rows, b""]),
+        has_header=False,
+        separator=_BETWEEN.decode(),
+        schema=dict.fromkeys(numbered, pl.String()),
+        null_values=["null"],
+        quote_char=None,
+    )
+    if written.height != len(rows):
+        raise AssertionError(f"{len(rows)} records became {written.height} rows")
+    values = written.select(pl.col(numbered).str.strip_prefix('"').str.strip_suffix('"'))
+    escaped = written.select(pl.col(numbered).str.contains("\\", literal=True) & pl.col(numbered).str.starts_with('"'))
+    for position, number in enumerate(numbered):
+        if escaped[number].any():
+            at = escaped[number].arg_true()
+            plain = [_value(text.encode()) for text in written[number][at]]
+            values.replace_column(position, values[number].scatter(at, pl.Series(plain, dtype=pl.String)))
+    values.columns = [_ours(name) for name in names]
+    return values.with_columns(_problem=pl.lit(None, pl.String))
