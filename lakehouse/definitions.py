@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, housekeeping, ingest, report, runs, sensor, warehouse
+from assets.wiring import checks, curated, dbt, feeds, housekeeping, ingest, report, runs, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -43,6 +43,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         warehouse.build(published, freshness),
         dbt.build(models, freshness),
     ]
+    made = [key for step in downstream for key in step.keys]
     arrivals = checks.build(sources)
     tidying = housekeeping.build(sources, published, timedelta(days=settings.keep_days))
     page = report.build(settings, sources, tables, days, freshness)
@@ -57,6 +58,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
     )
     return dg.Definitions(
         assets=[
+            *feeds.systems(sources),
             *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
             *downstream,
             *tidying,
@@ -64,7 +66,10 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         ],
         asset_checks=[arrivals],
         jobs=[job, lateness],
-        sensors=[sensor.build(sources, [key for step in downstream for key in step.keys], interval=5)],
+        sensors=[
+            sensor.build(sources, made, interval=5),
+            *feeds.build(sources, {source.name: ingest.keys(source) for source in sources}, sensor.JOB, made),
+        ],
         schedules=[
             dg.ScheduleDefinition(
                 job=lateness, cron_schedule="0 6 * * *", default_status=dg.DefaultScheduleStatus.RUNNING

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import dagster as dg
 import polars as pl
 
+from assets.wiring import feeds
 from assets.wiring.describe import bars, contract_schema, plain_schema, source_lineage
 from assets.wiring.events import report_days, reported
 from assets.wiring.failures import told_apart
@@ -44,7 +45,7 @@ def specs(source: Source, freshness: timedelta) -> list[dg.AssetSpec]:
     return [
         dg.AssetSpec(
             key[layer],
-            deps=[] if layer == "raw" else [key["raw"]],
+            deps=feeds.upstream(source) if layer == "raw" else [key["raw"]],
             description=text.format(name=source.name, description=source.description, key=" and ".join(source.key)),
             group_name=layer,
             kinds={"deltalake", "polars"},
@@ -81,6 +82,7 @@ def build(
                 description="No file that was sent again to correct an earlier one was refused whole.",
             ),
             dg.AssetCheckSpec("empty", asset=key["quarantine"], description="Nothing is waiting in quarantine."),
+            *feeds.check_specs(source, key["raw"]),
         ],
         # One writer at a time for each source; writers that slip through are told apart by the tables themselves.
         pool=f"source_{source.name}",
@@ -92,16 +94,19 @@ def build(
     ) -> Iterator[dg.Output[None] | dg.AssetCheckResult]:
         with told_apart(context):
             asked = asked_days(context)
+            pulled = feeds.pull(context, source, lake.lake, landing, asked, batch_bytes)
             work = pending(lake.lake, source, landing.settled(source), asked)
             plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
             if cleared := clear(lake.lake, source, landing.settings.landing):
                 context.log.info(f"{source.name}: {cleared:,} landed files were cleared away, as its policy says")
+            released = feeds.release(source, lake.lake, landing)
             versions = manifest.versions(lake.lake)
             # A backfill waits for every day it asked for, whether or not it holds anything.
             answered = asked if asked and "dagster/backfill" in context.run.tags else set()
             _report(context, lake.lake, source, plans, versions, answered)
             for layer in _LAYERS:
                 yield reported(key[layer])
+            yield from feeds.checks(source, lake.lake, landing, key["raw"], pulled, released)
             yield from _checks(
                 lake.lake, source, plans, versions, passed_before=_passed(context, key["processed"], "account")
             )

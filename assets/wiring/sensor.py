@@ -70,7 +70,7 @@ def _again(instance: dg.DagsterInstance, downstream: Sequence[dg.AssetKey]) -> d
 
 
 def _settled(lake: LakeResource, landing: LandingResource, source: Source, files: list[Landed]) -> Work:
-    complete = [file for file in files if file.settled(landing.settings.settle_seconds)]
+    complete = [file for file in files if file.settled(landing.settle_seconds(source))]
     return pending(lake.lake, source, complete)
 
 

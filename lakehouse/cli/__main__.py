@@ -18,7 +18,7 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import cut, features, queries, report, review
+from lakehouse.cli import cut, features, queries, report, review, systems
 from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
@@ -183,6 +183,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         rows(account, Format.json)
         return
     rows(account, title="Sources")
+    fed = systems.shown(sources, systems.lags(settings, sources))
+    if not fed.is_empty():
+        rows(fed, title="Systems")
     found = listing(settings.landing, sources)
     if found.unclaimed:
         shown = ", ".join(found.unclaimed[:5])
@@ -315,14 +318,20 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             asked,
             only=source,
         )
-        if not work.any:
+        lags = systems.lags(settings, sources)
+        waiting = [name for name, lag in lags.items() if lag and (lag.any or asked)]
+        for name, lag in lags.items():
+            if lag and lag.trouble:
+                err.print(f"[yellow]{name}[/yellow]: {lag.trouble}")
+        if not work.any and not waiting:
             out.print("Everything is up to date.")
             return
         files = sum(len(item.unseen) for item in work.works.values())
         anew = [name for name, item in work.works.items() if item.anew]
         if anew:
             out.print(f"Judged anew, every delivery on record: {', '.join(anew)}")
-        out.print(f"{files:,} files to ingest; starting Dagster …")
+        more = f", and what waits in the systems of {', '.join(waiting)}" if waiting else ""
+        out.print(f"{files:,} files to ingest{more}; starting Dagster …")
         export(instance.environment(settings, url))
         from lakehouse import definitions  # only now: what needs no run answers without loading Dagster and dbt
 

@@ -99,6 +99,8 @@ class Feed(ABC):
     kind: ClassVar[str]
     # Whether each extract is all that there is.
     snapshots: ClassVar[bool] = False
+    # Whether the system can be asked again for past days.
+    replays: ClassVar[bool] = False
 
     @abstractmethod
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
@@ -115,9 +117,15 @@ class Feed(ABC):
     def release(self, url: str, source: "Source", reached: Reached) -> None:  # noqa: B027
         """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""
 
-    def replay(self, _url: str, _source: "Source", _days: Collection[date], _most_bytes: int) -> Iterator[Extract]:
-        """What the system has of some days, whether or not it was pulled before.
+    def replay(
+        self,
+        url: str,
+        source: "Source",
+        days: Collection[date],
+        most_bytes: int,
+    ) -> Iterator[Extract]:
+        """What the system has of some days, whether or not it was pulled before, in streams of their own.
 
-        Raises FeedError when it keeps none.
+        Only of feeds that `replays`. Raises FeedError when the system fails or keeps nothing of these days.
         """
-        raise FeedError(f"{self.system} cannot be asked again for past days; lakehouse rebuild uses what is on record")
+        raise NotImplementedError

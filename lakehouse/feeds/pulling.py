@@ -128,7 +128,8 @@ def pull(
     """Land what the source's system has that is new, or what it has of some `days`; what came of it.
 
     A system that fails is no failure of ours: it is told as `trouble`, and what was landed before stays.
-    say: is told of every file that lands. Raises UnavailableError when the lake or the landing folder cannot be written.
+    say: is told of every file that lands. Raises UnavailableError when the lake or the landing folder cannot be
+    written.
     """
     feed = source.feed
     assert feed is not None

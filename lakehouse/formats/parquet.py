@@ -25,14 +25,14 @@ class Parquet(Format):
         """The rows of one file, as text."""
         try:
             frame = pl.read_parquet(io.BytesIO(data), glob=False)
+            texts = pl.DataFrame([as_text(column) for column in frame.get_columns()])
+            rows = texts.with_columns(**numbered(frame.height), _text=told(texts))
         # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             raise RefusalError(_RULE, "the file is no Parquet file, or is damaged; write it again") from None
-        names = tuple(frame.columns)
-        texts = pl.DataFrame([as_text(column) for column in frame.get_columns()])
-        return Table(names, texts.with_columns(**numbered(frame.height), _text=told(texts)))
+        return Table(tuple(frame.columns), rows)
 
 
 def numbered(height: int) -> dict[str, pl.Expr | pl.Series]:
@@ -59,5 +59,8 @@ def as_text(column: pl.Series) -> pl.Series:
     if isinstance(kind, pl.Duration):
         return column.dt.to_string("iso")
     if kind.is_nested():
-        return column.to_frame().select(pl.struct(pl.first()).struct.json_encode()).to_series().rename(column.name)
+        # JSON is written for structs alone.
+        wrapped = column.rename("v").to_frame().to_struct("").struct.json_encode()
+        bare = wrapped.str.strip_prefix('{"v":').str.strip_suffix("}")
+        return bare.set(column.is_null(), None).rename(column.name)
     return column.cast(pl.String)

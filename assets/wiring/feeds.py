@@ -1,0 +1,174 @@
+"""Feeds in Dagster: the systems that sources pull from, what waits in them, and the sensor that looks."""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+
+from assets.wiring import runs
+from lakehouse.feeds import Lag, pulling
+from lakehouse.feeds.pulling import Pulled
+from lakehouse.lake import Lake
+from lakehouse.source import Source
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+GROUP = "systems"
+CHECK = "lag"
+_WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
+
+
+def upstream(source: Source) -> list[dg.AssetKey]:
+    """The asset that stands for the system a source pulls from; none where files are brought."""
+    return [dg.AssetKey([GROUP, source.feed.system])] if source.feed else []
+
+
+def systems(sources: Sequence[Source]) -> list[dg.AssetSpec]:
+    """The systems that sources pull from, as assets that this lakehouse does not make."""
+    fed = {source.feed.system: source.feed for source in sources if source.feed}
+    return [
+        dg.AssetSpec(
+            [GROUP, name],
+            description=f"Where {', '.join(item.name for item in sources if item.feed and item.feed.system == name)} "
+            f"come from. Its address is the setting LAKEHOUSE_SYSTEM_{name.upper()}.",
+            group_name=GROUP,
+            kinds={feed.kind},
+        )
+        for name, feed in sorted(fed.items())
+    ]
+
+
+def check_specs(source: Source, raw: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The check that a source with a feed has besides the others."""
+    return [dg.AssetCheckSpec(CHECK, asset=raw, description=_WORDS)] if source.feed else []
+
+
+def pull(
+    context: dg.AssetExecutionContext,
+    source: Source,
+    lake: Lake,
+    landing: LandingResource,
+    asked: Collection[date] | None,
+    most_bytes: int,
+) -> Pulled:
+    """Land what the source's system has that is new; or of the days asked for, where it can be asked again."""
+    url = landing.url(source)
+    if source.feed is None or url is None or (asked and not source.feed.replays):
+        return Pulled()
+    pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, asked or ())
+    if pulled.extracts:
+        context.log.info(
+            f"{source.name}: {pulled.extracts:,} deliveries ({pulled.bytes:,} bytes) came from {source.feed.system}"
+        )
+    if pulled.trouble:
+        context.log.warning(f"{source.name}: {pulled.trouble}")
+    return pulled
+
+
+def release(source: Source, lake: Lake, landing: LandingResource) -> str | None:
+    """Tell the system what is on record; why not, if it cannot be told."""
+    url = landing.url(source)
+    return pulling.release(lake, source, url) if url else None
+
+
+def checks(
+    source: Source,
+    lake: Lake,
+    landing: LandingResource,
+    raw: dg.AssetKey,
+    pulled: Pulled,
+    released: str | None,
+) -> Iterator[dg.AssetCheckResult]:
+    """What waits in the source's system after a run, or what is wrong with it."""
+    if source.feed is None:
+        return
+    url = landing.url(source)
+    if url is None:
+        system = source.feed.system
+        yield dg.AssetCheckResult(
+            asset_key=raw,
+            check_name=CHECK,
+            passed=True,
+            metadata={"system": f"not connected: LAKEHOUSE_SYSTEM_{system.upper()} is not set"},
+        )
+        return
+    trouble = pulled.trouble or released
+    lag = Lag(trouble=trouble) if trouble else pulling.lag(lake, source, landing.settings.landing, url)
+    passed, words, facts = judged(source, lag)
+    yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=passed, description=words, metadata=facts)
+
+
+def judged(source: Source, lag: Lag) -> tuple[bool, str | None, dict[str, float | None]]:
+    """Whether a lag is one to live with; what is wrong, in words; and its figures."""
+    assert source.feed is not None
+    limit = source.feed.lag_limit.total_seconds()
+    late = lag.seconds is not None and lag.seconds > limit
+    facts: dict[str, float | None] = {
+        "events": lag.events,
+        "bytes": lag.bytes,
+        "seconds": lag.seconds,
+        "allowed_seconds": limit,
+    }
+    words = lag.trouble or (f"what waits has waited for {lag.seconds:.0f} s, more than {limit:.0f}" if late else None)
+    return words is None, words, facts
+
+
+def build(
+    sources: Sequence[Source],
+    keys: Mapping[str, Mapping[str, dg.AssetKey]],
+    job: str,
+    downstream: Sequence[dg.AssetKey],
+) -> list[dg.SensorDefinition]:
+    """The sensor that looks at the systems, as often as each feed says; none without feeds.
+
+    keys: by source and layer. downstream: what is brought up to date with the sources.
+    """
+    fed = {source.name: source for source in sources if source.feed}
+    if not fed:
+        return []
+
+    @dg.sensor(
+        name="systems",
+        job_name=job,
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Looks at the systems that sources pull from, and starts one run for all that have something new.",
+    )
+    def _systems(
+        context: dg.SensorEvaluationContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
+    ) -> dg.SensorResult | dg.SkipReason:
+        connected = {name: source for name, source in fed.items() if landing.url(source)}
+        looked: dict[str, dict[str, object]] = json.loads(context.cursor or "{}")
+        now = time.time()
+        due = [name for name in connected if now - float(str(looked.get(name, {}).get("at", 0))) >= _every(fed[name])]
+        if not due:
+            return dg.SkipReason("no system is connected" if not connected else "no system is to be looked at yet")
+        active = runs.alive(context.instance, job)
+        waiting, events = [], []
+        for name in due:
+            url = landing.url(fed[name])
+            assert url
+            lag = pulling.lag(lake.lake, fed[name], landing.settings.landing, url)
+            passed, words, facts = judged(fed[name], lag)
+            if words != looked.get(name, {}).get("words"):
+                # What goes wrong, or comes right again, while no run is at work must show all the same.
+                events.append(dg.AssetCheckEvaluation(keys[name]["raw"], CHECK, passed, facts, description=words))
+            looked[name] = {"at": now, "words": words}
+            if lag.any:
+                waiting.append(name)
+        cursor = json.dumps(looked)
+        if active or not waiting:
+            return dg.SensorResult(cursor=cursor, asset_events=events, skip_reason=None if waiting else "nothing waits")
+        chosen = [key for name in waiting for key in keys[name].values()]
+        tags = {"lakehouse/sources": ",".join(waiting), **runs.mine()}
+        request = dg.RunRequest(f"systems-{now:.0f}", tags=tags, asset_selection=[*chosen, *downstream])
+        return dg.SensorResult([request], cursor=cursor, asset_events=events)
+
+    return [_systems]
+
+
+def _every(source: Source) -> float:
+    assert source.feed is not None
+    return source.feed.every.total_seconds()

@@ -1,0 +1,46 @@
+"""What waits in the systems that feeds pull from, for `lakehouse status` and `lakehouse run`."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from lakehouse.feeds import Lag, pulling
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings
+from lakehouse.source import Source
+
+SCHEMA: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "system": pl.String(),
+    "kind": pl.String(),
+    "events": pl.Int64(),
+    "bytes": pl.Int64(),
+    "seconds": pl.Float64(),
+    "state": pl.String(),
+}
+
+
+def lags(settings: Settings, sources: Sequence[Source]) -> dict[str, Lag | None]:
+    """By source with a feed, what waits in its system; None where nobody has said where the system is."""
+    lake = Lake(settings.lake_uri)
+    found: dict[str, Lag | None] = {}
+    for source in sources:
+        if source.feed:
+            url = settings.system(source.feed.system)
+            found[source.name] = pulling.lag(lake, source, settings.landing, url) if url else None
+    return found
+
+
+def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFrame:
+    """A row for each source with a feed: what waits in its system, and whether that answers."""
+    rows = []
+    for source in sources:
+        if source.feed:
+            lag = found[source.name]
+            unset = f"not connected: set LAKEHOUSE_SYSTEM_{source.feed.system.upper()}"
+            state = unset if lag is None else lag.trouble or ("new data waits" if lag.any else "nothing new")
+            told = lag or Lag()
+            rows.append(
+                (source.name, source.feed.system, source.feed.kind, told.events, told.bytes, told.seconds, state)
+            )
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")

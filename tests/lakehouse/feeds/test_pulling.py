@@ -1,0 +1,227 @@
+"""Pulling: what a system holds lands once, whatever dies, and a system that keeps failing is left alone."""
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+import pytest
+from house import House
+from thermometer import THERMOMETER
+
+from lakehouse import ledger
+from lakehouse.clock import Clock
+from lakehouse.errors import SourceError, UnavailableError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, pulling
+from lakehouse.formats.jsonlines import JsonLines
+from lakehouse.source import Source
+
+URL = "station://somewhere"
+DAY = date(2020, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station(Feed):
+    """Readings of a weather station, by number; `breaks` after so many extracts of a pull."""
+
+    kind: ClassVar[str] = "station"
+    replays: ClassVar[bool] = True
+    readings: list[dict[str, object]] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    size: int = 2
+
+    def pull(self, url: str, source: Source, reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        yield from self._some("all", int(reached.ends.get("all", "-1")) + 1)
+
+    def lag(self, url: str, source: Source, reached: Reached) -> Lag:
+        return Lag(events=len(self.readings) - int(reached.ends.get("all", "-1")) - 1)
+
+    def release(self, url: str, source: Source, reached: Reached) -> None:
+        self.released.append(reached.ends["all"])
+
+    def replay(self, url: str, source: Source, days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+        yield from self._some("again", 0)
+
+    def _some(self, stream: str, first: int) -> Iterator[Extract]:
+        for count, begin in enumerate(range(first, len(self.readings), self.size)):
+            if self.breaks and count == self.breaks[0]:
+                self.breaks.pop(0)
+                raise FeedError("the station does not answer")
+            some = self.readings[begin : begin + self.size]
+            text = "".join(json.dumps(reading) + "\n" for reading in some)
+            yield Extract(Part(stream, f"{begin:06}", f"{begin + len(some) - 1:06}"), text.encode(), DAY)
+
+
+def reading(number: int) -> dict[str, object]:
+    return {"SENSOR": f"s{number}", "HOUR": 1, "CELSIUS": 20.5}
+
+
+@pytest.fixture
+def station() -> Station:
+    return Station(system="station", readings=[reading(number) for number in range(5)])
+
+
+@pytest.fixture
+def fed(house: House, station: Station) -> House:
+    path = "{site}/{name}/{day}_{part}.jsonl"
+    house.source = replace(THERMOMETER, feed=station, dialect=JsonLines(), path=path, after_landing="delete")
+    return house
+
+
+def pull(house: House, days: Collection[date] = ()) -> pulling.Pulled:
+    return pulling.pull(house.lake, house.source, house.landing, URL, house.clock, 10**6, days)
+
+
+def sensors(house: House) -> list[str]:
+    return sorted(house.table("processed")["sensor"])
+
+
+def test_what_a_system_holds_lands_and_goes_the_way_of_every_file(fed: House) -> None:
+    assert pull(fed) == pulling.Pulled(3, 5 * 45)
+    fed.run()
+    assert sensors(fed) == ["s0", "s1", "s2", "s3", "s4"]
+    assert fed.unbalanced().is_empty()
+    rows = fed.table("processed").sort("sensor")
+    assert rows["_file"][2] == "station/thermometer/2020-01-02_all@000002~000003.jsonl"
+    assert rows["_line"].to_list() == [1, 2, 1, 2, 1]
+    assert rows["_site"].unique().to_list() == ["station"]
+
+
+def test_a_pull_goes_on_where_the_files_end_and_where_the_record_ends(fed: House, station: Station) -> None:
+    pull(fed)
+    station.readings.append(reading(5))
+    assert pull(fed).extracts == 1
+    fed.run()
+    # The landed files are gone, and what is on record tells.
+    for file in fed.landing.rglob("*.jsonl"):
+        file.unlink()
+    station.readings.append(reading(6))
+    assert pull(fed).extracts == 1
+    fed.run()
+    assert sensors(fed) == [f"s{number}" for number in range(7)]
+
+
+def test_the_newest_bytes_of_a_stream_can_be_read(fed: House) -> None:
+    assert pulling.reached(fed.lake, fed.source, fed.landing).last("all") is None
+    pull(fed)
+    landed = pulling.reached(fed.lake, fed.source, fed.landing)
+    assert json.loads(landed.last("all") or b"") == reading(4)
+    fed.run()
+    for file in fed.landing.rglob("*.jsonl"):
+        file.unlink()
+    assert json.loads(pulling.reached(fed.lake, fed.source, fed.landing).last("all") or b"") == reading(4)
+    assert pulling.reached(fed.lake, fed.source).ends == {"all": "000004"}
+
+
+def test_only_what_is_on_record_is_released(fed: House, station: Station) -> None:
+    pull(fed)
+    fed.run()
+    station.readings.append(reading(5))
+    pull(fed)
+    assert pulling.release(fed.lake, fed.source, URL) is None
+    assert station.released == ["000004"]
+
+
+def test_a_system_that_fails_in_the_middle_keeps_what_came_before_and_is_asked_for_the_rest(fed, station) -> None:
+    station.breaks.append(1)
+    pulled = pull(fed)
+    assert (pulled.extracts, pulled.trouble) == (1, "the station does not answer")
+    fed.run()
+    assert sensors(fed) == ["s0", "s1"]
+    assert pull(fed) == pulling.Pulled(2, 3 * 45)
+    fed.run()
+    assert sensors(fed) == ["s0", "s1", "s2", "s3", "s4"]
+
+
+def test_a_system_that_keeps_failing_is_left_alone_for_longer_and_longer(fed: House, station: Station) -> None:
+    station.breaks.extend([0, 0, 0, 0])
+    for failures in (1, 2):
+        assert pull(fed).trouble == "the station does not answer"
+        assert pulling.breaker(fed.lake, fed.source).failures == failures
+        assert pulling.breaker(fed.lake, fed.source).wait() is None
+    pull(fed)
+    state = pulling.breaker(fed.lake, fed.source)
+    wait = state.wait()
+    assert wait
+    assert timedelta(seconds=20) < wait <= timedelta(seconds=30)
+    told = "station has failed 3 times in a row and is left alone for a while: the station does not answer"
+    assert (pull(fed).trouble or "").startswith(told)
+    assert pulling.lag(fed.lake, fed.source, fed.landing, URL).trouble == told
+    # It was not asked.
+    assert len(station.breaks) == 1
+    assert state.wait(datetime.now(UTC) + timedelta(seconds=31)) is None
+
+
+def test_a_system_that_answers_again_is_trusted_again(fed: House, station: Station) -> None:
+    station.breaks.extend([0, 0])
+    for _ in range(3):
+        pull(fed)
+    assert pulling.breaker(fed.lake, fed.source) == pulling.Breaker()
+
+
+def test_a_look_that_finds_nothing_leaves_no_trace(fed: House) -> None:
+    pull(fed)
+    version = fed.lake.open(pulling.table(fed.source)).version()
+    for _ in range(5):
+        assert pull(fed) == pulling.Pulled()
+    assert fed.lake.open(pulling.table(fed.source)).version() == version
+
+
+def test_a_replay_doubles_nothing(fed: House, station: Station) -> None:
+    pull(fed)
+    fed.run()
+    assert pull(fed, [DAY]).extracts == 3
+    fed.run()
+    assert sensors(fed) == ["s0", "s1", "s2", "s3", "s4"]
+    assert fed.unbalanced().is_empty()
+    assert pulling.lag(fed.lake, fed.source, fed.landing, URL) == Lag(events=0)
+
+
+def test_a_library_that_fails_unexpectedly_says_nothing_of_rows(fed: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leak(*_: object) -> Iterator[Extract]:
+        raise ValueError("patient 01-701-1015")
+        yield
+
+    monkeypatch.setattr(Station, "pull", leak)
+    assert pull(fed).trouble == "reading failed (ValueError); what was pulled before is kept"
+
+
+def test_what_is_pulled_after_a_study_has_ended_belongs_to_its_last_day(fed: House) -> None:
+    pulling.pull(fed.lake, fed.source, fed.landing, URL, Clock(date(2019, 5, 5)), 10**6)
+    assert {file.name[:10] for file in fed.landing.rglob("*.jsonl")} == {"2019-05-05"}
+
+
+def test_a_file_is_there_whole_or_not_at_all(fed: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UnavailableError, match="No space left on device"):
+        pull(fed)
+    assert [file for file in fed.landing.rglob("*") if file.is_file()] == []
+
+
+def test_a_source_with_a_feed_says_where_parts_go() -> None:
+    with pytest.raises(SourceError, match=r"must hold \{site\} and \{day\} and \{part\} once each"):
+        replace(THERMOMETER, feed=Station(system="station"))
+    with pytest.raises(SourceError, match="its mode is 'rows'"):
+        replace(THERMOMETER, feed=Station(system="station"), path="{site}/{day}_{part}.jsonl", mode="snapshot")
+
+
+def test_what_was_pulled_is_on_record_by_its_parts(fed: House) -> None:
+    pull(fed)
+    fed.run()
+    files = ledger.read(fed.lake, fed.source)["_file"].to_list()
+    assert [Part.of(Path(file).stem.partition("_")[2]) for file in files] == [
+        Part("all", "000000", "000001"),
+        Part("all", "000002", "000003"),
+        Part("all", "000004", "000004"),
+    ]
+    brought = fed.lake.scan(pulling.table(fed.source)).select("outcome", "extracts", "bytes", "why").collect()
+    assert brought.rows() == [("brought", 3, 225, None)]
+    assert pl.DataFrame(schema=pulling.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why"]
