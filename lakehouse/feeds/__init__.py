@@ -117,13 +117,7 @@ class Feed(ABC):
     def release(self, url: str, source: "Source", reached: Reached) -> None:  # noqa: B027
         """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""
 
-    def replay(
-        self,
-        url: str,
-        source: "Source",
-        days: Collection[date],
-        most_bytes: int,
-    ) -> Iterator[Extract]:
+    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
         """What the system has of some days, whether or not it was pulled before, in streams of their own.
 
         Only of feeds that `replays`. Raises FeedError when the system fails or keeps nothing of these days.

@@ -6,7 +6,8 @@ goes on where the files end; what two attempts landed twice is told apart by the
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -138,15 +139,15 @@ def pull(
         return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {wait.total_seconds():.0f} s")
     pulled = Pulled()
     try:
-        extracts = (
-            feed.replay(url, source, days, most_bytes)
-            if days
-            else feed.pull(url, source, reached(lake, source, landing), most_bytes)
-        )
-        for extract in _told(extracts):
-            _land(landing, source, feed, extract, clock)
-            pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
-            say(pulled)
+        if days:
+            extracts = feed.replay(url, source, days, most_bytes)
+        else:
+            extracts = feed.pull(url, source, reached(lake, source, landing), most_bytes)
+        with _in_words(), closing(cast("Generator[Extract, None, None]", extracts)):
+            for extract in extracts:
+                _land(landing, source, feed, extract, clock)
+                pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
+                say(pulled)
     except FeedError as error:
         pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
     # Most looks find nothing, and there are many.
@@ -158,8 +159,11 @@ def pull(
 def release(lake: Lake, source: Source, url: str) -> str | None:
     """Tell the system how much of what it keeps for us is on record; what is wrong, if it cannot be told."""
     assert source.feed is not None
+    done = reached(lake, source)
     try:
-        source.feed.release(url, source, reached(lake, source))
+        with _in_words():
+            if done.ends:
+                source.feed.release(url, source, done)
     except FeedError as error:
         return str(error)
     return None
@@ -172,7 +176,8 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
     if state.wait():
         return Lag(trouble=_open(source.feed, state))
     try:
-        return source.feed.lag(url, source, reached(lake, source, landing))
+        with _in_words():
+            return source.feed.lag(url, source, reached(lake, source, landing))
     except FeedError as error:
         return Lag(trouble=str(error))
 
@@ -181,11 +186,14 @@ def _open(feed: Feed, state: Breaker) -> str:
     return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
 
 
-def _told(extracts: Iterable[Extract]) -> Iterator[Extract]:
-    """The extracts; a library's failure that the feed did not expect ends them in words, without what it says."""
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """A library's failure that the feed did not expect becomes a FeedError without what it says, which may hold a row
+    or a secret.
+    """
     try:
-        yield from extracts
-    except (UnavailableError, OSError):
+        yield
+    except UnavailableError:
         raise
     except Exception as error:
         raise FeedError(f"reading failed ({type(error).__name__}); what was pulled before is kept") from error

@@ -172,7 +172,7 @@ def test_a_look_that_finds_nothing_leaves_no_trace(fed: House) -> None:
     assert fed.lake.open(pulling.table(fed.source)).version() == version
 
 
-def test_a_replay_doubles_nothing(fed: House, station: Station) -> None:
+def test_a_replay_doubles_nothing(fed: House) -> None:
     pull(fed)
     fed.run()
     assert pull(fed, [DAY]).extracts == 3

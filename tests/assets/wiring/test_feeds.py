@@ -1,0 +1,173 @@
+"""Feeds in Dagster: pulled by the ingesting step, looked at by a sensor, judged by a check."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import ClassVar
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+from thermometer import THERMOMETER
+
+from assets.wiring import feeds, ingest, sensor
+from assets.wiring.partitions import delivery_days
+from lakehouse import manifest
+from lakehouse.clock import Clock
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part
+from lakehouse.formats.jsonlines import JsonLines
+from lakehouse.settings import Settings
+from resources.lake import LakeResource
+from resources.landing import LandingResource
+
+TODAY = date(2020, 1, 2)
+DOWNSTREAM = [dg.AssetKey(["curated", "temperatures"])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station(Feed):
+    """A list of readings; fails while `down` holds anything."""
+
+    kind: ClassVar[str] = "station"
+    readings: list[str] = field(default_factory=list)
+    down: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+    def pull(self, url, source, reached, most_bytes) -> Iterator[Extract]:
+        assert url == "station://secret"
+        if self.down:
+            raise FeedError(self.down[-1])
+        begin = int(reached.ends.get("all", "-1")) + 1
+        for number in range(begin, len(self.readings)):
+            line = json.dumps({"SENSOR": self.readings[number], "HOUR": 1, "CELSIUS": 20}).encode()
+            yield Extract(Part("all", f"{number:06}", f"{number:06}"), line, TODAY)
+
+    def lag(self, url, source, reached) -> Lag:
+        if self.down:
+            raise FeedError(self.down[-1])
+        waiting = len(self.readings) - int(reached.ends.get("all", "-1")) - 1
+        return Lag(events=waiting, seconds=self.waited[-1] if self.waited else None)
+
+    def release(self, url, source, reached) -> None:
+        self.released.append(reached.ends["all"])
+
+
+@pytest.fixture
+def station() -> Station:
+    return Station(system="station", readings=["s0", "s1"], every=timedelta(0), lag_limit=timedelta(minutes=5))
+
+
+@pytest.fixture
+def source(station):
+    return replace(THERMOMETER, feed=station, dialect=JsonLines(), path="{site}/{name}/{day}_{part}.jsonl")
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    (tmp_path / "landing").mkdir()
+    return Settings(
+        home=tmp_path / "home",
+        landing=tmp_path / "landing",
+        as_of=TODAY,
+        systems={"station": SecretStr("station://secret")},
+    )
+
+
+def resources(settings: Settings) -> dict[str, object]:
+    return {"lake": LakeResource.of(settings), "landing": LandingResource(settings)}
+
+
+def lag_check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    [found] = [check for check in result.get_asset_check_evaluations() if check.check_name == "lag"]
+    return found
+
+
+def run(settings: Settings, source, **words) -> dg.ExecuteInProcessResult:
+    made = ingest.build(source, delivery_days([source], Clock(TODAY)), timedelta(days=1), 10**6)
+    return dg.materialize([made], resources=resources(settings), **words)
+
+
+def tick(settings: Settings, source, cursor: str | None = None, instance=None):
+    [look] = feeds.build([source], {source.name: ingest.keys(source)}, sensor.JOB, DOWNSTREAM)
+    instance = instance or dg.DagsterInstance.ephemeral()
+    context = dg.build_sensor_context(instance=instance, resources=resources(settings), cursor=cursor)
+    return look(context)
+
+
+def test_a_run_pulls_ingests_and_releases(settings, source, station):
+    result = run(settings, source)
+    assert result.success
+    lake = LakeResource.of(settings).lake
+    rows = lake.scan("processed/thermometer", manifest.versions(lake)["processed/thermometer"]).collect()
+    assert sorted(rows["sensor"]) == ["s0", "s1"]
+    assert station.released == ["000001"]
+    check = lag_check(result)
+    assert check.passed
+    assert check.metadata["events"].value == 0
+
+
+def test_a_system_that_fails_keeps_no_file_back_and_fails_its_check(settings, source, station):
+    station.down.append("the station does not answer")
+    folder = settings.landing / "station" / "thermometer"
+    folder.mkdir(parents=True)
+    (folder / "2020-01-02_all@000000~000000.jsonl").write_text('{"SENSOR": "s0", "HOUR": 1, "CELSIUS": 20}')
+    result = run(settings, source)
+    assert result.success
+    assert (lag_check(result).passed, lag_check(result).description) == (False, "the station does not answer")
+    lake = LakeResource.of(settings).lake
+    assert lake.scan("processed/thermometer").collect().height == 1
+
+
+def test_what_has_waited_for_too_long_fails_the_check(settings, source, station):
+    station.waited.append(301)
+    check = lag_check(run(settings, source))
+    assert not check.passed
+    assert check.description == "what waits has waited for 301 s, more than 300"
+
+
+def test_a_system_that_nobody_connected_says_so(settings, source):
+    alone = settings.model_copy(update={"systems": {}})
+    result = run(alone, source)
+    assert result.success
+    assert lag_check(result).metadata["system"].value == "not connected: LAKEHOUSE_SYSTEM_STATION is not set"
+    assert isinstance(tick(alone, source), dg.SkipReason)
+
+
+def test_a_past_day_is_not_asked_of_a_system_that_cannot_be_asked_again(settings, source):
+    run(settings, source, partition_key="2020-01-01")
+    assert list(settings.landing.rglob("*.jsonl")) == []
+
+
+def test_the_system_is_upstream_of_raw(source):
+    [spec] = feeds.systems([source])
+    assert (spec.key, spec.group_name, spec.kinds) == (dg.AssetKey(["systems", "station"]), "systems", {"station"})
+    [raw] = [item for item in ingest.specs(source, timedelta(days=1)) if item.key.path[0] == "raw"]
+    assert [dep.asset_key for dep in raw.deps] == [spec.key]
+
+
+def test_the_sensor_asks_for_one_run_while_something_waits(settings, source):
+    [request] = tick(settings, source).run_requests
+    assert set(request.asset_selection) == {*ingest.keys(source).values(), *DOWNSTREAM}
+    run(settings, source)
+    assert tick(settings, source).run_requests == []
+
+
+def test_the_sensor_leaves_a_system_alone_between_looks(settings, source, station):
+    calm = replace(source, feed=replace(station, every=timedelta(hours=1)))
+    first = tick(settings, calm)
+    assert len(first.run_requests) == 1
+    assert isinstance(tick(settings, calm, first.cursor), dg.SkipReason)
+
+
+def test_the_sensor_tells_once_that_a_system_fails_and_once_that_it_answers_again(settings, source, station):
+    station.down.append("the station does not answer")
+    first = tick(settings, source)
+    [event] = first.asset_events
+    assert (event.passed, event.description) == (False, "the station does not answer")
+    second = tick(settings, source, first.cursor)
+    assert second.asset_events == []
+    station.down.clear()
+    [event] = tick(settings, source, second.cursor).asset_events
+    assert event.passed
