@@ -27,6 +27,7 @@ _STRING = msgspec.json.Decoder(str)
 _BETWEEN = b"\x1f"
 # Fewer alike are sooner read one by one.
 _FEW = 50
+_MARKED = re.compile(r'["\\/\x00-\x1f]')
 _ENGINE = re.compile(r"_+(?:line|text|problem)")
 
 Members = dict[str, str | None]
@@ -39,7 +40,7 @@ def members(text: bytes | str) -> Members | None:
         data.decode()
         found = _OBJECT.decode(data)
         names = tuple(found)
-        if "" in names or not _once(data, names):
+        if "" in names or not once(data, names):
             return None
         return {name: _value(bytes(value)) for name, value in found.items()}
     except (UnicodeError, msgspec.DecodeError, RecursionError):
@@ -59,12 +60,12 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
         found.add(number, text)
     frames: list[pl.DataFrame] = []
     places: list[list[int]] = []
-    for names, (numbers, rows) in found.alike.items():
-        if len(rows) < _FEW or not names:
-            split = (map(_value, row.split(_BETWEEN)) for row in rows)
-            found.single.update(zip(numbers, (dict(zip(names, row, strict=False)) for row in split), strict=True))
+    for names, (numbers, lines) in found.alike.items():
+        if len(lines) < _FEW or not names:
+            split = (map(_value, line.split(_BETWEEN)) for line in lines)
+            found.single.update(zip(numbers, (dict(zip(names, line, strict=False)) for line in split), strict=True))
         else:
-            frames.append(_together(names, rows))
+            frames.append(_together(names, lines))
             places.append(numbers)
     if found.single:
         frames.append(_apart(list(found.single.values())))
@@ -77,9 +78,9 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
     rows = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
     if len(frames) > 1 or found.single:
         rows = rows[pl.Series(list(chain.from_iterable(places)), dtype=pl.UInt32).arg_sort()]
-    names = tuple(map(_ours, found.names))
-    # By position: among names, `*` and `^x$` stand for others.
-    return names, pl.DataFrame([*(rows[name] for name in names), rows["_problem"]])
+    ours = tuple(map(_ours, found.names))
+    # One by one: among names, `*` and `^x$` stand for others.
+    return ours, pl.DataFrame([*(rows[name] for name in ours), rows["_problem"]])
 
 
 @dataclass
@@ -106,7 +107,7 @@ class _Found:
             return
         row = _BETWEEN.join(found.values())
         unusual = b"\\u" in text or b"\n" in row or b"\r" in row
-        if not unusual and (len(text) == len(row) + self.sizes[names] or _once(text, names)):
+        if not unusual and (len(text) == len(row) + self.sizes[names] or once(text, names)):
             if names not in self.alike:
                 self.alike[names] = ([], [])
                 self.names.update(dict.fromkeys(names))
@@ -129,12 +130,14 @@ class _Found:
         return True
 
 
-def _once(text: bytes, names: Iterable[str]) -> bool:
+def once(text: bytes, names: Iterable[str]) -> bool:
     """Whether a JSON object that has these names has each of them once."""
-    quoted = (b'"%b"' % name.encode() for name in names)
-    if b"\\" not in text and all(text.count(name) == 1 for name in quoted):
+    names = tuple(names)
+    # Without an escape by number, a name that holds no marks is written in one way.
+    plain = b"\\u" not in text and not any(map(_MARKED.search, names))
+    if plain and all(text.count(b'"%b"' % name.encode()) == 1 for name in names):
         return True
-    count = len(tuple(names))
+    count = len(names)
     return bool(json.loads(text, object_pairs_hook=len, parse_int=str, parse_float=str) == count)
 
 

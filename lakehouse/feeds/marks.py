@@ -1,0 +1,91 @@
+"""High-water marks: the greatest of a member that grows, such as the time a record was last changed.
+
+Marks are what the records say, never what our clock says. One that is later than the server's own clock when it answers
+is a mistake, and would hide everything until then: it is no mark.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from lakehouse.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Since:
+    """What is new is asked for by a mark.
+
+    parameter: of the query, that a mark is given in. member: dotted path in a record that marks are read from: ISO 8601
+        texts, or whole numbers. overlap: how much before the mark to begin, for records that come in late; what is seen
+        again does no harm. until: of the query, for the end of a range, so that past days can be asked for again.
+    """
+
+    parameter: str
+    member: str
+    overlap: timedelta = timedelta(0)
+    until: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.parameter or not all(self.member.split(".")) or self.overlap < timedelta(0):
+            raise SourceError(
+                "since: name a query parameter and a member of the records, and overlap by no less than 0"
+            )
+
+    def begin(self, mark: str) -> str:
+        """The mark to ask from: the overlap before the greatest one, written as that is."""
+        if not self.overlap or isinstance(order(mark), int):
+            return mark
+        moment = datetime.fromisoformat(mark) - self.overlap
+        if len(mark) == len("2014-01-02"):
+            return moment.date().isoformat()
+        text = moment.isoformat(timespec="auto" if "." in mark else "seconds")
+        return text.replace("+00:00", "Z") if mark.endswith("Z") else text
+
+    def greatest(self, records: Iterable[bytes], before: str | None, now: datetime | None) -> str | None:
+        """The greatest mark of some records and the one before. now: by the server's clock."""
+        best, least = before, order(before) if before is not None else None
+        for text in set(map(self.of, records)):
+            value = None if text is None else order(text)
+            if value is None or (now and isinstance(value, datetime) and value > now + timedelta(seconds=1)):
+                continue
+            if least is None or (type(value) is type(least) and value > least):  # type: ignore[operator]
+                best, least = text, value
+        return best
+
+    def of(self, record: bytes) -> str | None:
+        """A record's mark as it is written; None when it has none."""
+        try:
+            found: Any = self._decoder.decode(record)
+            for _ in self.member.split("."):
+                found = found.inner
+            raw = bytes(found)
+            return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        kind: Any = msgspec.Raw
+        for name in reversed(self.member.split(".")):
+            kind = msgspec.defstruct("Record", [("inner", kind)], rename={"inner": name})
+        return msgspec.json.Decoder(kind)
+
+
+def order(mark: str) -> datetime | int | None:
+    """What a mark is ordered by; a moment without a zone is taken as UTC. None when it is neither moment nor number."""
+    if mark.isascii() and mark.isdigit() and len(mark) <= 18:
+        return int(mark)
+    try:
+        moment = datetime.fromisoformat(mark)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def day_range(day: date) -> tuple[str, str]:
+    """The beginning of a day in UTC, and of the next, as marks."""
+    return f"{day}T00:00:00Z", f"{day + timedelta(days=1)}T00:00:00Z"

@@ -1,0 +1,280 @@
+"""REST APIs: what is new, page by page.
+
+An extraction is one way through the pages, from a mark on or from the beginning. It is cut into extracts between pages,
+and each page's envelope says where the next one begins, so a pull that dies goes on where its last extract ended. A
+position is the number of the extraction and of the page in it. Marks move on when an extraction is whole.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from lakehouse.errors import SourceError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.feeds.auth import Auth
+from lakehouse.feeds.http import Answer, Caller, RefusedError
+from lakehouse.feeds.marks import Since, day_range, order
+from lakehouse.feeds.paging import Paging
+from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelopes
+
+if TYPE_CHECKING:
+    from lakehouse.source import Source
+
+STREAM, AGAIN = "pages", "again"
+# How often an extraction begins anew within a pull when records move while they are read.
+_STARTS = 3
+# A cursor that has ended, in the words of different servers.
+_ENDED = {400, 404, 410, 422}
+
+
+class _MovedError(Exception):
+    """Records have moved since the page before."""
+
+
+@dataclass
+class _Way:
+    """An extraction that goes on. place: of the next page. before: the records of the page before.
+
+    landed: the delivery before, whole. broken: the body of its last page, if that had no list. resumed: the next page
+    is this pull's first.
+    """
+
+    number: int = 1
+    page: int = 0
+    place: str | None = None
+    since: str | None = None
+    until: str | None = None
+    mark: str | None = None
+    before: list[bytes] = field(default_factory=list)
+    landed: bytes = b""
+    broken: bytes | None = None
+    resumed: bool = False
+
+    @property
+    def position(self) -> str:
+        return f"{self.number:08d}.{self.page:06d}"
+
+    def anew(self) -> "_Way":
+        """The next extraction, from the same mark."""
+        return _Way(self.number + 1, since=self.since, until=self.until, mark=self.since)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestApi(Feed):
+    """A list that a JSON API gives out in pages. Its source's dialect is `Pages`, which says where the records are.
+
+    path: of the list, below the system's address. paging: how it is divided. auth: how to be let in; None without.
+    since: how to ask for what is new; None reads all of it each time.
+    page_size: records to ask for at a time. timeout: for a whole answer. tries: of a request, in all.
+    most_pages: of an extraction; more are taken for pages that never end. most_body: bytes of an answer.
+    """
+
+    path: str
+    paging: Paging
+    auth: Auth | None = None
+    since: Since | None = None
+    page_size: int = 1000
+    timeout: timedelta = timedelta(seconds=60)
+    tries: int = 5
+    most_pages: int = 100_000
+    most_body: int = 1 << 26
+    kind: ClassVar[str] = "api"
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise SourceError(f"feed {self.system}: path {self.path!r} must begin with '/'")
+        if self.page_size <= self.paging.again or not 0 < self.most_pages < 1_000_000 or self.tries < 1:
+            raise SourceError(
+                f"feed {self.system}: page_size must be more than {self.paging.again}, most_pages from 1 to 999,999, "
+                "tries 1 or more"
+            )
+
+    def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        """All since the mark, or the rest of an extraction that has begun; nothing when it is what came last."""
+        form = self._form(source)
+        way = self._begun(reached, form)
+        with self._caller(url) as caller:
+            for _ in range(_STARTS):
+                try:
+                    yield from self._extracts(caller, form, way, STREAM, most_bytes)
+                except _MovedError:
+                    way = way.anew()
+                else:
+                    return
+        raise FeedError(
+            f"{self.system}: the records of {self.path} move while they are read, {_STARTS} times in a row; what was "
+            "read is kept, and the next pull begins anew. If they have no fixed order, ask for one, or for a cursor"
+        )
+
+    def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
+        """Whether the page from the mark on has a later record, and for how long that has waited."""
+        form, now = self._form(source), datetime.now(UTC)
+        way = self._begun(reached, form)
+        pulled = [datetime.fromisoformat(page.fetched_at) for page in envelopes(way.landed)]
+        past = (now - pulled[-1]).total_seconds() if pulled else None
+        if way.page:
+            return Lag(seconds=past)
+        if self.since is None and pulled:
+            return Lag(seconds=past)
+        with self._caller(url) as caller:
+            answer = caller.get(self.path, {**self.paging.query(None, self.page_size), **self._range(way)})
+        marks = map(self.since.of if self.since else lambda _: None, elements(answer.body, form.records) or [])
+        known = order(way.mark) if way.mark else None
+        ranks = [None if mark is None else order(mark) for mark in marks]
+        waiting = [rank for rank in ranks if known is None or (type(rank) is type(known) and rank > known)]  # type: ignore[operator]
+        moments = [rank for rank in waiting if isinstance(rank, datetime)]
+        # Both by the server's clock.
+        aged = (answer.moment - min(moments)).total_seconds() if answer.moment and moments else None
+        ages = [max(0.0, age) for age in (aged, past) if age is not None]
+        return Lag(events=len(waiting), seconds=min(ages, default=None) if waiting else 0.0)
+
+    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+        """The records of these days (UTC) by the member that marks are read from, in a stream of its own."""
+        if self.since is None or self.since.until is None:
+            yield from super().replay(url, source, days, most_bytes)
+            return
+        form = self._form(source)
+        with self._caller(url) as caller:
+            for day in sorted(days):
+                begin, end = day_range(day)
+                way = _Way(int(f"{day:%Y%m%d}"), since=begin, until=end)
+                try:
+                    yield from self._extracts(caller, form, way, AGAIN, most_bytes)
+                except _MovedError:
+                    raise FeedError(f"{self.system}: records of {day} moved while they were read; ask again") from None
+
+    def _form(self, source: "Source") -> Pages:
+        form = source.dialect_of(self.system)
+        if not isinstance(form, Pages):
+            raise SourceError(f"source {source.name}: what an API answers is read by the dialect Pages")
+        return form
+
+    def _caller(self, url: str) -> Caller:
+        seconds = self.timeout.total_seconds()
+        return Caller(self.system, url, self.auth, seconds=seconds, most=self.most_body, tries=self.tries)
+
+    def _begun(self, reached: Reached, form: Pages) -> _Way:
+        """Where to go on."""
+        position, landed = reached.ends.get(STREAM), reached.last(STREAM)
+        number, page = map(int, position.split(".")) if position else (0, 0)
+        if not landed:
+            return _Way(number + 1)
+        last = next(envelopes(landed[landed.rfind(b"\n", 0, -1) + 1 :]))
+        if last.next is None:
+            return _Way(number + 1, since=last.mark, mark=last.mark, landed=landed)
+        if page >= self.most_pages:
+            return _Way(number + 1, since=last.since, mark=last.since)
+        records = elements(last.data, form.records)
+        broken = last.data if records is None else None
+        return _Way(number, page, last.next or None, last.since, None, last.mark, records or [], landed, broken, True)
+
+    def _range(self, way: _Way) -> dict[str, str]:
+        """The part of the query that says what is new."""
+        if self.since is None or way.since is None:
+            return {}
+        if way.until is not None and self.since.until is not None:
+            return {self.since.parameter: way.since, self.since.until: way.until}
+        return {self.since.parameter: self.since.begin(way.since)}
+
+    def _extracts(self, caller: Caller, form: Pages, way: _Way, stream: str, most_bytes: int) -> Iterator[Extract]:
+        """An extraction from its next page on, in extracts. What was read is given out before anything is raised."""
+        lines: list[bytes] = []
+        begin, whole, size = "", way.page == 0, 0
+        records: list[bytes] = []
+        places = {way.place}
+        while True:
+            try:
+                envelope, found = self._page(caller, form, way, places)
+            except (FeedError, _MovedError):
+                if lines:
+                    yield _extract(stream, begin, way, lines)
+                raise
+            if found is None and envelope.data == way.broken:
+                raise self._unsound()
+            way.page += 1
+            begin = begin or way.position
+            line = envelope.line()
+            lines.append(line)
+            size += len(line)
+            if found is None:
+                yield _extract(stream, begin, way, lines)
+                raise self._unsound()
+            way.before, way.place, way.mark, way.resumed = found, envelope.next, envelope.mark, False
+            if whole:
+                records += found
+            if envelope.next is None:
+                if not (whole and stream == STREAM and _known(records, way, form)):
+                    yield _extract(stream, begin, way, lines)
+                return
+            if size >= most_bytes:
+                yield _extract(stream, begin, way, lines)
+                lines, begin, whole, size, records = [], "", False, 0, []
+
+    def _page(
+        self, caller: Caller, form: Pages, way: _Way, places: set[str | None]
+    ) -> tuple[Envelope, list[bytes] | None]:
+        """The next page and its records, None when it has no list. Raises FeedError, and _MovedError."""
+        if way.page >= self.most_pages:
+            raise FeedError(
+                f"{self.system}: {self.path} has more than {self.most_pages:,} pages, so they may never end; what was "
+                "read is kept, and the next pull begins anew. If it is that long, raise the feed's most_pages"
+            )
+        answer = self._answer(caller, way)
+        found = elements(answer.body, form.records)
+        if found is None:
+            # The same page again, once it is mended; "" is the first one.
+            return self._envelope(answer, way, way.place or "", way.mark), None
+        if found and found == way.before and len(found) > self.paging.again:
+            raise FeedError(
+                f"{self.system}: {self.path} answers with the same page again; what was read before it is kept, and "
+                "the next pull goes on there. Ask the system's owner"
+            )
+        old = self.paging.again if way.place else 0
+        if old and way.before and found[:old] != way.before[-old:]:
+            raise _MovedError
+        place = self.paging.after(way.place, len(found) - old, answer.body, answer.links)
+        if place is not None and place in places:
+            raise FeedError(
+                f"{self.system}: {self.path} leads back to a page that was read, so its pages never end; what was read "
+                "before is kept, and the next pull goes on there. Ask the system's owner"
+            )
+        places.add(place)
+        mark = self.since.greatest(found, way.mark, answer.moment) if self.since else None
+        return self._envelope(answer, way, place, mark), found
+
+    def _answer(self, caller: Caller, way: _Way) -> Answer:
+        query = self.paging.query(way.place, self.page_size)
+        try:
+            if not query and way.place:
+                return caller.follow(way.place)
+            return caller.get(self.path, {**query, **self._range(way)})
+        except RefusedError as error:
+            if way.resumed and error.status in _ENDED:
+                # A place does not last for ever.
+                raise _MovedError from None
+            raise
+
+    def _envelope(self, answer: Answer, way: _Way, place: str | None, mark: str | None) -> Envelope:
+        fetched = datetime.now(UTC).isoformat()
+        since = way.since
+        return Envelope(answer.url, answer.status, fetched, place, since, mark, **body_of(answer.body))
+
+    def _unsound(self) -> FeedError:
+        return FeedError(
+            f"{self.system}: {self.path} answers with what is not JSON, or has no list where its records are; the "
+            "answer is in quarantine, what was read before is kept, and the next pull asks for this page again. Ask "
+            "the system's owner, or mend `records` of the source's dialect"
+        )
+
+
+def _extract(stream: str, begin: str, way: _Way, lines: list[bytes]) -> Extract:
+    return Extract(Part(stream, begin, way.position), b"".join(lines), datetime.now(UTC).date())
+
+
+def _known(records: list[bytes], way: _Way, form: Pages) -> bool:
+    """Whether records are the last of the delivery before, so that landing them again would change nothing."""
+    if not records:
+        return True
+    landed = [record for page in envelopes(way.landed) for record in elements(page.data, form.records) or []]
+    return landed[-len(records) :] == records
