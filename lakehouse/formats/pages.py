@@ -78,8 +78,10 @@ def at(body: bytes, path: str) -> msgspec.Raw | bytes | None:
 
 def elements(body: bytes, path: str) -> list[bytes] | None:
     """The elements of the list at a dotted path, each as it was written; None where there is no list."""
-    found = at(body, path)
     try:
+        # A value is not looked into, so bytes that are no text could hide in one.
+        body.decode()
+        found = at(body, path)
         return None if found is None else [bytes(element) for element in _LIST.decode(found)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
