@@ -1,0 +1,144 @@
+"""A million records of ten members, from an API in pages: landed through the feed, and by a bare loop over httpx.
+
+    python bench/api.py [--records N] [--page N] [--rounds N]
+
+The bare loop asks for the same pages and does `response.json()`, and keeps nothing. The feed keeps what it is given, in
+files that are flushed to disk. Both ask a server in a process of its own, whose pages are made before; they take turns.
+The third figure is what reading the landed files into columns takes.
+"""
+
+import argparse
+import json
+import multiprocessing as mp
+import socket
+import statistics
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from lakehouse.feeds import Reached
+from lakehouse.feeds.marks import Since
+from lakehouse.feeds.paging import ByCursor
+from lakehouse.feeds.rest import RestApi
+from lakehouse.formats.pages import Pages
+
+EXTRACT = 8 << 20
+
+
+def record(number: int) -> dict[str, object]:
+    """A laboratory result."""
+    return {
+        "id": f"01-701-{number:07d}",
+        "site": "701",
+        "subject": {"id": f"01-701-{number % 1000}", "arm": None},
+        "test": "ALT",
+        "value": f"{number % 97}.10",
+        "unit": "U/L",
+        "low": 6,
+        "high": 34.0,
+        "fasting": number % 2 == 0,
+        "updated": f"2014-01-{1 + number * 28 // 10**8:02}T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+    }
+
+
+def serve(port: int, records: int, size: int, ready: object) -> None:
+    """Answers `/items?cursor=N` with bytes made before."""
+    import uvicorn
+
+    pages = {}
+    for begin in range(0, records, size):
+        after = begin + size if begin + size < records else None
+        items = [record(number) for number in range(begin, min(begin + size, records))]
+        text = json.dumps({"items": items, "next": after and str(after)}, separators=(",", ":"))
+        pages[b"%d" % begin] = text.encode()
+
+    async def app(scope: dict, _receive: object, send: object) -> None:
+        query = dict(pair.split(b"=") for pair in scope["query_string"].split(b"&") if pair)
+        body = pages[query.get(b"cursor", b"0")]
+        head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+    ready.set()
+    uvicorn.run(app, port=port, log_level="critical", lifespan="off", access_log=False)
+
+
+def bare(url: str, size: int) -> int:
+    """The loop that everybody writes."""
+    import httpx
+
+    count, cursor = 0, None
+    with httpx.Client() as client:
+        while True:
+            query = {"limit": str(size), **({"cursor": cursor} if cursor else {})}
+            page = client.get(f"{url}/items", params=query).json()
+            count += len(page["items"])
+            cursor = page["next"]
+            if not cursor:
+                return count
+
+
+class _Source:
+    name = "bench"
+
+    @staticmethod
+    def dialect_of(_site: object) -> Pages:
+        return Pages()
+
+
+def landed(url: str, size: int, folder: Path) -> None:
+    """The feed, each extract in a file of its own."""
+    feed = RestApi(
+        system="bench", path="/items", paging=ByCursor("next"), since=Since("since", "updated"), page_size=size
+    )
+    for extract in feed.pull(url, _Source, Reached(), EXTRACT):
+        with (folder / f"{date.today()}_{extract.part}.jsonl").open("wb") as file:
+            file.write(extract.data)
+            file.flush()
+
+
+def main() -> None:
+    """Take turns, and print the medians."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--page", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ready = mp.Event()
+    server = mp.Process(target=serve, args=(port, asked.records, asked.page, ready), daemon=True)
+    server.start()
+    ready.wait()
+    url = f"http://127.0.0.1:{port}"
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        time.sleep(0.05)
+    times: dict[str, list[float]] = {"bare": [], "landed": [], "read": []}
+    for _ in range(asked.rounds):
+        begun = time.perf_counter()
+        assert bare(url, asked.page) == asked.records
+        times["bare"].append(time.perf_counter() - begun)
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            landed(url, asked.page, Path(folder))
+            times["landed"].append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            rows = sum(Pages().table(file.read_bytes()).rows.height for file in sorted(Path(folder).iterdir()))
+            times["read"].append(time.perf_counter() - begun)
+            assert rows == asked.records
+    server.kill()
+    for name, seconds in times.items():
+        print(
+            f"{name:8} {statistics.median(seconds):6.1f} s {asked.records / statistics.median(seconds):10,.0f} records/s"
+        )
+    ratios = [one / other for one, other in zip(times["bare"], times["landed"], strict=True)]
+    whole = [one / (land + read) for one, land, read in zip(*times.values(), strict=True)]
+    print(
+        f"landed at {statistics.median(ratios):.2f} of the bare rate; landed and read into columns {statistics.median(whole):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
