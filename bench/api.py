@@ -14,7 +14,7 @@ import socket
 import statistics
 import tempfile
 import time
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from lakehouse.feeds import Reached
@@ -38,7 +38,7 @@ def record(number: int) -> dict[str, object]:
         "low": 6,
         "high": 34.0,
         "fasting": number % 2 == 0,
-        "updated": f"2014-01-{1 + number * 28 // 10**8:02}T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+        "updated": (datetime(2014, 1, 1) + timedelta(seconds=number)).isoformat() + "Z",
     }
 
 
@@ -130,14 +130,11 @@ def main() -> None:
             assert rows == asked.records
     server.kill()
     for name, seconds in times.items():
-        print(
-            f"{name:8} {statistics.median(seconds):6.1f} s {asked.records / statistics.median(seconds):10,.0f} records/s"
-        )
-    ratios = [one / other for one, other in zip(times["bare"], times["landed"], strict=True)]
-    whole = [one / (land + read) for one, land, read in zip(*times.values(), strict=True)]
-    print(
-        f"landed at {statistics.median(ratios):.2f} of the bare rate; landed and read into columns {statistics.median(whole):.2f}"
-    )
+        median = statistics.median(seconds)
+        print(f"{name:8} {median:6.1f} s {asked.records / median:10,.0f} records/s")
+    ratio = statistics.median(one / other for one, other in zip(times["bare"], times["landed"], strict=True))
+    whole = statistics.median(one / (land + read) for one, land, read in zip(*times.values(), strict=True))
+    print(f"landed at {ratio:.2f} of the bare rate, landed and read into columns at {whole:.2f}")
 
 
 if __name__ == "__main__":
