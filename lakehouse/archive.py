@@ -26,7 +26,7 @@ def unpack(data: bytes, kind: str) -> bytes:
     Raises RefusalError when it is not such a file, is damaged, holds anything but exactly one compressed file, or
     unpacks to more than 1 GiB, or to more than 64 MiB and 200 times its size.
     """
-    limit = min(_MOST, max(_ALWAYS, _RATIO * len(data)))
+    limit = most(len(data))
     found = _gunzip(data, limit) if kind == "gzip" else _unzip(data, limit)
     if len(found) > limit:
         raise RefusalError(
@@ -34,6 +34,11 @@ def unpack(data: bytes, kind: str) -> bytes:
             f"the file unpacks to more than {limit >> 20} MiB, too much for its size; send it in smaller parts",
         )
     return found
+
+
+def most(size: int) -> int:
+    """How many bytes `size` bytes may unpack to."""
+    return min(_MOST, max(_ALWAYS, _RATIO * size))
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
