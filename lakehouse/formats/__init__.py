@@ -51,11 +51,6 @@ class Format(ABC):
         # A copy in one order: equal formats are told by equal words.
         object.__setattr__(self, "aliases", dict(sorted(self.aliases.items())))
 
-    @property
-    def lines(self) -> Dialect | None:
-        """How to cut a delivery between records."""
-        return None
-
     def names(self, written: Sequence[str]) -> list[str]:
         """Column names as the source knows them."""
         return [self.aliases.get(name, name) for name in written]

@@ -43,8 +43,9 @@ class Excel(Format):
         sheet.
         """
         if data.startswith(_OLE):
-            locked = _LOCKED in data
-            words = "is locked with a password; send it without" if locked else "is in Excel's old form; save it as xlsx"
+            words = "is in Excel's old form; save it as xlsx"
+            if _LOCKED in data:
+                words = "is locked with a password; send it without"
             raise RefusalError(RULE, f"the workbook {words} and send it again")
         rows = dict(Workbook(data).rows(self.sheet))
         header = {column: text for column, text in rows.pop(self.header_row, {}).items() if text.strip()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import polars as pl
 
@@ -31,7 +32,7 @@ class FixedWidth(Format):
         places = sorted(self.columns.values())
         if wrong := [name for name, (first, last) in self.columns.items() if not 1 <= first <= last]:
             raise SourceError(f"fixed width: {wrong} must begin at 1 or after, and end where they begin or after")
-        if any(last >= begin for (_, last), (begin, _) in zip(places, places[1:], strict=False)):
+        if any(last >= begin for (_, last), (begin, _) in pairwise(places)):
             raise SourceError("fixed width: columns overlap; a character belongs to one column")
         object.__setattr__(self, "columns", dict(self.columns))
         # Judges the encoding.
@@ -43,11 +44,7 @@ class FixedWidth(Format):
         return Dialect(quote=None, encoding=self.encoding, header=("line",))
 
     def table(self, data: bytes) -> Table:
-        """The records in uncompressed bytes; raises RefusalError when they are not in the encoding."""
-        return self.decoded(self.lines.decode(data))
-
-    def decoded(self, data: bytes) -> Table:
-        """The records in text that is UTF-8 by now, such as a piece of a large delivery."""
+        """The records in text that is UTF-8 by now; all or a piece of a delivery."""
         text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
         lines = pl.Series("_text", [text.removesuffix("\n")]).str.split("\n").explode()
         rows = pl.DataFrame([lines]).with_row_index("_line", 1).filter(pl.col("_text").str.strip_chars(" ") != "")

@@ -17,7 +17,9 @@ _KINDS = {
     "B8601DN B8601DZ MDYAMPM EURDFDT IS8601DT TOD_DT",
     "time": "TIME TIMEAMPM TOD HHMM HOUR MMSS E8601TM E8601TZ E8601TX B8601TM B8601TZ IS8601TM",
 }
-_NAMES = sorted(((name, kind) for kind, names in _KINDS.items() for name in names.split()), key=lambda pair: -len(pair[0]))
+_NAMES = sorted(
+    ((name, kind) for kind, names in _KINDS.items() for name in names.split()), key=lambda pair: -len(pair[0])
+)
 
 
 def kind_of(name: str) -> str | None:

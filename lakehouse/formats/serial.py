@@ -53,7 +53,7 @@ def text(value: float, kind: Kind, *, since_1904: bool = False) -> str:
     1900-02-29, which Excel has and the calendar has not, is told as Excel shows it, for the contract to reject.
     """
     shifted = value + 1462 if since_1904 else value
-    if not math.isfinite(value) or not 0 <= value or not shifted < _END:
+    if not math.isfinite(value) or value < 0 or shifted >= _END:
         return number(value)
     days, milliseconds = divmod(round(value * _MILLISECONDS), _MILLISECONDS)
     clock = (datetime.min + timedelta(milliseconds=milliseconds)).time()

@@ -86,7 +86,7 @@ class Workbook:
                     book.sheets[attributes["name"]] = target
 
         self._parse(main, start)
-        parts = {kind: target for kind, target in related.values()}
+        parts = dict(related.values())
         book.strings, book.styles = parts.get("sharedStrings"), parts.get("styles")
         return book
 

@@ -188,9 +188,9 @@ def _rows(member: _Member) -> np.ndarray:
         # The last card is filled up with blanks, which may look like rows of blanks.
         if len(member.data) % _CARD or tail.strip(b" \0") or rest >= _CARD:
             raise _damaged()
-        padding = len(member.data) - _CARD
-        while count and (count - 1) * width > padding and not member.data[(count - 1) * width : count * width].strip(b" "):
-            count -= 1
+        # What is in the last card only, the first byte of which is a row's.
+        filled = len(member.data.rstrip(b" "))
+        count = max(-(-filled // width), min(count, -(-(len(member.data) - _CARD + 1) // width)), 0)
     return np.frombuffer(member.data, np.uint8, count * width).reshape(count, width)
 
 

@@ -31,7 +31,19 @@ def refusal(data: bytes, form: Excel | None = None) -> str:
 def test_a_cell_is_the_text_that_it_holds() -> None:
     cells = [text("007"), text("  x "), text("1.50"), number("5"), number("0.30000000000000004"), number("1E+21"),
              cell("b", "1"), cell("e", "#N/A"), cell("str", "from a formula"), "", text("_x0009_")]  # fmt: skip
-    expected = ["007", "  x ", "1.50", "5", "0.30000000000000004", "1e+21", "TRUE", "#N/A", "from a formula", None, "\t"]
+    expected = [
+        "007",
+        "  x ",
+        "1.50",
+        "5",
+        "0.30000000000000004",
+        "1e+21",
+        "TRUE",
+        "#N/A",
+        "from a formula",
+        None,
+        "\t",
+    ]
     assert column(*cells) == expected
 
 

@@ -18,7 +18,15 @@ def test_values_are_told_by_their_place() -> None:
 
 
 def test_short_and_long_lines_keep_their_text_and_blanks_are_null() -> None:
-    lines = ["001 Ada   12  ", "002 Bob   ", "003 Cy    1234X", "004 Di    12     ", "005           ", "   ", "006 A\0a  1234"]
+    lines = [
+        "001 Ada   12  ",
+        "002 Bob   ",
+        "003 Cy    1234X",
+        "004 Di    12     ",
+        "005           ",
+        "   ",
+        "006 A\0a  1234",
+    ]
     table = FORM.table("\n".join(lines).encode())
     assert table.rows["_text"].to_list() == [line for line in lines if line.strip()]
     assert table.rows.drop("_text").rows() == [
@@ -33,14 +41,19 @@ def test_short_and_long_lines_keep_their_text_and_blanks_are_null() -> None:
 
 def test_a_place_is_a_character_in_the_file_s_encoding() -> None:
     form = FixedWidth(columns={"A": (1, 2), "B": (3, 4)}, encoding="cp1252")
-    assert form.table("éüab".encode("cp1252")).rows.row(0)[3:] == ("éü", "ab")
+    assert form.table(form.lines.decode("éüab".encode("cp1252"))).rows.row(0)[3:] == ("éü", "ab")
     with pytest.raises(RefusalError, match=r"line 2 holds the byte 0xE9"):
-        FORM.table(b"001 Ada   12  \n\xe9")
+        FORM.lines.decode(b"001 Ada   12  \n\xe9")
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [({}, "missing"), ({"A": (0, 2)}, "begin at 1"), ({"A": (3, 2)}, "begin at 1"), ({"A": (1, 3), "B": (3, 4)}, "overlap")],
+    [
+        ({}, "missing"),
+        ({"A": (0, 2)}, "begin at 1"),
+        ({"A": (3, 2)}, "begin at 1"),
+        ({"A": (1, 3), "B": (3, 4)}, "overlap"),
+    ],
 )
 def test_columns_that_cannot_be_are_refused(columns: dict[str, tuple[int, int]], words: str) -> None:
     with pytest.raises(SourceError, match=words):
@@ -64,5 +77,5 @@ def test_every_line_is_a_record_or_blank_also_when_read_in_pieces(lines: list[st
     pieces, found = Pieces(FORM.lines.decode_chunks([data]), FORM.lines), []
     while data and not pieces.done:
         part, skipped = pieces.next(size)
-        found += [(row[0] + skipped, *row[1:]) for row in FORM.decoded(part).rows.rows()]
+        found += [(row[0] + skipped, *row[1:]) for row in FORM.table(part).rows.rows()]
     assert found == (whole.rows() if data else [])

@@ -9,7 +9,16 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _PLACES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKED = "http://schemas.openxmlformats.org/package/2006/relationships"
 # Number formats of the cells' styles, by number.
-STYLES = ("General", "yyyy-mm-dd", "yyyy-mm-dd hh:mm", "hh:mm:ss", "[h]:mm:ss", '0.00" days"', "[Red]d/m/yy;@", "mmm yy")
+STYLES = (
+    "General",
+    "yyyy-mm-dd",
+    "yyyy-mm-dd hh:mm",
+    "hh:mm:ss",
+    "[h]:mm:ss",
+    '0.00" days"',
+    "[Red]d/m/yy;@",
+    "mmm yy",
+)
 
 
 def text(value: str) -> str:

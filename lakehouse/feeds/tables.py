@@ -1,0 +1,235 @@
+"""Tables of a PostgreSQL without change capture: what changed since the last pull, or the whole table each time.
+
+How nothing is lost. A row that is written at ten and committed at eleven cannot be found by its `updated_at` once a
+pull has passed ten. So the watermark only says where to look; what is new is told by the transaction that wrote the
+row, which PostgreSQL keeps in it (`xmin`). A pull takes the rows of the transactions from the first that the pull
+before had not taken to the last before the oldest one that is still open: all of these have ended, so each row is taken
+once, however late it was committed and whatever its watermark says. An open transaction delays what was written after
+it began, and `lag` says so.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from lakehouse.errors import SourceError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.feeds.postgres import Session, quoted, session
+
+if TYPE_CHECKING:
+    from lakehouse.source import Source
+
+# A snapshot is one delivery and is held as a whole.
+MOST_SNAPSHOT = 1 << 30
+
+
+@dataclass(frozen=True, order=True)
+class _Position:
+    """Rows of transactions up to `transaction` were taken, and some of later ones in `parts` more extracts, of a pull
+    that is not complete. Transactions after it began to write after `seconds` (since 1970), and those from `next` on
+    after `next_seconds`.
+    """
+
+    transaction: int = 0
+    seconds: int = 0
+    parts: int = 0
+    next: int = 0
+    next_seconds: int = 0
+
+    def __str__(self) -> str:
+        taken = f"{self.transaction:016d}.{self.seconds:010d}.{self.parts:06d}"
+        return f"{taken}.{self.next:016d}.{self.next_seconds:010d}"
+
+    @classmethod
+    def of(cls, text: str | None) -> "_Position":
+        return cls(*map(int, text.split("."))) if text else cls()
+
+    def one_more(self) -> "_Position":
+        """With one more extract of a pull that is not complete."""
+        return replace(self, parts=self.parts + 1)
+
+    def done(self, transaction: int, now: int, seconds: int) -> "_Position":
+        """After a complete pull, made at `seconds`, when `now` was the next transaction to be given out."""
+        if self.next <= transaction + 1:
+            return _Position(transaction, self.next_seconds, 0, now, seconds)
+        return _Position(transaction, self.seconds, 0, self.next, self.next_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseTable(Feed):
+    """A table of a PostgreSQL; the values are PostgreSQL's own texts. Raises SourceError when it cannot work.
+
+    table: its name, `schema.table`, as PostgreSQL has it, without quotes. watermark: a column of a date or a timestamp
+    (of UTC, where it has no zone) that every change of a row sets; None brings the whole table each time it has
+    changed, as one delivery of a source of mode `snapshot`. margin: how much earlier than its transaction began to
+    write a row's watermark may be, such as by the clock of another machine; null watermarks are always looked for. It
+    costs an index scan, not deliveries. A watermark cannot see deleted rows.
+    """
+
+    table: str
+    watermark: str | None = None
+    margin: timedelta = timedelta(days=1)
+    kind: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        if self.table.count(".") != 1 or not all(self.table.split(".")):
+            raise SourceError(f"table {self.table!r} must be schema.table")
+        if self.margin < timedelta(0):
+            raise SourceError(f"table {self.table}: margin {self.margin} must not be negative")
+
+    @property
+    def snapshots(self) -> bool:  # type: ignore[override]
+        """Whether each extract is the whole table."""
+        return self.watermark is None
+
+    @property
+    def stream(self) -> str:
+        """What its deliveries are called."""
+        return re.sub(r"[^a-z0-9_]", "_", self.table.lower())
+
+    def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        """What is new, as one consistent state of the table, in Parquet of texts.
+
+        A pull that was cut short is begun anew: what it landed already lands once more. Raises FeedError when the
+        database cannot be reached, the table or a column is gone or may not be read, or a snapshot is too large.
+        """
+        with session(url, self.system) as db:
+            columns = self._columns(db, source)
+            if self.watermark is None:
+                yield from self._snapshot(db, source, reached, columns)
+            else:
+                yield from self._changes(db, reached, columns, most_bytes)
+
+    def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
+        """Rows that wait, and for how long the oldest has by its watermark; of a snapshot, the age of the last one.
+
+        trouble: that rows wait for a transaction that is left open.
+        """
+        with session(url, self.system) as db:
+            self._columns(db, source)
+            if self.watermark is None:
+                end = reached.ends.get(self.stream)
+                if end is None:
+                    return Lag(events=1)
+                age = (datetime.now(UTC) - datetime.fromtimestamp(int(end) / 1e6, UTC)).total_seconds()
+                return Lag(seconds=age if age >= self.every.total_seconds() else 0.0)
+            position = _Position.of(reached.ends.get(self.stream))
+            done, now, distance = self._horizon(db, position)
+            mark = quoted(self.watermark)
+            events, held, seconds = db.row(
+                f"select count(*) filter (where taken), count(*) filter (where not taken), "
+                f"extract(epoch from now() - min({mark}) filter (where taken))::float8 from "
+                f"(select {mark}, {distance} >= {now - done} as taken from {self._name} "
+                f"where {self._where(position, distance, now)}) as waiting"
+            )
+            age = max(float(seconds), 0.0) if seconds is not None else None
+            waits = db.row(
+                "select coalesce(extract(epoch from now() - min(xact_start)), 0)::float8 from pg_stat_activity "
+                "where backend_xid is not null and pid <> pg_backend_pid()"
+            )[0]
+            trouble = None
+            if held and float(waits) > self.lag_limit.total_seconds():
+                trouble = (
+                    f"{held} rows of {self.table} wait for a transaction that has been open for {float(waits):.0f} s "
+                    f"in {self.system}: end it, and they come with the next pull"
+                )
+            return Lag(events=int(events), seconds=age, trouble=trouble)
+
+    @property
+    def _name(self) -> str:
+        return ".".join(map(quoted, self.table.split(".")))
+
+    def _columns(self, db: Session, source: "Source") -> list[str]:
+        """The table's columns in order. Raises FeedError when there is no such table, or it lacks what is needed."""
+        schema, table = self.table.split(".")
+        found = db.rows(
+            "select attname::text, format_type(atttypid, null), relkind::text from pg_attribute "
+            "join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace "
+            f"where nspname = {db.literal(schema)} and relname = {db.literal(table)} "
+            "and attnum > 0 and not attisdropped order by attnum"
+        )
+        if not found:
+            raise FeedError(f"{self.system} has no table {self.table}: mend its name, or grant usage of its schema")
+        kinds = {str(name): str(kind) for name, kind, _ in found}
+        known = source.dialect_of(self.system).names(list(kinds))
+        if missing := [name for name in source.columns if name not in known]:
+            raise FeedError(
+                f"{self.table} in {self.system} lacks {', '.join(missing)}, which {source.name} needs: bring the "
+                f"columns back, or change the source; nothing was pulled"
+            )
+        if self.watermark is not None:
+            if not kinds.get(self.watermark, "").startswith(("timestamp", "date")):
+                raise FeedError(
+                    f"{self.table} in {self.system} has no column {self.watermark} of a timestamp or a date, which is "
+                    "the watermark: change the source; nothing was pulled"
+                )
+            if found[0][2] not in ("r", "p", "m"):
+                raise FeedError(f"{self.table} in {self.system} is a view, of which only whole snapshots can be taken")
+        return list(kinds)
+
+    def _horizon(self, db: Session, position: _Position) -> tuple[int, int, str]:
+        """The last transaction before the oldest that is open, the next to be given out, and how many before that one
+        the row's is, in SQL. Raises FeedError when the database is another one than before.
+        """
+        snapshot = "select pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text from pg_current_snapshot() as t(s)"
+        oldest, now = map(int, db.row(snapshot))
+        if now <= position.transaction:
+            raise FeedError(
+                f"{self.system} counts its transactions anew, so it was restored or replaced: what changed since "
+                "cannot be told; have the source pull it under another name of the system"
+            )
+        # Rows know the lower half of the number.
+        return oldest - 1, now, f"(({now % 2**32} - xmin::text::bigint) & 4294967295)"
+
+    def _where(self, position: _Position, distance: str, now: int) -> str:
+        """Rows of transactions that were not taken, among those whose watermark is not too old to have changed."""
+        if not position.transaction:
+            return "true"
+        newer = f"{distance} < {now - position.transaction}"
+        if not position.seconds:
+            return newer
+        mark = quoted(str(self.watermark))
+        since = position.seconds - self.margin.total_seconds()
+        return f"({mark} >= to_timestamp({since:.0f}) or {mark} is null) and {newer}"
+
+    def _changes(self, db: Session, reached: Reached, columns: list[str], most_bytes: int) -> Iterator[Extract]:
+        position = _Position.of(reached.ends.get(self.stream))
+        done, now, distance = self._horizon(db, position)
+        seconds = int(db.row("select floor(extract(epoch from now()))::bigint")[0])
+        where = f"{self._where(position, distance, now)} and {distance} >= {now - done}"
+        today, waiting = datetime.now(UTC).date(), None
+        for data in db.parquet(self._query(columns, where), most_bytes):
+            if waiting is not None:
+                position = position.one_more()
+                yield Extract(Part(self.stream, str(position), str(position)), waiting, today)
+            waiting = data
+        if waiting is not None:
+            # The very last tells that all of it was given out.
+            begin, end = position.one_more(), position.done(done, now, seconds)
+            yield Extract(Part(self.stream, str(begin), str(end)), waiting, today)
+
+    def _snapshot(self, db: Session, source: "Source", reached: Reached, columns: list[str]) -> Iterator[Extract]:
+        order = ", ".join(str(number) for number, _ in enumerate(columns, 1))
+        parts = db.parquet(f"{self._query(columns, 'true')} order by {order}", MOST_SNAPSHOT)
+        data = next(parts, None)
+        if data is None:
+            raise FeedError(
+                f"{self.table} in {self.system} is empty, which would take all rows of {source.name} away: withdraw "
+                "its deliveries if that is meant"
+            )
+        if next(parts, None) is not None:
+            raise FeedError(
+                f"{self.table} in {self.system} is larger than {MOST_SNAPSHOT >> 30} GiB, too much for a snapshot: "
+                "give the feed a watermark"
+            )
+        if data == reached.last(self.stream):
+            return
+        micros = int(db.row("select floor(extract(epoch from clock_timestamp()) * 1000000)::bigint")[0])
+        at = f"{max(micros, int(reached.ends.get(self.stream, 0)) + 1):020d}"
+        yield Extract(Part(self.stream, at, at), data, datetime.now(UTC).date())
+
+    def _query(self, columns: list[str], where: str) -> str:
+        texts = ", ".join(f"{quoted(name)}::text as {quoted(name)}" for name in columns)
+        return f"select {texts} from {self._name} where {where}"

@@ -1,0 +1,295 @@
+"""Tables of a PostgreSQL without change capture: every row once, whoever commits when."""
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+import psycopg2
+import pytest
+
+from lakehouse.contract import Contract
+from lakehouse.errors import SourceError
+from lakehouse.feeds import Extract, FeedError, Reached
+from lakehouse.feeds.tables import DatabaseTable
+from lakehouse.formats.parquet import Parquet
+from lakehouse.source import Source
+
+FEED = DatabaseTable(system="trial", table='odd.My "Table"', watermark="Updated at")
+WHOLE = DatabaseTable(system="trial", table='odd.My "Table"')
+NAME = 'odd."My ""Table"""'
+STREAM = "odd_my__table_"
+
+
+class Anything(Contract):
+    """Two columns of text."""
+
+    id = dy.String()
+    v = dy.String(nullable=True)
+
+
+def source(feed: DatabaseTable = FEED, **options: Any) -> Source:
+    return Source(
+        **{
+            "name": "anything", "description": "Anything.", "owner": "team:test", "contract": Anything,
+            "tidy": lambda raw: raw.rename(str.lower).select(Anything.column_names()), "key": ("id",),
+            "columns": ("ID", "V"), "optional": ("Updated at",), "dialect": Parquet(), "feed": feed, "path": "{site}/{name}/{day}_{part}.parquet",
+            "mode": "snapshot" if feed.snapshots else "rows", **options,
+        }
+    )  # fmt: skip
+
+
+class Table:
+    """A table in a real server, and pulls of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.extracts: list[Extract] = []
+        self.run("drop schema if exists odd cascade; create schema odd")
+        self.run(f'create table {NAME} ("ID" int primary key, "V" text, "Updated at" timestamptz default now())')
+
+    def connect(self) -> Any:
+        return psycopg2.connect(self.url)
+
+    def run(self, sql: str) -> None:
+        with closing(self.connect()) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def reached(self) -> Reached:
+        if not self.extracts:
+            return Reached()
+        last = max(self.extracts, key=lambda extract: extract.part.end)
+        return Reached({last.part.stream: last.part.end}, lambda _: last.data)
+
+    def pull(
+        self, feed: DatabaseTable = FEED, most_bytes: int = 1 << 20, stop: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of one pull; only the first `stop` extracts of it land."""
+        new = []
+        for extract in feed.pull(self.url, source(feed), self.reached(), most_bytes):
+            if stop is not None and len(new) == stop:
+                break
+            new.append(extract)
+        begins = [extract.part.begin for extract in new]
+        assert begins == sorted(set(begins))
+        assert all(extract.part.begin > ended.part.end for extract in new for ended in self.extracts)
+        assert all(extract.part.stream == STREAM for extract in new)
+        self.extracts += new
+        return [row for extract in new for row in pl.read_parquet(io.BytesIO(extract.data)).iter_rows(named=True)]
+
+    def ids(self, **options: Any) -> list[str]:
+        return sorted(row["ID"] for row in self.pull(**options))
+
+
+@pytest.fixture
+def table(server: str) -> Iterator[Table]:
+    made = Table(server)
+    yield made
+    made.run("drop schema odd cascade")
+
+
+def test_values_are_the_server_s_own_texts(table: Table) -> None:
+    table.run(f"alter table {NAME} add n numeric, add f float8, add b bytea, add i interval, add a int[], add o bool")
+    table.run(
+        f"insert into {NAME} values (1, '', '2020-01-02 03:04:05.678+02', 1.50, 0.1, '\\x00ff', '1 day', '{{1,null}}', true)"
+    )
+    table.run(f"insert into {NAME} values (2)")
+    first, second = table.pull()
+    assert first == {"ID": "1", "V": "", "Updated at": "2020-01-02 01:04:05.678+00", "n": "1.50", "f": "0.1",
+                     "b": "\\x00ff", "i": "P1D", "a": "{1,NULL}", "o": "true"}  # fmt: skip
+    assert [second[name] for name in ("V", "n", "f", "b", "i", "a", "o")] == [None] * 7
+    assert Parquet().table(table.extracts[0].data).names == tuple(first)
+
+
+def test_a_pull_brings_what_changed_and_nothing_twice(table: Table) -> None:
+    table.run(f"insert into {NAME} values (1), (2)")
+    assert table.ids() == ["1", "2"]
+    assert table.ids() == []
+    table.run(f"""insert into {NAME} values (3); update {NAME} set "V" = 'new', "Updated at" = now() where "ID" = 1""")
+    assert table.ids() == ["1", "3"]
+    assert table.ids() == []
+
+
+def test_a_row_that_is_committed_late_is_not_lost_whatever_its_watermark(table: Table) -> None:
+    with closing(table.connect()) as late, late.cursor() as cursor:
+        cursor.execute(f"insert into {NAME} values (1)")
+        cursor.execute("savepoint inner_one")
+        cursor.execute(f"insert into {NAME} values (2)")
+        table.run(f"insert into {NAME} values (3)")
+        # Three began after one and two, which are still to come, so it waits for them.
+        assert table.ids() == []
+        assert FEED.lag(table.url, source(), table.reached()).events == 0
+        late.commit()
+    assert FEED.lag(table.url, source(), table.reached()).events == 3
+    assert table.ids() == ["1", "2", "3"]
+    assert table.ids() == []
+
+
+def test_a_transaction_open_over_many_pulls_is_found_in_the_end(table: Table) -> None:
+    feed = DatabaseTable(system="trial", table=FEED.table, watermark="Updated at", margin=timedelta(seconds=0))
+    table.run(f"insert into {NAME} values (0)")
+    assert table.ids(feed=feed) == ["0"]
+    with closing(table.connect()) as late, late.cursor() as cursor:
+        cursor.execute(f"insert into {NAME} values (1)")
+        for number in range(2, 5):
+            table.run("select pg_sleep(1.1)")
+            table.run(f"insert into {NAME} values ({number})")
+            assert table.ids(feed=feed) == []
+        late.commit()
+    assert table.ids(feed=feed) == ["1", "2", "3", "4"]
+
+
+def test_rolled_back_rows_never_come_and_hold_nothing_back(table: Table) -> None:
+    with closing(table.connect()) as other, other.cursor() as cursor:
+        cursor.execute(f"insert into {NAME} values (1)")
+        other.rollback()
+    table.run(f"insert into {NAME} values (2)")
+    assert table.ids() == ["2"]
+
+
+def test_equal_null_and_backdated_watermarks_come_once(table: Table) -> None:
+    same = "'2020-01-01 00:00:00+00'"
+    table.run(f"insert into {NAME} values (1, 'a', {same}), (2, 'b', {same}), (3, 'c', null)")
+    assert table.ids() == ["1", "2", "3"]
+    table.run(f"insert into {NAME} values (4, 'd', now() - interval '23 hours'), (5, 'e', null)")
+    assert table.ids() == ["4", "5"]
+    assert table.ids() == []
+
+
+def test_a_watermark_older_than_the_margin_is_not_looked_for(table: Table) -> None:
+    # As documented. Once it was, the two pulls before having told when the transaction began.
+    for number in (1, 2):
+        table.run(f"insert into {NAME} values ({number})")
+        table.pull()
+    table.run(f"insert into {NAME} values (3, 'c', now() - interval '25 hours')")
+    assert table.ids() == []
+
+
+def test_deleted_rows_are_not_seen_by_a_watermark(table: Table) -> None:
+    table.run(f"insert into {NAME} values (1), (2)")
+    assert table.ids() == ["1", "2"]
+    table.run(f'delete from {NAME} where "ID" = 1')
+    assert table.ids() == []
+
+
+def test_concurrent_writers_lose_nothing_and_double_nothing(table: Table) -> None:
+    def write(writer: int) -> None:
+        with closing(table.connect()) as connection, connection.cursor() as cursor:
+            for number in range(60):
+                cursor.execute(f"insert into {NAME} values ({writer * 1000 + number})")
+                if number % 3 == writer % 3:
+                    connection.commit()
+            connection.commit()
+
+    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for writer in writers:
+        writer.start()
+    found = []
+    while any(writer.is_alive() for writer in writers):
+        found += table.ids()
+    found += table.ids()
+    assert sorted(found) == sorted(str(writer * 1000 + number) for writer in range(4) for number in range(60))
+
+
+def test_extracts_are_cut_and_a_pull_that_died_loses_nothing(table: Table) -> None:
+    table.run(f"insert into {NAME} select n, repeat('x', 200) from generate_series(1, 2000) as n")
+    assert 0 < len(table.pull(most_bytes=50_000, stop=2)) < 2000
+    assert all(len(extract.data) < 200_000 for extract in table.extracts)
+    table.run(f"insert into {NAME} values (3000)")
+    assert table.ids(most_bytes=50_000) == sorted(map(str, [*range(1, 2001), 3000]))
+    assert len(table.extracts) > 6
+    assert table.ids() == []
+
+
+def test_lag_tells_how_much_waits_and_what_holds_it_back(table: Table) -> None:
+    table.run(f"insert into {NAME} values (1, 'a', now() - interval '90 seconds'), (2)")
+    lag = FEED.lag(table.url, source(), table.reached())
+    assert lag.events == 2
+    assert 90 <= (lag.seconds or 0) < 300
+    assert lag.trouble is None
+    table.pull()
+    assert not FEED.lag(table.url, source(), table.reached()).any
+    impatient = DatabaseTable(
+        system="trial", table=FEED.table, watermark="Updated at", lag_limit=timedelta(milliseconds=1)
+    )
+    with closing(table.connect()) as late, late.cursor() as cursor:
+        cursor.execute("select pg_current_xact_id()")
+        table.run(f"insert into {NAME} values (3)")
+        lag = impatient.lag(table.url, source(), table.reached())
+    assert not lag.any
+    assert "1 rows of" in str(lag.trouble)
+    assert "end it" in str(lag.trouble)
+
+
+def test_a_snapshot_is_one_delivery_and_comes_only_when_something_changed(table: Table) -> None:
+    table.run(f"insert into {NAME} select n, repeat('x', 200) from generate_series(1, 2000) as n")
+    assert len(table.pull(feed=WHOLE, most_bytes=1000)) == 2000
+    assert len(table.extracts) == 1
+    assert table.pull(feed=WHOLE) == []
+    table.run(f'update {NAME} set "V" = "V" where "ID" = 7')
+    assert table.pull(feed=WHOLE) == []
+    table.run(f'delete from {NAME} where "ID" > 3')
+    assert table.ids(feed=WHOLE) == ["1", "2", "3"]
+    table.run(f"delete from {NAME}")
+    with pytest.raises(FeedError, match="is empty"):
+        table.pull(feed=WHOLE)
+
+
+def test_a_new_column_comes_through_and_a_gone_one_is_told(table: Table) -> None:
+    table.run(f"insert into {NAME} values (1); alter table {NAME} add more text default 'm'")
+    assert table.pull()[0]["more"] == "m"
+    table.run(f'alter table {NAME} drop "V"')
+    with pytest.raises(FeedError, match=r"lacks V, which anything needs"):
+        table.pull()
+    with pytest.raises(FeedError, match=r"lacks V, which anything needs"):
+        FEED.lag(table.url, source(), Reached())
+    table.run(f'alter table {NAME} add "V" text, drop "Updated at"')
+    with pytest.raises(FeedError, match=r"no column Updated at of a timestamp"):
+        table.pull()
+    table.run(f"drop table {NAME}")
+    with pytest.raises(FeedError, match=r"trial has no table odd\.My"):
+        table.pull()
+
+
+def test_a_view_has_no_transactions_and_is_taken_whole(table: Table) -> None:
+    table.run(
+        f"insert into {NAME} values (1); alter table {NAME} rename to base; create view {NAME} as select * from odd.base"
+    )
+    with pytest.raises(FeedError, match="is a view"):
+        table.pull()
+    assert table.ids(feed=WHOLE) == ["1"]
+
+
+def test_what_may_not_be_read_or_reached_is_told_without_secrets(table: Table) -> None:
+    table.run("drop role if exists nobody_here; create role nobody_here login password 'hunter2'")
+    table.run("grant usage on schema odd to nobody_here")
+    try:
+        kept = psycopg2.extensions.parse_dsn(table.url)
+        host = kept["host"].replace("/", "%2F")
+        url = f"postgresql://nobody_here:hunter2@{host}/{kept['dbname']}?port={kept.get('port', 5432)}"
+        for address, words in ((url, "may not read"), ("postgresql://me:hunter2@127.0.0.1:1/x", "cannot be reached")):
+            with pytest.raises(FeedError, match=words) as failed:
+                list(FEED.pull(address, source(), Reached(), 1000))
+            assert "hunter2" not in str(failed.value)
+            assert "127.0.0.1" not in str(failed.value)
+    finally:
+        table.run("revoke usage on schema odd from nobody_here; drop role nobody_here")
+
+
+def test_a_database_that_was_replaced_is_told(table: Table) -> None:
+    table.run(f"insert into {NAME} values (1)")
+    table.pull()
+    end = table.extracts[-1].part.end
+    ahead = f"{int(end[:16]) + 1000:016d}{end[16:]}"
+    with pytest.raises(FeedError, match="restored or replaced"):
+        list(FEED.pull(table.url, source(), Reached({STREAM: ahead}), 1000))
+
+
+@pytest.mark.parametrize("options", [{"table": "lonely"}, {"table": "a."}, {"table": "a.b", "margin": timedelta(-1)}])
+def test_a_table_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(SourceError, match="table"):
+        DatabaseTable(system="trial", **options)
