@@ -13,7 +13,7 @@ from lakehouse.errors import ConfigurationError, DefinitionError
 from lakehouse.source import Source
 
 # What transfer tools call a file they are still writing.
-_TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
+TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
 
 
 @dataclass(frozen=True)
@@ -131,4 +131,4 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(_TEMPORARY))
+    return (entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(TEMPORARY))

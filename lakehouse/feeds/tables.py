@@ -124,7 +124,7 @@ class DatabaseTable(Feed):
                 f"(select {mark}, {distance} >= {now - done} as taken from {self._name} "
                 f"where {self._where(position, distance, now)}) as waiting"
             )
-            age = max(float(seconds), 0.0) if seconds is not None else None
+            oldest = max(float(seconds), 0.0) if seconds is not None else None
             waits = db.row(
                 "select coalesce(extract(epoch from now() - min(xact_start)), 0)::float8 from pg_stat_activity "
                 "where backend_xid is not null and pid <> pg_backend_pid()"
@@ -135,7 +135,7 @@ class DatabaseTable(Feed):
                     f"{held} rows of {self.table} wait for a transaction that has been open for {float(waits):.0f} s "
                     f"in {self.system}: end it, and they come with the next pull"
                 )
-            return Lag(events=int(events), seconds=age, trouble=trouble)
+            return Lag(events=int(events), seconds=oldest, trouble=trouble)
 
     @property
     def _name(self) -> str:

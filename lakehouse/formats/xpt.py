@@ -160,8 +160,8 @@ def _table(member: _Member, encoding: str) -> Table:
     columns = []
     for variable in member.variables:
         cells = np.ascontiguousarray(rows[:, variable.begin : variable.begin + variable.size])
-        values = _numbers(cells, variable.kind) if variable.numeric else _texts(cells, variable.name, encoding)
-        columns.append(pl.Series(variable.name, values, dtype=pl.String))
+        found = _numbers(cells, variable.kind) if variable.numeric else _texts(cells, variable.name, encoding)
+        columns.append(pl.Series(variable.name, found, dtype=pl.String))
     values = pl.DataFrame(columns)
     nul = pl.any_horizontal(pl.col(pl.String).str.contains("\0", literal=True).fill_null(False))
     told = values.select(

@@ -86,7 +86,7 @@ def test_damage_is_refused_or_leaves_records(name: str, damage: list[tuple[str, 
     if name == "loose":
         data = mended(data)
     try:
-        table = form.table(data)
+        table = form.table(form.lines.decode(data) if form.lines else data)
     except RefusalError:
         return
     rows = table.rows

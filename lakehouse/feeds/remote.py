@@ -1,0 +1,177 @@
+"""Landing folders elsewhere: what is new in them is brought into this machine's, each file under its own path.
+
+A file is known by its path, size and time, which the copy carries: so a file is brought again when it has changed, and
+not when it was cleared from the landing folder after it was put on record. What is gone from the other side means
+nothing, as in the landing folder itself.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from lakehouse import ledger
+from lakehouse.errors import UnavailableError
+from lakehouse.feeds.folders import Changed, Entry, Folder, folder
+from lakehouse.lake import Lake
+from lakehouse.landing import TEMPORARY
+from lakehouse.source import Source
+
+_ENDING = ".fetching"
+_ABANDONED = 86_400.0
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a look brought.
+
+    files: the paths that landed, in order. bytes: of all of them. left: by path, why a file was not brought, in words.
+    unclaimed: how many files no source claims; they are not brought.
+    """
+
+    files: tuple[str, ...] = ()
+    bytes: int = 0
+    left: Mapping[str, str] = field(default_factory=dict)
+    unclaimed: int = 0
+
+
+def on_record(lake: Lake, sources: Sequence[Source]) -> dict[str, tuple[int, int]]:
+    """Size and time of the newest version of every path on record."""
+    known: dict[str, tuple[int, int]] = {}
+    for source in sources:
+        rows = ledger.read(lake, source, ("seq", "_file", "bytes", "mtime_ns")).drop("seq").drop_nulls("_file")
+        known.update((path, (size, mtime_ns)) for path, size, mtime_ns in rows.iter_rows())
+    return known
+
+
+def fetch(
+    url: str,
+    landing: Path,
+    sources: Sequence[Source],
+    known: Mapping[str, tuple[int, int]],
+    settle_seconds: float = 0.0,
+    options: Mapping[str, str] | None = None,
+) -> Fetched:
+    """Bring what is new or changed in the folder at `url` into `landing`; what was brought.
+
+    url: `s3://bucket/prefix`, or `sftp://user:password@host:port/folder?host_key=SHA256:…`. known: see `on_record`.
+    settle_seconds: a file that changed later than so long ago may still be written, and is left for the next look.
+    options: of the object store, beside the usual AWS_* variables.
+    Holds a part of one file in memory. Raises FeedError when the other side cannot be reached or fails on the way, and
+    UnavailableError when the landing folder cannot be written; what had landed by then stays.
+    """
+    files, size, unclaimed = [], 0, 0
+    left: dict[str, str] = {}
+    with folder(url, options) as remote:
+        for entry in sorted(remote.entries(), key=lambda entry: entry.path):
+            if not _visible(entry.path):
+                continue
+            if not _sound(entry.path):
+                left[ascii(entry.path)] = "its name leads out of the folder or is no text: rename it"
+            elif not any(source.pattern.fullmatch(entry.path) for source in sources):
+                unclaimed += 1
+            elif (entry.size, entry.mtime_ns) in (known.get(entry.path), _here(landing / entry.path)):
+                continue
+            elif time.time() - entry.mtime_ns / 1e9 < settle_seconds:
+                left[entry.path] = "it was written just now: it is looked at again"
+            else:
+                try:
+                    _bring(remote, entry, landing)
+                except Changed as reason:
+                    left[entry.path] = str(reason)
+                else:
+                    files.append(entry.path)
+                    size += entry.size
+    return Fetched(tuple(files), size, left, unclaimed)
+
+
+def _visible(path: str) -> bool:
+    """Whether a file is not one that somebody hides or still writes, in a folder that nobody hides."""
+    parts = path.split("/")
+    return not any(part.startswith(".") and part not in (".", "..") for part in parts) and not path.endswith(TEMPORARY)
+
+
+def _sound(path: str) -> bool:
+    plain = PurePosixPath(path)
+    return (
+        path.isprintable()
+        and "\\" not in path
+        and not plain.is_absolute()
+        and plain.as_posix() == path
+        and not {"..", "."} & set(plain.parts)
+    )
+
+
+def _here(path: Path) -> tuple[int, int] | None:
+    """Size and time of a landed file."""
+    try:
+        stat = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _bring(remote: Folder, entry: Entry, landing: Path) -> None:
+    """Copy a file, which is there whole or not at all. Raises Changed when it changed meanwhile or may not be read."""
+    target = landing / entry.path
+    aside = target.with_name(f".{target.name}.{os.getpid()}{_ENDING}")
+    try:
+        with _writable(landing):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target)
+        size, chunks = 0, remote.read(entry)
+        with _opened(aside, landing) as descriptor:
+            for chunk in chunks:
+                with _writable(landing):
+                    _write(descriptor, chunk)
+                size += len(chunk)
+            if size != entry.size:
+                raise Changed("it changed while it was read, or came cut short: it is looked at again")
+            with _writable(landing):
+                os.fsync(descriptor)
+        with _writable(landing):
+            os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
+            aside.rename(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed attempts left of a file."""
+    for old in target.parent.glob(f".{_literal(target.name)}.*{_ENDING}"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _ABANDONED:
+                old.unlink()
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+@contextmanager
+def _opened(path: Path, landing: Path) -> Iterator[int]:
+    with _writable(landing):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _writable(landing: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"the landing folder {landing} cannot be written ({error.strerror}): make room or make it writable; what "
+            "was landed before is kept"
+        ) from None
