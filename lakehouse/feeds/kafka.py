@@ -1,0 +1,239 @@
+"""Topics of a cluster that speaks Kafka's protocol, in batches of messages.
+
+Every partition is a stream of its own, `p0`, `p1` and so on, and a position is an offset. Nobody shares partitions out
+among consumers: what is read begins one past what is on record, so no group, no rebalance and no committed offset
+decides what is ours. Only messages of transactions that were committed are read; offsets without one (markers of
+transactions, what compaction took) are passed over, and a delivery's range covers them.
+"""
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+from lakehouse.errors import SourceError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.feeds.kafka_client import SECONDS, Address, consuming, failure
+from lakehouse.feeds.kafka_reading import Span, read
+from lakehouse.feeds.registry import Registry
+from lakehouse.formats import messages
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+    from lakehouse.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaTopic(Feed):
+    """One topic. Its source's dialect is `Messages`.
+
+    topic: its name. most_records: of one delivery. most_seconds: how long one pull reads before what it has is
+        ingested; the next goes on. on_loss: what to do when messages that were never read are gone from the topic:
+        `stop` reading their partition until a person has looked, or `go on` with what is left, and tell it once.
+    generation: one more each time that the topic is deleted and made again, so that what the new one holds is not taken
+        for what the old one held; its streams are then `g1_p0`, and it is read from its beginning.
+    """
+
+    topic: str
+    most_records: int = 200_000
+    most_seconds: float = 60
+    on_loss: Literal["stop", "go on"] = "stop"
+    generation: int = 0
+    kind: ClassVar[str] = "kafka"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.topic):
+            raise SourceError(f"feed of {self.system}: {self.topic!r} can be no topic's name")
+        if self.on_loss not in get_args(KafkaTopic.__annotations__["on_loss"]):
+            raise SourceError(f"feed of {self.system}: on_loss is 'stop' or 'go on', not {self.on_loss!r}")
+        if self.most_records < 1 or self.most_seconds <= 0 or self.generation < 0:
+            raise SourceError(
+                f"feed of {self.system}: most_records and most_seconds are more than 0, generation not less"
+            )
+
+    def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        """Messages past what is reached, up to the ends at the beginning. What is wrong with one partition is told
+        (FeedError) when the others have been read.
+        """
+        with consuming(url, self.system, _group(source)) as consumer:
+            spans, troubles = self._spans(self._bounds(consumer), reached)
+            yielded = set()
+            for extract in self._extracts(consumer, url, spans, most_bytes, troubles.append, self._stream):
+                yielded.add(extract.part.stream)
+                yield extract
+            troubles += [span.lost for span in spans if span.lost and self._stream(span.partition) in yielded]
+            if troubles:
+                raise FeedError("; ".join(dict.fromkeys(troubles)))
+
+    def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
+        """How many messages wait, for how long the oldest by its own time; trouble, when a partition cannot go on."""
+        # Only the first message of each partition is looked at.
+        small = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1}
+        with consuming(url, self.system, _group(source), **small) as consumer:
+            spans, troubles = self._spans(self._bounds(consumer), reached)
+            oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])
+        # Where no message came there may be markers of transactions only.
+        waiting = [span for span in spans if span.partition in oldest]
+        now = time.time()
+        return Lag(
+            events=sum(span.stop - span.begin for span in waiting),
+            seconds=max((max(now - moment / 1000, 0.0) for moment in oldest.values()), default=0.0),
+            trouble="; ".join(troubles) or None,
+        )
+
+    def release(self, url: str, source: "Source", reached: Reached) -> None:
+        """Commit what is on record to the group `lakehouse-<source>`, for those who watch groups; nothing reads it."""
+        from confluent_kafka import TopicPartition
+
+        places = ((self._partition(stream), int(end) + 1) for stream, end in reached.ends.items())
+        offsets = [TopicPartition(self.topic, at, offset) for at, offset in places if at is not None]
+        if offsets:
+            with consuming(url, self.system, _group(source)) as consumer:
+                consumer.commit(offsets=offsets, asynchronous=False)
+
+    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+        """Messages of some days (UTC, by the time that the topic keeps of each), as far as the topic has them.
+
+        Their deliveries are of streams of their own, `p0_again`: what was not pulled yet is not passed over for them.
+        A message keeps its partition and offset. Raises FeedError when the topic has none of those days.
+        """
+        troubles: list[str] = []
+        found = False
+        with consuming(url, self.system, _group(source)) as consumer:
+            bounds = self._bounds(consumer)
+            for day in sorted({*days}):
+                begins, ends = self._at(consumer, bounds, day), self._at(consumer, bounds, day + timedelta(days=1))
+                spans = [Span(at, begins[at], max(ends[at], begins[at])) for at in bounds]
+                named = lambda at: f"{self._stream(at)}_again"  # noqa: E731
+                for extract in self._extracts(consumer, url, spans, most_bytes, troubles.append, named):
+                    found = True
+                    yield extract
+        if troubles:
+            raise FeedError("; ".join(dict.fromkeys(troubles)))
+        if not found:
+            raise FeedError(f"{self.system}: topic {self.topic} has no messages of these days; nothing was pulled")
+
+    def _stream(self, partition: int) -> str:
+        return f"g{self.generation}_p{partition}" if self.generation else f"p{partition}"
+
+    def _partition(self, stream: str) -> int | None:
+        """The partition whose stream this is; None when it is none of this generation's, or of a replay."""
+        number = re.fullmatch(r"(?:g\d+_)?p(\d+)", stream)
+        return int(number[1]) if number and self._stream(int(number[1])) == stream else None
+
+    def _bounds(self, consumer: "Consumer") -> dict[int, tuple[int, int]]:
+        """By partition, the offset of its first message and one past its last. Raises FeedError."""
+        from confluent_kafka import TopicPartition
+
+        found = consumer.list_topics(self.topic, timeout=SECONDS).topics[self.topic]
+        if found.error is not None and found.error.name() == "UNKNOWN_TOPIC_OR_PART":
+            raise FeedError(
+                f"{self.system} has no topic {self.topic}: see that it was not deleted, and mend the feed's `topic`; "
+                "what was pulled before is kept"
+            )
+        if found.error is not None:
+            raise FeedError(failure(self.system, found.error.name()))
+        bounds = {}
+        for at in sorted(found.partitions):
+            low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, at), timeout=SECONDS)
+            bounds[at] = (low, high)
+        return bounds
+
+    def _spans(self, bounds: dict[int, tuple[int, int]], reached: Reached) -> tuple[list[Span], list[str]]:
+        """What to read of each partition, and what is wrong with those that are left alone."""
+        ends = {at: int(end) for stream, end in reached.ends.items() if (at := self._partition(stream)) is not None}
+        spans, troubles = [], []
+        for at in sorted(ends.keys() - bounds.keys()):
+            troubles.append(self._again(f"partition {at} is gone"))
+        for at, (low, high) in bounds.items():
+            if at not in ends:
+                spans.append(Span(at, low, high))
+                continue
+            begin = ends[at] + 1
+            if high < begin:
+                troubles.append(self._again(f"partition {at} ends before offset {begin}, and {begin - 1} was read"))
+            elif low > begin:
+                lost = f"partition {at} lost offsets {begin} to {low - 1} ({low - begin}) before they were read"
+                if self.on_loss == "stop":
+                    advice = "ask for longer retention, and set the feed's on_loss to 'go on' to read what is left"
+                    troubles.append(f"{self.system}: {lost}; what was pulled before is kept: {advice}")
+                else:
+                    told = f"{self.system}: {lost}; reading went on with offset {low}"
+                    spans.append(Span(at, low, high, lost=told))
+            else:
+                kept = reached.last(self._stream(at)) if high > begin else None
+                spans.append(Span(at, begin, high, check=_last(kept)))
+        return spans, troubles
+
+    def _again(self, what: str) -> str:
+        return (
+            f"{self.system}: topic {self.topic} is not the one that was read before: {what}. Nothing of it was read, "
+            "and what was pulled before is kept: if it was made again, add one to the feed's `generation`"
+        )
+
+    def _extracts(
+        self,
+        consumer: "Consumer",
+        url: str,
+        spans: list[Span],
+        most_bytes: int,
+        trouble: Callable[[str], None],
+        named: Callable[[int], str],
+    ) -> Iterator[Extract]:
+        """The messages of some spans, as deliveries of today."""
+        address = Address.of(url, self.system)
+        limits = (most_bytes, self.most_records, time.monotonic() + self.most_seconds)
+        with Registry(address.registry or "", self.system) as registry:
+            for held in read(consumer, self.topic, spans, limits, lambda why: trouble(self._wrong(why))):
+                values = held.columns["value"]
+                schemas = registry.schemas(values) if address.registry else [None] * len(values)
+                topic = [self.topic] * len(values)
+                columns = {**held.columns, "topic": topic, "partition": [held.partition] * len(values)}
+                data = messages.packed({**columns, "schema": schemas}, held.about())
+                part = Part(named(held.partition), f"{held.begin:020}", f"{held.end:020}")
+                yield Extract(part, data, datetime.now(UTC).date())
+
+    def _wrong(self, why: str) -> str:
+        """What stopped reading, in words. why: an error's name, or words that begin with `partition`."""
+        return self._again(why) if why.startswith("partition") else failure(self.system, why)
+
+    def _at(self, consumer: "Consumer", bounds: dict[int, tuple[int, int]], day: date) -> dict[int, int]:
+        """By partition, the first offset whose message is of a day or later; one past the last where none is."""
+        from confluent_kafka import TopicPartition
+
+        moment = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+        asked = [TopicPartition(self.topic, at, moment) for at in bounds]
+        found = consumer.offsets_for_times(asked, timeout=SECONDS)
+        return {one.partition: one.offset if one.offset >= 0 else bounds[one.partition][1] for one in found}
+
+    def _oldest(self, consumer: "Consumer", spans: list[Span]) -> dict[int, int]:
+        """By partition, the time (ms) of the first message that waits, where there is one."""
+        from confluent_kafka import TopicPartition
+
+        if not spans:
+            return {}
+        left, found = {span.partition for span in spans}, {}
+        consumer.assign([TopicPartition(self.topic, span.partition, span.begin) for span in spans])
+        until = time.monotonic() + SECONDS
+        while left and time.monotonic() < until:
+            message = consumer.poll(0.2)
+            at = -1 if message is None else message.partition()
+            if message is None or at is None or at not in left:
+                continue
+            left.discard(at)
+            if message.error() is None:
+                found[at] = message.timestamp()[1]
+        return found
+
+
+def _group(source: "Source") -> str:
+    return f"lakehouse-{source.name}"
+
+
+def _last(data: bytes | None) -> tuple[int, str] | None:
+    """The offset and print of the last message of a delivery; None when it holds none, or is not ours."""
+    kept = messages.about(data) if data else {}
+    return (int(kept["last_offset"]), kept["last_print"]) if "last_offset" in kept else None

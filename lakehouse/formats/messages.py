@@ -1,0 +1,137 @@
+"""Messages of a stream, as they were received: a Parquet file of them, read as records with what they hold as columns.
+
+What a message's bytes mean is its payload's matter (`payloads.py`). A message that cannot be decoded is a record like
+any other, with a problem; so it is quarantined, and everything around it goes through.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from lakehouse.errors import RefusalError
+from lakehouse.formats import Format, Table
+from lakehouse.formats.members import columns
+from lakehouse.formats.payloads import Json, Payload
+
+# What a file of messages holds. timestamp: ms since 1970 UTC. headers: JSON, a list of [name, value]. schema: what the
+# payload was written with, by the registry; null where there is none or nobody knows it.
+RECEIVED: dict[str, pl.DataType] = {
+    "topic": pl.String(),
+    "partition": pl.Int64(),
+    "offset": pl.Int64(),
+    "timestamp": pl.Int64(),
+    "key": pl.Binary(),
+    "value": pl.Binary(),
+    "headers": pl.String(),
+    "schema": pl.String(),
+}
+COLUMNS = ("kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_key")
+PROBLEM = "record:payload"
+_OURS = "kafka_"
+# 0001-01-01 to 9999-12-31, which ISO 8601 writes with four digits.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+_DAMAGED = ("file:messages", "the file is no Parquet file of messages, or is damaged; pull its messages again")
+
+
+def packed(messages: Mapping[str, Sequence[object]], about: Mapping[str, str] | None = None) -> bytes:
+    """A file of messages, given as columns like `RECEIVED`. about: short words of the writer, kept in its footer."""
+    # Column by column: guessing from rows would take ten times as long.
+    frame = pl.DataFrame([pl.Series(name, messages[name], dtype=kind) for name, kind in RECEIVED.items()])
+    stream = io.BytesIO()
+    frame.write_parquet(stream, compression="zstd", compression_level=1, metadata=dict(about or {}))
+    return stream.getvalue()
+
+
+def about(data: bytes) -> dict[str, str]:
+    """What the writer of a file of messages put in its footer."""
+    return pl.read_parquet_metadata(io.BytesIO(data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messages(Format):
+    """Files of messages, as a feed lands them (`RECEIVED`). A record is a message, numbered from 1.
+
+    Columns: `kafka_topic`, `kafka_partition`, `kafka_offset`, `kafka_timestamp` (ISO 8601, UTC), `kafka_key` (its
+    text; `base64:` and so on where it is none), and the payload's members, each as text, as `members.py` says. A
+    member called like one of these gets a `_` in front. `_text` is a JSON object of topic, partition, offset and value:
+    the decoded object; of a message that cannot be decoded its text, or `value_base64` where it is no text.
+
+    payload: how values are written. A value that it cannot decode has the problem `record:payload`, and so has a
+    message without a value (a tombstone): it asks to forget a key, which is for a person to decide.
+    """
+
+    payload: Payload = field(default_factory=Json)
+
+    def table(self, data: bytes) -> Table:
+        """The messages of one file; raises RefusalError when it is no such file."""
+        received = _received(data)
+        values, schemas = received["value"].to_list(), received["schema"].to_list()
+        names, members = columns(texts := self.payload.objects(values, schemas))
+        sound = members["_problem"].is_null()
+        written = {name: f"_{name}" if name.startswith(_OURS) else name for name in names}
+        rows = pl.DataFrame(
+            [
+                *(column.alias(name) for name, column in zip(COLUMNS, _own(received), strict=True)),
+                *(members[name].alias(ours) for name, ours in written.items()),
+                pl.select(pl.when(~sound).then(pl.lit(PROBLEM))).to_series().alias("_problem"),
+                _told(received, pl.Series(texts, dtype=pl.Binary), sound),
+                pl.int_range(1, received.height + 1, dtype=pl.Int64, eager=True).alias("_line"),
+            ]
+        )
+        return Table((*COLUMNS, *written.values()), rows)
+
+
+def _received(data: bytes) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(io.BytesIO(data), glob=False).select(
+            pl.col(name).cast(kind) for name, kind in RECEIVED.items()
+        )
+    # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise RefusalError(*_DAMAGED) from None
+
+
+def _own(received: pl.DataFrame) -> list[pl.Series]:
+    """The columns `COLUMNS` of messages."""
+    moment = pl.col("timestamp")
+    written = pl.when(moment.is_between(_FIRST_MS, _LAST_MS)).then(moment).cast(pl.Datetime("ms", "UTC"))
+    # A key is mostly text; the others are few.
+    key = pl.col("key").cast(pl.String, strict=False)
+    other = pl.lit("base64:") + pl.col("key").bin.encode("base64")
+    return received.select(
+        pl.col("topic"),
+        pl.col("partition").cast(pl.String),
+        pl.col("offset").cast(pl.String),
+        pl.coalesce(written.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f+00:00"), moment.cast(pl.String)).alias("timestamp"),
+        pl.coalesce(key, other).alias("key"),
+    ).get_columns()
+
+
+def _told(received: pl.DataFrame, texts: pl.Series, sound: pl.Series) -> pl.Series:
+    """Each message as a JSON object: where it was, and what it held."""
+    topics = received["topic"].unique().to_list()
+    quoted = pl.col("topic").replace_strict(topics, [json.dumps(topic) for topic in topics], return_dtype=pl.String)
+    partition, offset = pl.format(',"partition":{}', "partition"), pl.format(',"offset":{}', "offset")
+    begun = received.select(begun=pl.concat_str(pl.lit('{"topic":'), quoted, partition, offset))["begun"]
+    whole = pl.select(
+        pl.when(sound).then(pl.concat_str(begun, pl.lit(',"value":'), texts.cast(pl.String, strict=False), pl.lit("}")))
+    ).to_series()
+    at = (~sound).arg_true()
+    poison = pl.Series(
+        [f"{head}{_undecoded(value)}}}" for head, value in zip(begun[at], received["value"][at], strict=True)],
+        dtype=pl.String,
+    )
+    return whole.scatter(at, poison).alias("_text")
+
+
+def _undecoded(value: bytes | None) -> str:
+    try:
+        return f',"value":{json.dumps(None if value is None else value.decode(), ensure_ascii=False)}'
+    except UnicodeDecodeError:
+        return f',"value_base64":"{base64.b64encode(value or b"").decode()}"'
