@@ -50,10 +50,8 @@ def main(count: int, partitions: int) -> None:
     size = sum(len(extract.data) for extract in extracts)
     assert rows == count, f"{rows} of {count}"
     print(f"{count} messages of {_SIZE} bytes in {partitions} partitions; {len(extracts)} deliveries, {size} bytes")
-    print(f"pull: {count / (pulled - began):,.0f} a second, {count / pulling:,.0f} a second of this process's work")
-    print(
-        f"decode: {count / (decoded - pulled):,.0f} a second, {count / (both - pulling):,.0f} a second of this process's work"
-    )
+    for name, seconds, work in (("pull", pulled - began, pulling), ("decode", decoded - pulled, both - pulling)):
+        print(f"{name}: {count / seconds:,.0f} a second, {count / work:,.0f} a second of this process's work")
     print(f"both, one after the other: {count / (decoded - began):,.0f} a second")
 
 

@@ -68,24 +68,25 @@ class Messages(Format):
 
     def table(self, data: bytes) -> Table:
         """The messages of one file; raises RefusalError when it is no such file."""
-        received = _received(data)
-        values, schemas = received["value"].to_list(), received["schema"].to_list()
+        these = received(data)
+        values, schemas = these["value"].to_list(), these["schema"].to_list()
         names, members = columns(texts := self.payload.objects(values, schemas))
         sound = members["_problem"].is_null()
         written = {name: f"_{name}" if name.startswith(_OURS) else name for name in names}
         rows = pl.DataFrame(
             [
-                *(column.alias(name) for name, column in zip(COLUMNS, _own(received), strict=True)),
+                *(column.alias(name) for name, column in zip(COLUMNS, _own(these), strict=True)),
                 *(members[name].alias(ours) for name, ours in written.items()),
                 pl.select(pl.when(~sound).then(pl.lit(PROBLEM))).to_series().alias("_problem"),
-                _told(received, pl.Series(texts, dtype=pl.Binary), sound),
-                pl.int_range(1, received.height + 1, dtype=pl.Int64, eager=True).alias("_line"),
+                _told(these, pl.Series(texts, dtype=pl.Binary), sound),
+                pl.int_range(1, these.height + 1, dtype=pl.Int64, eager=True).alias("_line"),
             ]
         )
         return Table((*COLUMNS, *written.values()), rows)
 
 
-def _received(data: bytes) -> pl.DataFrame:
+def received(data: bytes) -> pl.DataFrame:
+    """The messages of a file, with columns like `RECEIVED`; raises RefusalError when it is no such file."""
     try:
         return pl.read_parquet(io.BytesIO(data), glob=False).select(
             pl.col(name).cast(kind) for name, kind in RECEIVED.items()

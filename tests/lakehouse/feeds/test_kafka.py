@@ -1,0 +1,252 @@
+"""What is produced is in processed once, whatever happens to the topic, its messages and whoever reads them."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from feeds import broker
+from feeds.broker import Broker
+from feeds.steps import house, pull, source, steps
+from house import House
+
+from lakehouse.feeds import FeedError, Lag, Part, Reached, pulling
+from lakehouse.formats import messages
+
+MOST = 10**7
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Broker]:
+    with broker.serving() as one:
+        yield one
+
+
+def ns(*numbers: int) -> list[bytes]:
+    return [json.dumps({"n": number}).encode() for number in numbers]
+
+
+def ends(**streams: int) -> Reached:
+    return Reached({stream: f"{end:020}" for stream, end in streams.items()})
+
+
+def pulled(kafka: Broker, topic: str, reached: Reached | None = None, **feed: object) -> list[Part]:
+    one = source(topic, **feed)
+    assert one.feed
+    return [extract.part for extract in one.feed.pull(kafka.url(), one, reached or Reached(), MOST)]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from feeds.steps import house
+from lakehouse.feeds import pulling
+one = house(Path(sys.argv[2]), sys.argv[3])
+left = [int(sys.argv[5])]
+def say(_):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+pulling.pull(one.lake, one.source, one.landing, sys.argv[4], one.clock, 3000, (), say)
+"""
+
+
+def test_a_consumer_that_is_killed_leaves_no_gap_and_no_double(kafka: Broker, tmp_path: Path) -> None:
+    """The truth is the log of what was produced."""
+    topic = kafka.topic(2)
+    log = [(at, offset, offset) for at in range(2) for offset in kafka.produce(topic, ns(*range(200)), at)]
+    one = house(tmp_path, topic)
+    for after in (1, 3, 5):
+        words = [str(Path(__file__).parents[1]), str(tmp_path), topic, kafka.url(), str(after)]
+        died = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED, *words], check=False)
+        assert died.returncode == -signal.SIGKILL
+        if after == 3:
+            one.run()
+    assert pull(one, kafka.url(), 3000).trouble is None
+    assert steps(one) == log
+    account = one.table("account")
+    assert account["records"].sum() == len(log)
+    assert one.unbalanced().is_empty()
+
+
+def test_a_replay_adds_nothing_twice_and_passes_over_nothing(kafka: Broker, tmp_path: Path) -> None:
+    topic, today = kafka.topic(1), datetime.now(UTC).date()
+    kafka.produce(topic, ns(*range(10)))
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    kafka.produce(topic, ns(10, 11))
+    days = (today, today + timedelta(days=1))
+    assert pull(one, kafka.url(), days=days).extracts == 1
+    kafka.produce(topic, ns(12))
+    assert pull(one, kafka.url()).trouble is None
+    assert steps(one) == [(0, n, n) for n in range(13)]
+    assert one.unbalanced().is_empty()
+    past = (today - timedelta(days=400),)
+    assert "has no messages of these days" in str(pull(one, kafka.url(), days=past).trouble)
+
+
+def test_parts_follow_each_other_and_hold_no_more_than_asked(kafka: Broker) -> None:
+    topic = kafka.topic(1)
+    kafka.produce(topic, ns(*range(1000)))
+    parts = pulled(kafka, topic, most_records=300)
+    assert [int(part.end) for part in parts] == [299, 599, 899, 999]
+    assert int(parts[0].begin) == 0
+    assert all(int(after.begin) == int(before.end) + 1 for before, after in pairwise(parts))
+
+
+def test_markers_of_transactions_are_passed_over_and_what_was_aborted_is_not_read(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    topic = kafka.topic(1)
+    producer = kafka.producer(**{"transactional.id": topic})
+    producer.init_transactions(30)
+    for value, commit in ((1, True), (2, False), (3, True)):
+        producer.begin_transaction()
+        producer.produce(topic, ns(value)[0], partition=0)
+        producer.flush(30)
+        (producer.commit_transaction if commit else producer.abort_transaction)(30)
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    assert [n for _, _, n in steps(one)] == [1, 3]
+    assert not lag(one, kafka).any
+    producer.begin_transaction()
+    producer.produce(topic, ns(4)[0], partition=0)
+    producer.flush(30)
+    assert pull(one, kafka.url()) == pulling.Pulled()
+    producer.commit_transaction(30)
+    assert pull(one, kafka.url()).trouble is None
+    assert [n for _, _, n in steps(one)] == [1, 3, 4]
+
+
+def lag(one: House, kafka: Broker) -> Lag:
+    assert one.source.feed
+    return one.source.feed.lag(kafka.url(), one.source, pulling.reached(one.lake, one.source, one.landing))
+
+
+def test_lag_counts_what_waits_and_for_how_long(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(2)
+    long_ago = int((datetime.now(UTC) - timedelta(hours=2)).timestamp() * 1000)
+    kafka.produce(topic, ns(1, 2), 0, timestamp=long_ago)
+    kafka.produce(topic, ns(3), 1)
+    one = house(tmp_path, topic)
+    found = lag(one, kafka)
+    assert found.events == 3
+    assert 7200 <= (found.seconds or 0) < 9000
+    pull(one, kafka.url())
+    assert (lag(one, kafka).events, lag(one, kafka).any) == (0, False)
+
+
+def test_messages_that_retention_took_are_counted_and_reading_stops(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(2)
+    kafka.produce(topic, ns(*range(4)))
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    kafka.produce(topic, ns(*range(4, 20)))
+    kafka.produce(topic, ns(7), 1)
+    kafka.expire(topic, {0: 15})
+    said = str(pull(one, kafka.url()).trouble)
+    assert "partition 0 lost offsets 4 to 14 (11)" in said
+    assert "on_loss" in said
+    assert "(11)" in str(lag(one, kafka).trouble)
+    # The other partition is read all the same.
+    assert steps(one) == [*((0, n, n) for n in range(4)), (1, 0, 7)]
+    on = house(tmp_path, topic, on_loss="go on")
+    assert "reading went on with offset 15" in str(pull(on, kafka.url()).trouble)
+    assert steps(on) == [*((0, n, n) for n in (*range(4), *range(15, 20))), (1, 0, 7)]
+    assert pull(on, kafka.url()).trouble is None
+
+
+@pytest.mark.parametrize("again", [2, 9])
+def test_a_topic_made_again_is_never_taken_for_the_old(kafka: Broker, tmp_path: Path, again: int) -> None:
+    """Whether it holds fewer messages than were read, or more."""
+    topic = kafka.topic(1)
+    kafka.produce(topic, ns(*range(5)))
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    before = steps(one)
+    kafka.drop(topic)
+    kafka.topic(1, topic)
+    kafka.produce(topic, ns(*range(100, 100 + again)))
+    said = pull(one, kafka.url())
+    assert "is not the one that was read before" in str(said.trouble)
+    assert "generation" in str(said.trouble)
+    assert (said.extracts, steps(one)) == (0, before)
+    new = [(part.stream, int(part.begin), int(part.end)) for part in pulled(kafka, topic, ends(p0=4), generation=1)]
+    assert new == [("g1_p0", 0, again - 1)]
+
+
+def test_a_deleted_topic_and_an_absent_partition_are_told(kafka: Broker) -> None:
+    with pytest.raises(FeedError, match="has no topic nowhere"):
+        pulled(kafka, "nowhere")
+    with pytest.raises(FeedError, match="partition 3 is gone"):
+        pulled(kafka, kafka.topic(1), ends(p3=1))
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(1)
+    kafka.produce(topic, ns(1))
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    kafka.widen(topic, 3)
+    kafka.produce(topic, ns(2), 2)
+    kafka.produce(topic, ns(3), 0)
+    assert pull(one, kafka.url()).trouble is None
+    assert steps(one) == [(0, 0, 1), (0, 1, 3), (2, 0, 2)]
+
+
+def test_poison_is_quarantined_with_its_place_and_stops_nothing(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(1)
+    kafka.produce(topic, [*ns(1), b"{", b"\xff\x00", None, *ns(2)])
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    assert steps(one) == [(0, 0, 1), (0, 4, 2)]
+    quarantined = one.table("quarantine").sort("_line")
+    assert quarantined["_line"].to_list() == [2, 3, 4]
+    assert {"record:payload"} == {word for words in quarantined["_rules"].to_list() for word in words}
+    told = [json.loads(text) for text in quarantined["_text"]]
+    place = {"topic": topic, "partition": 0}
+    assert told == [
+        {**place, "offset": 1, "value": "{"},
+        {**place, "offset": 2, "value_base64": "/wA="},
+        {**place, "offset": 3, "value": None},
+    ]
+
+
+def test_a_message_of_50_mb_passes(kafka: Broker) -> None:
+    topic = kafka.topic(1, max_message_bytes="100000000")
+    value = b'{"n": 1, "much": "' + b"x" * 50_000_000 + b'"}'
+    kafka.produce(topic, [*ns(0), value])
+    one = source(topic)
+    assert one.feed
+    extracts = list(one.feed.pull(kafka.url(), one, Reached(), 1000))
+    held = [row["value"] for extract in extracts for row in messages.received(extract.data).iter_rows(named=True)]
+    assert held == [*ns(0), value]
+
+
+def test_what_is_on_record_is_committed_to_the_group(kafka: Broker) -> None:
+    topic = kafka.topic(2)
+    kafka.produce(topic, ns(1, 2, 3), 1)
+    one = source(topic)
+    assert one.feed
+    one.feed.release(kafka.url(), one, ends(p1=1, p0_again=7))
+    watcher = Consumer({**kafka.client, "group.id": "lakehouse-steps"})
+    committed = watcher.committed([TopicPartition(topic, at) for at in range(2)], timeout=10)
+    watcher.close()
+    assert [one.offset for one in committed] == [-1001, 2]
+
+
+def test_a_cluster_that_is_not_there_is_told_without_its_address() -> None:
+    one = source("anything")
+    assert one.feed
+    url = f"kafka://reader:s3cret@127.0.0.1:{broker.free_port()}/?tls=off"
+    with pytest.raises(FeedError, match="wristbands could not be read") as raised:
+        list(one.feed.pull(url, one, Reached(), MOST))
+    assert "s3cret" not in str(raised.value)
+    assert "127.0.0.1" not in str(raised.value)

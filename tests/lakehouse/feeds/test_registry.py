@@ -1,0 +1,56 @@
+"""A schema comes with its messages; one that nobody knows is poison, and a registry that is down is a failure."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from feeds import broker, schemas
+from feeds.schemas import Schemas, framed
+from feeds.steps import house, pull, steps
+
+from lakehouse.feeds import FeedError
+from lakehouse.feeds.registry import Registry
+from lakehouse.formats.payloads import JsonSchema
+
+FITS = {"type": "object", "properties": {"n": {"type": "integer"}}}
+
+
+@pytest.fixture
+def registry() -> Iterator[Schemas]:
+    with schemas.serving({7: FITS}) as one:
+        yield one
+
+
+def test_each_number_is_asked_for_once(registry: Schemas) -> None:
+    with Registry(registry.url, "wristbands") as one:
+        found = one.schemas([framed(7, b""), None, b"{}", framed(9, b""), framed(7, b"x"), framed(9, b"")])
+    assert found == [json.dumps(FITS), None, None, None, json.dumps(FITS), None]
+    assert registry.asked == [7, 9]
+
+
+def test_a_registry_that_is_down_says_nothing_of_a_schema(registry: Schemas) -> None:
+    registry.down = True
+    with Registry(registry.url, "wristbands") as one:
+        with pytest.raises(FeedError, match="answers 503"):
+            one.schema(7)
+        registry.down = False
+        assert one.schema(7) == json.dumps(FITS)
+    with Registry(f"http://u:s3cret@127.0.0.1:{broker.free_port()}", "wristbands") as one:
+        with pytest.raises(FeedError, match="does not answer") as raised:
+            one.schema(7)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_messages_wait_for_the_registry_and_unknown_schemas_for_a_replay(registry: Schemas, tmp_path: Path) -> None:
+    with broker.serving() as kafka:
+        topic = kafka.topic()
+        kafka.produce(topic, [framed(7, b'{"n": 1}'), framed(9, b'{"n": 2}'), framed(7, b'{"n": "x"}')])
+        one = house(tmp_path, topic, JsonSchema())
+        url = kafka.url(registry=registry.url)
+        registry.down = True
+        assert "schema registry answers 503" in str(pull(one, url).trouble)
+        registry.down = False
+        assert pull(one, url).trouble is None
+        assert steps(one) == [(0, 0, 1)]
+        assert one.table("quarantine")["_line"].sort().to_list() == [2, 3]
