@@ -1,0 +1,168 @@
+"""Ways out of a stream: a webhook and a topic, each alert at least once and in order, under its stable id.
+
+Each way has a thread of its own, so that one that is down stops neither the others nor the judging; what it has not
+delivered waits in the backlog, of which memory holds a bounded part.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.rules import Alert
+from lakehouse.streaming.backlog import Backlog
+from lakehouse.streaming.record import Numbered
+
+if TYPE_CHECKING:
+    import httpx
+    from confluent_kafka import KafkaError, Message, Producer
+
+_BATCH = 200
+_SECONDS = 10.0
+_LONGEST_PAUSE = 30.0
+
+
+def written(stream: str, alert: Alert) -> bytes:
+    """An alert as JSON: what an alert has, times as ISO 8601 in UTC, and the stream's name."""
+    times = {name: _iso(getattr(alert, name)) for name in ("at", "first_at")}
+    return msgspec.json.encode({"stream": stream, **alert._asdict(), **times})
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000).isoformat()
+
+
+class Sink(Protocol):
+    """A way out."""
+
+    name: str
+
+    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
+        """Send alerts in order; `done` is told the number of each that went through.
+
+        Raises UnavailableError, saying what is the matter, when one does not go through.
+        """
+
+    def close(self) -> None: ...
+
+
+class Webhook:
+    """Posts each alert to a URL, over one connection that is kept. Any 2xx answer is taken for a receipt."""
+
+    name = "webhook"
+
+    def __init__(self, stream: str, url: str) -> None:
+        import httpx
+
+        self._stream, self._url = stream, url
+        self._client: httpx.Client = httpx.Client(
+            timeout=_SECONDS, limits=httpx.Limits(max_connections=1, keepalive_expiry=300), trust_env=False
+        )
+
+    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
+        import httpx
+
+        for ordinal, alert in alerts:
+            # Who receives can tell by the key that it has an alert already.
+            headers = {"Content-Type": "application/json", "Idempotency-Key": alert.id}
+            try:
+                answer = self._client.post(self._url, content=written(self._stream, alert), headers=headers)
+            except httpx.HTTPError as error:
+                raise UnavailableError(f"the webhook does not answer ({type(error).__name__})") from None
+            except httpx.InvalidURL:
+                raise UnavailableError("the webhook's address is no URL") from None
+            if not answer.is_success:
+                raise UnavailableError(f"the webhook answers {answer.status_code}")
+            done(ordinal)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class Topic:
+    """Produces each alert to a topic; the key of the message is the alert's, so that each key's alerts stay in order."""
+
+    name = "topic"
+
+    def __init__(self, stream: str, topic: str, brokers: dict[str, Any]) -> None:
+        from confluent_kafka import Producer
+
+        self._stream, self._topic = stream, topic
+        waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000)}
+        self._producer: Producer = Producer({**brokers, **waits})
+
+    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
+        failed: dict[int, str] = {}
+        sent: set[int] = set()
+
+        def told(ordinal: int) -> Callable[["KafkaError | None", "Message"], None]:
+            def tell(error: "KafkaError | None", _: "Message") -> None:
+                if error is None:
+                    sent.add(ordinal)
+                else:
+                    failed[ordinal] = error.name()
+
+            return tell
+
+        for ordinal, alert in alerts:
+            value = written(self._stream, alert)
+            self._producer.produce(self._topic, value, key=alert.key.encode(), on_delivery=told(ordinal))
+        self._producer.flush(_SECONDS + 5)
+        for ordinal, _ in alerts:
+            if ordinal not in sent:
+                raise UnavailableError(f"the alerts' topic takes nothing ({failed.get(ordinal, 'no answer')})")
+            done(ordinal)
+
+    def close(self) -> None:
+        self._producer.purge()
+        self._producer.flush(1)
+
+
+class Courier(threading.Thread):
+    """Delivers the backlog by one way out, again and again until each alert went through.
+
+    delivered: the number of the last alert that did. trouble: why the next one does not, in words; None while it does.
+    """
+
+    def __init__(self, sink: Sink, backlog: Backlog, delivered: int) -> None:
+        super().__init__(name=f"courier {sink.name}", daemon=True)
+        self.sink, self.delivered = sink, delivered
+        self.trouble: str | None = None
+        self.failure: Exception | None = None
+        self._backlog, self._ending, self._pause = backlog, threading.Event(), 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many alerts it has to deliver."""
+        return self._backlog.ordinal - self.delivered
+
+    def run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                self._deliver()
+        except Exception as error:  # noqa: BLE001 told to whoever runs the service, in whose thread it ends it
+            self.failure = error
+        finally:
+            self.sink.close()
+
+    def _deliver(self) -> None:
+        try:
+            if alerts := self._backlog.after(self.delivered, _BATCH, wait=1.0):
+                self.sink.deliver(alerts, self._done)
+        except LakehouseError as error:
+            self.trouble = str(error)
+            self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
+            self._ending.wait(self._pause * random.uniform(0.5, 1))
+
+    def _done(self, ordinal: int) -> None:
+        self.delivered, self.trouble, self._pause = ordinal, None, 0.0
+
+    def end(self, seconds: float) -> None:
+        """Stop: what it is at may take so long, what it then has not delivered waits for the next start."""
+        self._ending.set()
+        self._backlog.wake()
+        self.join(seconds)
