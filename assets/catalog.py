@@ -13,9 +13,10 @@ from lakehouse.curated import Curated, Through
 from lakehouse.errors import DefinitionError
 from lakehouse.quality import QUALITY
 from lakehouse.source import Source
+from lakehouse.streaming import Stream
 from lakehouse.warehouse import Table
 
-T = TypeVar("T", Source, Curated)
+T = TypeVar("T", Source, Curated, Stream)
 
 
 @cache
@@ -31,6 +32,13 @@ def curated() -> tuple[Curated, ...]:
     modules = _modules(curated_package)
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Curated)]
     return tuple(_named_once("curated tables", [*found, *QUALITY]))
+
+
+@cache
+def streams() -> tuple[Stream, ...]:
+    """Every stream whose events are judged as they come, by name. Raises DefinitionError when two have one name."""
+    found = [value for module in _modules(assets) for value in vars(module).values() if isinstance(value, Stream)]
+    return tuple(_named_once("streams", found))
 
 
 def through() -> dict[str, Through]:

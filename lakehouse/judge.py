@@ -279,5 +279,6 @@ def _carried(written: Sequence[Any], columns: Sequence[int | None], rules: Seque
 
 
 def _run(written: Sequence[Any]) -> Run:
-    *rest, lows, highs = written
-    return Run(*rest, [(at, value) for at, value in lows], [(at, value) for at, value in highs])
+    readings, first_at, first_offset, told, lows, highs = written
+    earlier = [[(at, value) for at, value in seen] for seen in (lows, highs)]
+    return Run(readings, first_at, first_offset, told, *earlier)

@@ -18,7 +18,7 @@ from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import cut, features, queries, report, review, systems
+from lakehouse.cli import cut, features, queries, report, review, stream, systems
 from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
@@ -42,6 +42,7 @@ app.command()(review.drift)
 app.command()(review.release)
 app.command()(report.report)
 app.command()(queries.queries)
+app.command()(stream.stream)
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 

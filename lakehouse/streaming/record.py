@@ -7,6 +7,7 @@ whoever dies. Of two services that go on from the same state, only the first can
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from secrets import randbits
 from typing import Any
@@ -156,10 +157,9 @@ class Record:
         if self._shown and not changed:
             return
         table = self._stream.table
-        try:
+        # A later version is shown already: all the better.
+        with suppress(SupersededError):
             manifest.record(self._lake, manifest.State(table, version, {table: version}, {}, ""))
-        except SupersededError:
-            pass
         self._shown = True
 
     def _clear(self, version: int) -> None:

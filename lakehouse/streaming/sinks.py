@@ -18,8 +18,7 @@ from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.record import Numbered
 
 if TYPE_CHECKING:
-    import httpx
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import KafkaError, Message
 
 _BATCH = 200
 _SECONDS = 10.0
@@ -59,7 +58,7 @@ class Webhook:
         import httpx
 
         self._stream, self._url = stream, url
-        self._client: httpx.Client = httpx.Client(
+        self._client = httpx.Client(
             timeout=_SECONDS, limits=httpx.Limits(max_connections=1, keepalive_expiry=300), trust_env=False
         )
 
@@ -84,7 +83,7 @@ class Webhook:
 
 
 class Topic:
-    """Produces each alert to a topic; the key of the message is the alert's, so that each key's alerts stay in order."""
+    """Produces each alert to a topic, under the alert's key, so that the alerts of one key stay in order."""
 
     name = "topic"
 
@@ -93,7 +92,7 @@ class Topic:
 
         self._stream, self._topic = stream, topic
         waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000)}
-        self._producer: Producer = Producer({**brokers, **waits})
+        self._producer = Producer({**brokers, **waits})
 
     def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
         failed: dict[int, str] = {}

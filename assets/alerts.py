@@ -1,0 +1,27 @@
+"""Alerts on what subjects' devices send: rules on each reading as it comes, for whoever watches over the subjects.
+
+The limits are for showing how a rule is declared; a study takes them from its protocol.
+"""
+
+from datetime import timedelta
+
+from lakehouse.rules import Absence, Change, Threshold
+from lakehouse.streaming import Stream
+
+WEARABLE_ALERTS = Stream(
+    name="wearable",
+    description="Heart rates of subjects' devices that are too high, too low or change suddenly, and silent devices.",
+    owner="team:safety",
+    system="devices",
+    topic="wearable",
+    key="usubjid",
+    time="at",
+    rules=(
+        Threshold("tachycardia", "heart_rate", above=130, for_=5),
+        Threshold("bradycardia", "heart_rate", below=40, for_=5),
+        Change("sudden_change", "heart_rate", by=60, within=timedelta(minutes=1)),
+        Absence("device_silent", after=timedelta(minutes=30)),
+    ),
+    alerts_topic="wearable-alerts",
+    webhook="alerts",
+)

@@ -1,0 +1,85 @@
+"""The command that judges streams as their events come."""
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from assets import catalog
+from lakehouse.cli.show import err, out
+from lakehouse.errors import ConfigurationError, DefinitionError, LakehouseError
+from lakehouse.lake import Lake
+from lakehouse.settings import Settings
+from lakehouse.streaming import Stream
+from lakehouse.streaming.service import Addresses, Service
+
+
+def stream(
+    names: Annotated[list[str] | None, typer.Argument(help="Streams by name; without names, all of them.")] = None,
+) -> None:
+    """Judge the events of streams as they come, and send out alerts, until Ctrl-C or SIGTERM.
+
+    An alert goes to its topic and webhook at once, at least once and under an id that stays the same, and comes
+    on record in the table **alerts/NAME** within half a minute, exactly once. Stopped or killed, it goes on from there
+    with the next start: nothing is missed. Run one service of each stream; a second one gives up.
+
+    **LAKEHOUSE_SYSTEM_<NAME>** is the address of a stream's system, kafka://[user:password@]host:port[,host:port], and
+    that of its webhook, https://…; without a webhook's address, none is called. A line on how it goes comes every half
+    minute: events, alerts, late events, what waits and why.
+
+        lakehouse stream wearable
+        lakehouse sql "select rule, key, at, says from alerts.wearable order by at desc limit 20"
+    """
+    settings = Settings.load()
+    chosen = [_named(name) for name in dict.fromkeys(names)] if names else list(catalog.streams())
+    lake, stop = Lake(settings.lake_uri), threading.Event()
+    services = {item.name: Service(item, lake, _addresses(settings, item), _tell) for item in chosen}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    failed: dict[str, LakehouseError] = {}
+
+    def work(name: str, service: Service) -> None:
+        try:
+            service.run(stop)
+        except LakehouseError as error:
+            failed[name] = error
+        finally:
+            # One that fails ends all: whoever keeps the command running starts them anew, together.
+            stop.set()
+
+    threads = [threading.Thread(target=work, args=item, name=item[0]) for item in services.items()]
+    for thread in threads:
+        thread.start()
+    out.print(f"Judging {', '.join(services)}; Ctrl-C stops it")
+    for thread in threads:
+        # With a limit, so that signals are heard meanwhile.
+        while thread.is_alive():
+            thread.join(0.5)
+    if failed:
+        raise LakehouseError("; ".join(f"stream {name}: {error}" for name, error in failed.items()))
+
+
+def _named(name: str) -> Stream:
+    by_name = {item.name: item for item in catalog.streams()}
+    if name not in by_name:
+        raise DefinitionError(f"there is no stream {name!r}; there are {', '.join(by_name) or 'none yet'}")
+    return by_name[name]
+
+
+def _addresses(settings: Settings, item: Stream) -> Addresses:
+    brokers = settings.system(item.system)
+    if brokers is None:
+        raise ConfigurationError(
+            f"stream {item.name}: LAKEHOUSE_SYSTEM_{item.system.upper()} is not set; set it to the address of its "
+            "brokers, kafka://host:port"
+        )
+    webhook = settings.system(item.webhook) if item.webhook else None
+    if item.webhook and webhook is None:
+        _tell(f"{item.name}: LAKEHOUSE_SYSTEM_{item.webhook.upper()} is not set: no webhook is called")
+    return Addresses(brokers, webhook)
+
+
+def _tell(line: str) -> None:
+    err.print(escape(line), soft_wrap=True)

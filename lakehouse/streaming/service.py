@@ -1,0 +1,220 @@
+"""The service of one stream: reads its topic, judges each event as it comes, tells what follows.
+
+Alerts go out at once, and come on record every half minute, together with where the service is. After any end it goes
+on from what is on record: it judges the same events again, finds the same alerts under the same ids, and delivers those
+of which it does not know that they went through.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.judge import Judge
+from lakehouse.lake import Lake
+from lakehouse.rules import Alert
+from lakehouse.streaming import Stream
+from lakehouse.streaming.backlog import Backlog
+from lakehouse.streaming.brokers import Log, configuration
+from lakehouse.streaming.events import AheadError, PoisonError, Reader
+from lakehouse.streaming.record import Record, State
+from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
+
+# Seconds between two commits: at most 120 an hour; without alerts, where the service is comes on record less often.
+COMMIT_SECONDS = 30.0
+_QUIET = 10
+# With so many alerts that are not on record, reading waits until they are.
+_MOST_UNRECORDED = 50_000
+_LOOK_SECONDS = 60.0
+_LAST_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a stream's brokers and its webhook are: URLs with credentials, never to be printed."""
+
+    brokers: str
+    webhook: str | None = None
+
+
+class Service:
+    """A stream at work, from `run` until `stop` is set. Only `told` may be called from another thread."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        lake: Lake,
+        addresses: Addresses,
+        tell: Callable[[str], None],
+        commit_seconds: float = COMMIT_SECONDS,
+    ) -> None:
+        """tell: is given a line for people now and then. commit_seconds: how often alerts come on record."""
+        self._stream, self._tell, self._every = stream, tell, commit_seconds
+        self._brokers, self._webhook = configuration(stream.system, addresses.brokers), addresses.webhook
+        self._record = Record(lake, stream)
+        self._reader = Reader(stream)
+        self._judges: dict[int, Judge] = {}
+        self._counts: Counter[str] = Counter()
+        self._couriers: list[Courier] = []
+        self._saving: Future[None] | None = None
+        self._saved = State()
+        self._line = f"{stream.name}: nothing read yet"
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then put on record where it is.
+
+        Raises UnavailableError when brokers or lake are not there to begin with, SupersededError when another service
+        of the same stream is at work, LakehouseError otherwise; all that is on record stays in every case.
+        """
+        state = self._saved = self._record.load()
+        self._counts = Counter(state.counts)
+        log = Log(self._stream.topic, self._brokers, self._lost)
+        with ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
+            try:
+                self._begin(log, state)
+                self._work(log, keeper, stop)
+            finally:
+                log.close()
+                for courier in self._couriers:
+                    courier.end(_LAST_SECONDS)
+            if self._saving:
+                self._saving.result()
+            if self._unsaved(log):
+                self._save(log, keeper).result()
+        self._tell(self.told(log) + "; stopped")
+
+    def _begin(self, log: Log, state: State) -> None:
+        for partition, saved in state.judges.items():
+            self._judge(partition).restore(saved)
+        # A partition that has no messages any more is followed all the same.
+        log.follow(state.positions)
+        self._backlog = Backlog(state.ordinal, self._record.after)
+        for sink in self._sinks():
+            # A way out that is new begins with what comes from now on.
+            courier = Courier(sink, self._backlog, state.delivered.get(sink.name, state.ordinal))
+            self._couriers.append(courier)
+            courier.start()
+
+    def _sinks(self) -> list[Sink]:
+        sinks: list[Sink] = [Webhook(self._stream.name, self._webhook)] if self._webhook else []
+        topic = self._stream.alerts_topic
+        return [*sinks, *([Topic(self._stream.name, topic, self._brokers)] if topic else [])]
+
+    def _judge(self, partition: int) -> Judge:
+        if partition not in self._judges:
+            stream = self._stream
+            self._judges[partition] = Judge(
+                stream.name, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys
+            )
+        return self._judges[partition]
+
+    def _work(self, log: Log, keeper: ThreadPoolExecutor, stop: threading.Event) -> None:
+        committed = looked = spoke = time.monotonic()
+        while not stop.is_set():
+            if self._backlog.unrecorded < _MOST_UNRECORDED:
+                self._take(log)
+            else:
+                stop.wait(0.1)
+            now = time.monotonic()
+            self._check()
+            waited = now - committed
+            if not self._saving and waited >= self._every * (1 if self._backlog.unrecorded else _QUIET):
+                committed = now
+                if self._unsaved(log):
+                    self._save(log, keeper)
+            if now - looked >= _LOOK_SECONDS:
+                looked = now
+                self._look(log)
+            if now - spoke >= COMMIT_SECONDS:
+                spoke = now
+                self._tell(self.told(log))
+
+    def _take(self, log: Log) -> None:
+        """Read the messages that there are, and send out what follows from them."""
+        for message in log.next(0.1):
+            partition, offset = message.partition(), message.offset()
+            assert partition is not None, "a message has a place"
+            assert offset is not None, "a message has a place"
+            kind, sent = message.timestamp()
+            value = message.value()
+            try:
+                event = self._reader.read(value if isinstance(value, bytes) else None, offset, sent if kind else None)
+            except PoisonError as poison:
+                self._counts[f"poison: {poison}"] += 1
+            except AheadError:
+                self._counts["ahead"] += 1
+            else:
+                if alerts := self._judge(partition).see(event):
+                    self._backlog.add(alerts)
+
+    def _check(self) -> None:
+        """End with what ended a thread, but go on when the lake only was not there for a commit."""
+        for courier in self._couriers:
+            if courier.failure:
+                raise LakehouseError(f"the way out {courier.sink.name} ended") from courier.failure
+        if self._saving and self._saving.done():
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    def _unsaved(self, log: Log) -> bool:
+        delivered = {courier.sink.name: courier.delivered for courier in self._couriers}
+        return (log.positions, delivered, self._backlog.ordinal) != (
+            self._saved.positions,
+            self._saved.delivered,
+            self._saved.ordinal,
+        )
+
+    def _save(self, log: Log, keeper: ThreadPoolExecutor) -> "Future[None]":
+        """Put on record, in a thread of its own, the state as it is at this moment."""
+        ordinal = self._backlog.ordinal
+        state = State(
+            ordinal,
+            dict(log.positions),
+            {partition: judge.saved() for partition, judge in self._judges.items()},
+            {courier.sink.name: min(courier.delivered, ordinal) for courier in self._couriers},
+            dict(self._counts),
+        )
+        packed, alerts = state.packed(), self._backlog.pending()
+        self._saving = keeper.submit(self._keep, state, packed, alerts)
+        return self._saving
+
+    def _keep(self, state: State, packed: bytes, alerts: list[tuple[int, Alert]]) -> None:
+        try:
+            self._record.save(alerts, state.ordinal, packed)
+        except UnavailableError as error:
+            self._tell(f"{self._stream.name}: {error}; alerts go out meanwhile, and it is tried again")
+            return
+        self._backlog.recorded(state.ordinal)
+        self._saved = State(state.ordinal, state.positions, {}, state.delivered, {})
+
+    def _look(self, log: Log) -> None:
+        """Follow partitions that were added to the topic."""
+        try:
+            log.follow({})
+        except LakehouseError as error:
+            log.trouble = str(error)
+
+    def _lost(self, partition: int, messages: int) -> None:
+        self._counts["lost"] += messages
+        self._tell(
+            f"{self._stream.name}: {messages:,} messages of partition {partition} were gone before they were judged: "
+            "the topic keeps them for too short a time, or the service was down for too long"
+        )
+
+    def told(self, log: Log) -> str:
+        """A line on how it goes: counts since the stream's first start, and what is the matter."""
+        total = Counter[str]()
+        for judge in self._judges.values():
+            total.update(vars(judge.counts))
+        words = [f"{total['events']:,} events", f"{total['alerts']:,} alerts"]
+        words += [f"{total[name]:,} {name}" for name in ("late", "again") if total[name]]
+        words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
+        words += [f"{log.lag():,} to read"]
+        words += [log.trouble] if log.trouble else []
+        for courier in self._couriers:
+            if courier.trouble:
+                words.append(f"{courier.waiting:,} alerts wait: {courier.trouble}")
+        return f"{self._stream.name}: " + ", ".join(words)
