@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from lakehouse.errors import LakehouseError, UnavailableError
@@ -61,7 +62,7 @@ class Service:
         self._couriers: list[Courier] = []
         self._saving: Future[None] | None = None
         self._saved = State()
-        self._line = f"{stream.name}: nothing read yet"
+        self._log: Log | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then put on record where it is.
@@ -71,20 +72,19 @@ class Service:
         """
         state = self._saved = self._record.load()
         self._counts = Counter(state.counts)
-        log = Log(self._stream.topic, self._brokers, self._lost)
-        with ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
+        log = self._log = Log(self._stream.topic, self._brokers, self._lost)
+        with closing(log), ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
             try:
                 self._begin(log, state)
                 self._work(log, keeper, stop)
             finally:
-                log.close()
                 for courier in self._couriers:
                     courier.end(_LAST_SECONDS)
             if self._saving:
                 self._saving.result()
             if self._unsaved(log):
                 self._save(log, keeper).result()
-        self._tell(self.told(log) + "; stopped")
+            self._tell(self.told() + "; stopped")
 
     def _begin(self, log: Log, state: State) -> None:
         for partition, saved in state.judges.items():
@@ -130,7 +130,7 @@ class Service:
                 self._look(log)
             if now - spoke >= COMMIT_SECONDS:
                 spoke = now
-                self._tell(self.told(log))
+                self._tell(self.told())
 
     def _take(self, log: Log) -> None:
         """Read the messages that there are, and send out what follows from them."""
@@ -204,7 +204,7 @@ class Service:
             "the topic keeps them for too short a time, or the service was down for too long"
         )
 
-    def told(self, log: Log) -> str:
+    def told(self) -> str:
         """A line on how it goes: counts since the stream's first start, and what is the matter."""
         total = Counter[str]()
         for judge in self._judges.values():
@@ -212,8 +212,8 @@ class Service:
         words = [f"{total['events']:,} events", f"{total['alerts']:,} alerts"]
         words += [f"{total[name]:,} {name}" for name in ("late", "again") if total[name]]
         words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
-        words += [f"{log.lag():,} to read"]
-        words += [log.trouble] if log.trouble else []
+        if self._log:
+            words += [f"{self._log.lag():,} to read", *([self._log.trouble] if self._log.trouble else [])]
         for courier in self._couriers:
             if courier.trouble:
                 words.append(f"{courier.waiting:,} alerts wait: {courier.trouble}")

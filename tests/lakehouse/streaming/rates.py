@@ -1,0 +1,228 @@
+"""What tests of the streaming service share: a stream, what it must tell, a webhook's receiver, a service to kill.
+
+    python rates.py LAKE BROKERS TOPIC [WEBHOOK]
+
+runs the service of that stream until it is stopped or killed.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from confluent_kafka import Consumer, TopicPartition
+
+from lakehouse.judge import Judge
+from lakehouse.lake import Lake
+from lakehouse.rules import Absence, Change, Threshold
+from lakehouse.streaming import Stream
+from lakehouse.streaming.events import AheadError, PoisonError, Reader
+from lakehouse.streaming.record import SCHEMA
+from lakehouse.streaming.service import Addresses, Service
+
+BEGIN = 1_700_000_000_000
+COMMIT_SECONDS = 0.2
+TABLE = "alerts/rates"
+
+
+def declared(topic: str) -> Stream:
+    """Rules of each kind on a field `rate`."""
+    return Stream(
+        name="rates",
+        description="Rates.",
+        owner="team:test",
+        system="devices",
+        topic=topic,
+        key="who",
+        time="at",
+        rules=(
+            Threshold("high", "rate", above=120, for_=2),
+            Change("jump", "rate", by=60, within=timedelta(seconds=30)),
+            Absence("silent", after=timedelta(minutes=5)),
+        ),
+        alerts_topic=f"{topic}-alerts",
+        lateness=timedelta(seconds=10),
+    )
+
+
+def message(who: str, seconds: float, rate: float | None) -> bytes:
+    return json.dumps({"who": who, "at": BEGIN + int(seconds * 1000), "rate": rate}).encode()
+
+
+def expected(stream: Stream, log: dict[int, list[bytes]]) -> list[str]:
+    """Ids of the alerts that follow from the messages of each partition, judged straight through."""
+    reader, ids = Reader(stream), []
+    for partition, values in log.items():
+        judge = Judge(stream.name, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys)
+        for offset, value in enumerate(values):
+            try:
+                ids += [alert.id for alert in judge.see(reader.read(value, offset, None))]
+            except (PoisonError, AheadError):
+                continue
+    return sorted(ids)
+
+
+def on_record(lake: Lake) -> pl.DataFrame:
+    return lake.scan(TABLE, schema=SCHEMA).sort("ordinal").collect()
+
+
+def ids_on_record(lake: Lake) -> list[str]:
+    return sorted(on_record(lake)["id"])
+
+
+class Receiver:
+    """A webhook's receiver. Set `status` to have it refuse; `down` and `up` take the server itself away and back."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.when: list[float] = []
+        self.keys: list[str | None] = []
+        self.status = 204
+        self.refused = 0
+        self._port = 0
+        self.up()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/alerts?token=secret"
+
+    def up(self) -> None:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if receiver.status >= 300:
+                    receiver.refused += 1
+                else:
+                    receiver.when.append(time.time())
+                    receiver.keys.append(self.headers["Idempotency-Key"])
+                    receiver.got.append(said)
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Not on the tests' output."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def down(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def ids(self) -> set[str]:
+        return {item["id"] for item in self.got}
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.down()
+
+
+class Running:
+    """A service in a thread of this process."""
+
+    def __init__(self, stream: Stream, lake: Lake, addresses: Addresses, commit_seconds: float) -> None:
+        self.lines: list[str] = []
+        self.error: Exception | None = None
+        self.stop = threading.Event()
+        self.service = Service(stream, lake, addresses, self.lines.append, commit_seconds)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.service.run(self.stop)
+        except Exception as error:  # noqa: BLE001 looked at by the test
+            self.error = error
+
+    def end(self) -> None:
+        """Stop it in order; what it failed with, it raises."""
+        self.stop.set()
+        self.join()
+        if self.error:
+            raise self.error
+
+    def join(self) -> None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def running(
+    stream: Stream, lake: Lake, addresses: Addresses, commit_seconds: float = COMMIT_SECONDS
+) -> Iterator[Running]:
+    """A service that runs during the block and is stopped in order after it."""
+    one = Running(stream, lake, addresses, commit_seconds)
+    try:
+        yield one
+    except BaseException:
+        one.stop.set()
+        raise
+    one.end()
+
+
+def until(holds: Callable[[], bool], what: str = "") -> None:
+    """Wait for something that has to come; no test is judged by how soon."""
+    for _ in range(1200):
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"it does not come: {what}")
+
+
+def in_topic(client: dict[str, Any], topic: str) -> list[dict[str, Any]]:
+    """What a topic of one partition holds."""
+    place = TopicPartition(topic, 0, 0)
+    consumer = Consumer({**client, "group.id": "look", "enable.auto.commit": False})
+    try:
+        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        consumer.assign([place])
+        found: list[dict[str, Any]] = []
+        while len(found) < end:
+            taken = consumer.poll(10)
+            assert taken is not None, f"{topic} gives {len(found)} of {end} messages"
+            assert taken.error() is None
+            value = taken.value()
+            assert isinstance(value, bytes)
+            found.append(json.loads(value))
+        return found
+    finally:
+        consumer.close()
+
+
+def started(lake: Lake, url: str, topic: str, webhook: str) -> "subprocess.Popen[bytes]":
+    """A service in a process of its own."""
+    words = [sys.executable, "-W", "ignore", str(Path(__file__)), lake.root, url, topic, webhook]
+    return subprocess.Popen(words)
+
+
+def main() -> None:
+    root, brokers, topic, *webhook = sys.argv[1:]
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    service = Service(declared(topic), Lake(root), Addresses(brokers, *webhook), lambda _: None, COMMIT_SECONDS)
+    service.run(stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""The streaming service, with a real broker and a real receiver of a webhook."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import broker
+import pytest
+from rates import (
+    Receiver,
+    Running,
+    declared,
+    expected,
+    ids_on_record,
+    in_topic,
+    message,
+    on_record,
+    receiving,
+    running,
+    until,
+)
+
+from lakehouse import query
+from lakehouse.errors import ConfigurationError, SupersededError, UnavailableError
+from lakehouse.lake import Lake
+from lakehouse.streaming import backlog
+from lakehouse.streaming.brokers import configuration
+from lakehouse.streaming.service import Addresses
+
+HIGH = [message("a", at, 130) for at in range(2)]
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[broker.Broker]:
+    with broker.serving() as up:
+        yield up
+
+
+@pytest.fixture
+def webhook() -> Iterator[Receiver]:
+    with receiving() as up:
+        yield up
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def url(kafka: broker.Broker) -> str:
+    return f"kafka://{kafka.address}"
+
+
+def topic(kafka: broker.Broker, partitions: int = 1) -> str:
+    name = kafka.topic(partitions)
+    kafka.topic(1, f"{name}-alerts")
+    return name
+
+
+def highs(number: int, begin: int = 0) -> list[bytes]:
+    """Messages that give `number` alerts: of so many keys, two readings each that are too high."""
+    return [message(f"k{begin + place}", at, 130) for place in range(number) for at in range(2)]
+
+
+def test_an_alert_goes_to_table_topic_and_webhook(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    stream = declared(topic(kafka, 2))
+    log = {0: [*HIGH, message("c", 400, 70)], 1: [message("b", 0, 60), message("b", 1, 125)]}
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        for partition, values in log.items():
+            kafka.produce(stream.topic, values, partition)
+        until(lambda: len(webhook.got) == 3)
+        until(lambda: on_record(lake).height == 3)
+    ids = expected(stream, log)
+    assert len(ids) == 3
+    assert ids_on_record(lake) == sorted(webhook.ids) == ids
+    sent = in_topic(kafka.client, f"{stream.topic}-alerts")
+    assert sorted(item["id"] for item in sent) == ids
+    assert webhook.keys == [item["id"] for item in webhook.got]
+    (high,) = [item for item in webhook.got if item["rule"] == "high"]
+    assert {name: high[name] for name in ("stream", "key", "at", "value", "says")} == {
+        "stream": "rates",
+        "key": "a",
+        "at": "2023-11-14T22:13:21+00:00",
+        "value": 130.0,
+        "says": "rate above 120 for 2 readings",
+    }
+    assert query.sql(lake, "select rule from alerts.rates order by rule")["rule"].to_list() == [
+        "high",
+        "jump",
+        "silent",
+    ]
+    assert service.lines[-1].startswith("rates: 5 events, 3 alerts, 0 to read")
+
+
+def test_a_restart_goes_on_where_it_was(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    """Half of a run comes before the stop, half after; nothing is delivered twice after an orderly stop."""
+    stream = declared(topic(kafka))
+    where = Addresses(url(kafka), webhook.url)
+    kafka.produce(stream.topic, [*highs(1), HIGH[0]])
+    with running(stream, lake, where) as service:
+        until(lambda: len(webhook.got) == 1 and " 3 events" in service.service.told())
+    kafka.produce(stream.topic, [HIGH[1]])
+    with running(stream, lake, where) as service:
+        until(lambda: len(webhook.got) == 2)
+    assert service.lines[-1].startswith("rates: 4 events, 2 alerts")
+    with running(stream, lake, where):
+        pass
+    assert ids_on_record(lake) == sorted(item["id"] for item in webhook.got)
+    assert len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 2
+
+
+def test_poison_late_and_ahead_events_are_counted(kafka: broker.Broker, lake: Lake) -> None:
+    stream = declared(topic(kafka))
+    naive, text = b'{"who": "a", "at": "2024-01-01"}', b'{"who": "a", "at": 1, "rate": "x"}'
+    late, ahead = message("a", 50, 130), message("a", 9e9, 130)
+    bad = [b"\xff", b"[]", b'{"who": 1}', naive, text, None]
+    kafka.produce(stream.topic, [*bad, message("a", 100, 70), late, ahead, message("a", 100, 70)])
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        until(lambda: "1 again" in service.service.told())
+    kafka.produce(stream.topic, [message("a", 101, 130), message("a", 102, 130)])
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        until(lambda: on_record(lake).height == 2)
+    told = service.lines[-1]
+    for words in ("5 events", "1 late", "1 again", "1 ahead", "2 poison: no JSON", "1 poison: no object"):
+        assert f" {words}," in told
+    for words in ("1 poison: no key", "1 poison: time without zone", "1 poison: no number"):
+        assert f" {words}," in told
+
+
+def test_a_webhook_that_is_down_stops_nothing(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table and the topic go on, memory holds a few, and all is delivered in order when it is back."""
+    monkeypatch.setattr(backlog, "_KEPT", 5)
+    stream = declared(topic(kafka))
+    webhook.status = 503
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        kafka.produce(stream.topic, highs(300))
+        until(lambda: on_record(lake).height == 300)
+        until(lambda: webhook.refused > 0)
+        webhook.down()
+        kafka.produce(stream.topic, highs(300, begin=300))
+        until(lambda: on_record(lake).height == 600)
+        until(lambda: len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 600)
+        until(lambda: service.service._backlog.unrecorded == 0)
+        assert len(service.service._backlog._held) == 5
+        webhook.status = 200
+        webhook.up()
+        until(lambda: len(webhook.got) >= 600)
+    assert [item["id"] for item in webhook.got] == on_record(lake)["id"].to_list()
+
+
+def test_what_a_webhook_missed_comes_with_the_next_start(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    stream = declared(topic(kafka))
+    webhook.status = 500
+    kafka.produce(stream.topic, highs(20))
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        until(lambda: on_record(lake).height == 20 and webhook.refused > 0)
+    assert "20 alerts wait: the webhook answers 500" in service.lines[-1]
+    assert "secret" not in " ".join(service.lines)
+    webhook.status = 200
+    with running(stream, lake, Addresses(url(kafka), webhook.url)):
+        until(lambda: len(webhook.got) == 20)
+    assert len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 20
+
+
+def test_a_second_service_gives_up_and_the_table_stays_exact(kafka: broker.Broker, lake: Lake) -> None:
+    stream = declared(topic(kafka))
+    where = Addresses(url(kafka))
+    kafka.produce(stream.topic, highs(10))
+    slow = Running(stream, lake, where, commit_seconds=1e6)
+    until(lambda: " 10 alerts" in slow.service.told())
+    with running(stream, lake, where):
+        until(lambda: on_record(lake).height == 10)
+    kafka.produce(stream.topic, highs(10, begin=10))
+    until(lambda: " 20 alerts" in slow.service.told())
+    with pytest.raises(SupersededError, match="another lakehouse stream rates is at work"):
+        slow.end()
+    assert on_record(lake).height == 10
+    with running(stream, lake, where):
+        until(lambda: on_record(lake).height == 20)
+    assert on_record(lake)["ordinal"].to_list() == list(range(1, 21))
+    assert on_record(lake)["id"].n_unique() == 20
+
+
+def test_partitions_that_are_added_are_followed(
+    kafka: broker.Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakehouse.streaming.service._LOOK_SECONDS", 0.1)
+    stream = declared(topic(kafka))
+    with running(stream, lake, Addresses(url(kafka))):
+        kafka.produce(stream.topic, highs(1))
+        until(lambda: on_record(lake).height == 1)
+        kafka.widen(stream.topic, 2)
+        kafka.produce(stream.topic, highs(1, begin=1), partition=1)
+        until(lambda: on_record(lake).height == 2)
+
+
+def test_messages_that_are_gone_are_told(kafka: broker.Broker, lake: Lake) -> None:
+    stream = declared(topic(kafka))
+    kafka.produce(stream.topic, [message("a", 0, 70)])
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        until(lambda: " 1 events" in service.service.told())
+    kafka.produce(stream.topic, [message("b", place, 70) for place in range(9)])
+    kafka.expire(stream.topic, {0: 6})
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        until(lambda: " 5 events" in service.service.told())
+    assert "5 messages of partition 0 were gone" in service.lines[0]
+    assert "5 lost" in service.lines[-1]
+
+
+def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake) -> None:
+    stream = declared(topic(kafka))
+    kafka.produce(stream.topic, highs(3))
+    with running(stream, lake, Addresses(url(kafka))):
+        until(lambda: on_record(lake).height == 3)
+    kafka.drop(stream.topic)
+    kafka.topic(1, stream.topic)
+    again = Running(stream, lake, Addresses(url(kafka)), 1)
+    again.join()
+    with pytest.raises(UnavailableError, match="ends at 0, and was read up to 6"):
+        again.end()
+
+
+def test_a_broker_that_restarts_is_waited_for(lake: Lake, tmp_path: Path, webhook: Receiver) -> None:
+    (tmp_path / "kafka").mkdir()
+    port = broker.free_port()
+    with broker.started(broker.NOIDA, port, tmp_path / "kafka") as first:
+        stream = declared(topic(first))
+        one = Running(stream, lake, Addresses(url(first), webhook.url), 0.2)
+        first.produce(stream.topic, highs(5))
+        until(lambda: len(webhook.got) == 5)
+        assert first.process is not None
+        first.process.terminate()
+        first.process.wait()
+    until(lambda: "the brokers do not answer" in one.service.told())
+    with broker.started(broker.NOIDA, port, tmp_path / "kafka") as second:
+        second.produce(stream.topic, highs(5, begin=5))
+        until(lambda: len(webhook.ids) == 10)
+        until(lambda: "do not answer" not in one.service.told())
+        one.end()
+        assert ids_on_record(lake) == sorted(webhook.ids)
+        assert {item["id"] for item in in_topic(second.client, f"{stream.topic}-alerts")} == webhook.ids
+
+
+def test_what_is_not_there_is_told_in_words(kafka: broker.Broker, lake: Lake) -> None:
+    for where, words in ((url(kafka), "is its name right"), ("kafka://127.0.0.1:1", "the brokers do not answer")):
+        service = Running(declared("nowhere"), lake, Addresses(where), 1)
+        service.join()
+        with pytest.raises(UnavailableError, match=words):
+            service.end()
+
+
+@pytest.mark.parametrize("written", ["http://host", "kafka://", "host:9092", "kafka://u:hidden@host:1?x"])
+def test_addresses_are_checked_and_never_told(written: str) -> None:
+    with pytest.raises(ConfigurationError, match="LAKEHOUSE_SYSTEM_DEVICES is no address") as told:
+        configuration("devices", written)
+    assert "hidden" not in str(told.value)
+
+
+def test_credentials_of_an_address() -> None:
+    found = configuration("devices", "kafka+ssl://me:p%40ss@one:9092,two:9092/")
+    assert found["bootstrap.servers"] == "one:9092,two:9092"
+    assert (found["security.protocol"], found["sasl.username"], found["sasl.password"]) == ("sasl_ssl", "me", "p@ss")
+
+
+def test_a_lake_that_fails_for_a_while_delays_only_the_table(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst of failures: the commit came through, and was told as one that did not."""
+    stream = declared(topic(kafka))
+    real, failing = Lake.commit, True
+
+    def commit(self: Lake, delta: object, *args: object, **named: object) -> int:
+        at = real(self, delta, *args, **named)  # type: ignore[arg-type]
+        if failing and "alerts" in delta.table_uri:  # type: ignore[attr-defined]
+            raise UnavailableError("the lake is away")
+        return at
+
+    monkeypatch.setattr(Lake, "commit", commit)
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        kafka.produce(stream.topic, highs(10))
+        until(lambda: len(webhook.got) == 10 and "the lake is away" in " ".join(service.lines))
+        kafka.produce(stream.topic, highs(10, begin=10))
+        until(lambda: len(webhook.got) == 20)
+        failing = False
+    assert on_record(lake)["ordinal"].to_list() == list(range(1, 21))
+    assert ids_on_record(lake) == sorted(webhook.ids)
