@@ -127,6 +127,14 @@ class Receiver:
         self._server.server_close()
 
     @property
+    def asked(self) -> int:
+        """How often it was asked, whether or not it took what it was sent."""
+        return len(self.got) + self.refused
+
+    def asked_more_than(self, times: int) -> bool:
+        return self.asked > times
+
+    @property
     def ids(self) -> set[str]:
         return {item["id"] for item in self.got}
 

@@ -1,0 +1,98 @@
+"""Kill the streaming service with signal 9, again and again, while events come in; then compare what it told.
+
+    python tests/chaos/stream.py [--kills 100] [--seed 1]
+
+After each kill it is started again, as a supervisor would. In the end the table must have each alert that follows from
+the log once, and the topic and the webhook each at least once.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse" / "streaming"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse" / "feeds"))
+
+import broker
+from rates import declared, expected, ids_on_record, in_topic, message, receiving, started, until
+
+from lakehouse.lake import Lake
+
+PARTITIONS = 2
+EVENTS = 40
+
+
+def events(chance: random.Random, turn: int, partition: int) -> list[bytes]:
+    """Readings of a few keys, some out of order, some late, some no readings at all."""
+    begin = turn * 20
+    good = [
+        message(
+            f"k{partition}{chance.randrange(5)}", begin + chance.uniform(-12, 20), chance.choice([50, 80, 125, 140])
+        )
+        for _ in range(EVENTS)
+    ]
+    return [*good, *([b"{broken"] if chance.random() < 0.3 else [])]
+
+
+def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
+    """What was done and found, by word. Raises AssertionError when an alert is missing or is in the table twice."""
+    chance = random.Random(seed)
+    lake, log = Lake(str(folder / "lake")), {partition: list[bytes]() for partition in range(PARTITIONS)}
+    done = Counter[str]()
+    with broker.serving() as kafka, receiving() as webhook:
+        topic = kafka.topic(PARTITIONS)
+        kafka.topic(1, f"{topic}-alerts")
+        url = f"kafka://{kafka.address}"
+        process = started(lake, url, topic, webhook.url)
+        for turn in range(kills):
+            for partition, values in log.items():
+                new = events(chance, turn, partition)
+                kafka.produce(topic, new, partition)
+                values += new
+            if chance.random() < 0.2:
+                webhook.status = 503 if webhook.status < 300 else 204
+            # Most kills hit it at work, some while it starts.
+            if chance.random() < 0.8:
+                until(partial(webhook.asked_more_than, webhook.asked))
+            time.sleep(chance.uniform(0, 0.6))
+            assert process.poll() is None, "the service ended by itself"
+            process.kill()
+            process.wait()
+            done["kills"] += 1
+            done["kills with alerts on record"] += lake.open("alerts/rates") is not None and bool(ids_on_record(lake))
+            process = started(lake, url, topic, webhook.url)
+        webhook.status = 204
+        ids = expected(declared(topic), log)
+        until(lambda: set(ids) <= webhook.ids and len(ids_on_record(lake)) >= len(ids), "all alerts")
+        process.terminate()
+        assert process.wait(60) == 0, "it does not stop in order"
+        table = ids_on_record(lake)
+        sent = [item["id"] for item in in_topic(kafka.client, f"{topic}-alerts")]
+        assert table == ids, f"the table has {len(table)} alerts, {len(ids)} follow from the log"
+        assert set(sent) == set(ids), "the topic lacks alerts, or has others"
+        assert webhook.ids == set(ids), "the webhook lacks alerts, or got others"
+    done["events"], done["alerts"] = sum(map(len, log.values())), len(ids)
+    done["sent twice to the topic"] = len(sent) - len(ids)
+    done["posted twice to the webhook"] = len(webhook.got) - len(ids)
+    return dict(done)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        done = campaign(Path(folder), asked.kills, asked.seed)
+    print(", ".join(f"{number:,} {what}" for what, number in done.items()), f"in {time.monotonic() - begun:.0f} s")
+    print("The table has each alert once, the topic and the webhook each at least once; none is missing.")
+
+
+if __name__ == "__main__":
+    main()
