@@ -42,16 +42,17 @@ def produce(producer: Producer, topic: str, rate: int, seconds: float, share: fl
             producer.poll(0)
             time.sleep(wait)
         key = number % KEYS
-        # Two high readings one after the other are an alert; then it falls again.
+        # Two high readings one after the other are an alert; the one after them ends it.
         if key not in high and random.random() < share:
-            high[key] = 2
+            high[key] = 3
         value = 80
         if key in high:
-            value = 130
             high[key] -= 1
+            value = 130 if high[key] else 80
+            if high[key] == 1:
+                produced[number] = time.time()
             if not high[key]:
                 del high[key]
-                produced[number] = time.time()
         # A key's readings are a quarter of a second apart, all in one partition, so that the number is the offset.
         producer.produce(topic, message(f"k{key}", number / rate, value), partition=0)
     producer.flush(30)
