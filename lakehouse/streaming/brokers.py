@@ -1,5 +1,6 @@
 """How to reach the brokers of a system, and which messages of a topic are next."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -42,7 +43,8 @@ def configuration(system: str, url: str) -> dict[str, Any]:
 class Log:
     """The partitions of a topic, each read from a position on. Raises UnavailableError when the brokers fail at once.
 
-    Brokers that go away later are waited for; `trouble` says so in words meanwhile.
+    Brokers that go away later are waited for; `trouble` says so in words meanwhile. waiting: how many messages there
+    were to read at the last `look`.
     """
 
     def __init__(self, topic: str, brokers: Mapping[str, Any], lost: Callable[[int, int], None]) -> None:
@@ -51,6 +53,7 @@ class Log:
 
         self._topic, self._lost = topic, lost
         self.trouble: str | None = None
+        self.waiting: int | None = None
         self._consumer = Consumer(
             {
                 **brokers,
@@ -136,15 +139,21 @@ class Log:
         else:
             self._failed(error)
 
-    def lag(self) -> int:
-        """How many messages wait, as far as the client knows without asking."""
-        from confluent_kafka import TopicPartition
+    def look(self) -> None:
+        """Ask the brokers how many messages wait; what is known stays when they do not say. Takes few seconds at most."""
+        from confluent_kafka import KafkaException, TopicPartition
 
-        waiting = 0
+        # What the client has in its cache it does not give away while the brokers are gone, nor does it return.
+        waiting, until = 0, time.monotonic() + 3.0
         for partition, position in self.positions.items():
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            place = TopicPartition(self._topic, partition)
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=max(0.01, until - time.monotonic()))
+            except KafkaException as error:
+                self._failed(error.args[0])
+                return
             waiting += max(0, end - position)
-        return waiting
+        self.waiting, self.trouble = waiting, None
 
     def close(self) -> None:
         self._consumer.close()

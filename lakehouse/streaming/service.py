@@ -84,6 +84,7 @@ class Service:
                 self._saving.result()
             if self._unsaved(log):
                 self._save(log, keeper).result()
+            log.look()
             self._tell(self.told() + "; stopped")
 
     def _begin(self, log: Log, state: State) -> None:
@@ -130,6 +131,7 @@ class Service:
                 self._look(log)
             if now - spoke >= COMMIT_SECONDS:
                 spoke = now
+                log.look()
                 self._tell(self.told())
 
     def _take(self, log: Log) -> None:
@@ -213,7 +215,8 @@ class Service:
         words += [f"{total[name]:,} {name}" for name in ("late", "again") if total[name]]
         words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
         if self._log:
-            words += [f"{self._log.lag():,} to read", *([self._log.trouble] if self._log.trouble else [])]
+            words += [f"{self._log.waiting:,} to read"] if self._log.waiting is not None else []
+            words += [self._log.trouble] if self._log.trouble else []
         for courier in self._couriers:
             if courier.trouble:
                 words.append(f"{courier.waiting:,} alerts wait: {courier.trouble}")
