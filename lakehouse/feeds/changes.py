@@ -1,0 +1,348 @@
+"""Changes of a PostgreSQL table, from its log: a snapshot, then every insert, update, delete and truncation since.
+
+The table's source names Parquet as its dialect and has one row per change. A position is that of a transaction's commit
+in the log, in 16 hexadecimal digits, and the change's number in it, in 10 digits; all nines: the transaction is whole.
+What is no commit has an odd position, which no commit has: commits begin at multiples of 8. Those are
+
+- a snapshot: one before its slot's first change. It is on record whole when its last part is, which ends in all nines
+  and in a row whose operation is `complete`; what an earlier attempt left means nothing (see `lakehouse.changes`);
+- a quiet stretch of the log: one before its end. A part without rows lets the slot be released though nobody changed
+  this table.
+
+A stream is named by `snapshots` and by the number that the table has in the publication. So what is on record tells
+when somebody made the publication anew: changes in between are in no log that we could read.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+import polars as pl
+
+from lakehouse.errors import SourceError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.feeds.slots import State
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from adbc_driver_postgresql.dbapi import Connection, Cursor
+
+    from lakehouse.source import Source
+
+WHOLE = "9" * 10
+# How much of the log may be about other tables before a part without rows lets it be released.
+_QUIET = 64 * 2**20
+_BATCH = "adbc.postgresql.batch_size_hint_bytes"
+_FRESH = "for a fresh snapshot raise `snapshots` of the source's feed by one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes(Feed):
+    """The changes of one table. PostgreSQL 15 or newer, its `wal_level` logical.
+
+    table: with its schema: `public.visits`. key: the columns that name a row, those of its primary key or replica
+        identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk.
+    snapshots: how many fresh starts there were; one more asks for a fresh snapshot, and what was told between the last
+        change on record and that snapshot is not known.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    most_retained_bytes: int = 10 * 2**30
+    snapshots: int = 1
+    kind: ClassVar[str] = "changes"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^.]+\.[^.]+", self.table):
+            raise SourceError(f"{self.system}: table {self.table!r} must be written schema.name")
+        if not self.key:
+            raise SourceError(f"{self.system}: without the key of {self.table} nothing tells its rows apart")
+        if self.snapshots < 1:
+            raise SourceError(f"{self.system}: {self.table} needs one snapshot or more to begin with")
+
+    @property
+    def _named(self) -> tuple[str, str]:
+        schema, _, name = self.table.partition(".")
+        return schema, name
+
+    def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
+        from lakehouse.feeds.slots import asking, connect, state
+
+        with asking(self.system), closing(connect(url)) as connection:
+            now = state(connection, _slot(source), self._named)
+            if trouble := self._unfit(now):
+                raise FeedError(trouble)
+            if (position := self._position(reached)) is None:
+                yield from self._snapshot(url, connection, source, now, most_bytes)
+                return
+            if trouble := self._broken(now, position):
+                raise FeedError(trouble)
+            yield from self._changes(connection, source, now, position, most_bytes)
+
+    def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
+        """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled. Events are not
+        counted: that takes reading them all; 0 when there are none."""
+        from lakehouse.feeds.slots import asking, connect, state
+
+        with asking(self.system), closing(connect(url)) as connection:
+            now = state(connection, _slot(source), self._named)
+            position = self._position(reached)
+            if position is None:
+                return Lag(bytes=max(now.size, 1), trouble=self._unfit(now))
+            if trouble := self._unfit(now) or self._broken(now, position):
+                return Lag(bytes=now.retained, trouble=trouble)
+            if now.retained > self.most_retained_bytes:
+                trouble = (
+                    f"{self.table}: {now.retained} bytes of log are held for {source.name}, more than "
+                    f"{self.most_retained_bytes}: pull it soon, or drop slot {_slot(source)} before the disk is full"
+                )
+            if now.active:
+                return Lag(bytes=now.retained, trouble=trouble)
+            waits = _oldest(connection, _slot(source), position)
+            if waits is None and now.now - _lsn(position) < _QUIET:
+                return Lag(0, 0, 0.0, trouble)
+            return Lag(bytes=now.retained, seconds=waits, trouble=trouble)
+
+    def release(self, url: str, source: "Source", reached: Reached) -> None:
+        from lakehouse.feeds.slots import advance, asking, connect, state
+
+        if (position := self._position(reached)) is None:
+            return
+        with asking(self.system), closing(connect(url)) as connection:
+            now = state(connection, _slot(source), self._named)
+            if trouble := self._unfit(now) or self._broken(now, position):
+                raise FeedError(trouble)
+            # One byte past where a whole transaction's commit begins is past it, and before any other.
+            until = _lsn(position) + position.endswith(WHOLE)
+            if until > now.confirmed:
+                advance(connection, _slot(source), until)
+
+    def _position(self, reached: Reached) -> str | None:
+        """The last change on record, with its stream before it; None when there is no whole snapshot."""
+        mine = {name: end for name, end in reached.ends.items() if name.startswith(f"s{self.snapshots}_")}
+        whole = {end: name for name, end in mine.items() if end.endswith(WHOLE) or not _lsn(end) % 2}
+        return f"{whole[max(whole)]}@{max(whole)}" if whole else None
+
+    def _unfit(self, now: State) -> str | None:
+        """Why the database cannot tell changes of the table at all."""
+        if now.wal_level != "logical":
+            return f"{self.system}: wal_level is {now.wal_level}: set it to logical and restart the server"
+        if now.encoding == "SQL_ASCII":
+            return f"{self.system}: its encoding is SQL_ASCII, so that its text may be anything: it must name one"
+        if now.table is None:
+            return f"{self.table} does not exist in {self.system}, or may not be seen: name the table that does"
+        if missing := [name for name in self.key if name not in now.identity]:
+            return (
+                f"{self.table} of {self.system} does not tell {missing} of an old row: give it a primary key of "
+                f"{list(self.key)}, or a replica identity that has them"
+            )
+        return None
+
+    def _broken(self, now: State, position: str) -> str | None:
+        """Why changes since `position` are not all to be had."""
+        stream = position.partition("@")[0]
+        kept = f"changes of {self.table} up to the last pull are kept, later ones may be lost"
+        if now.published is None or not now.sound:
+            return f"{self.system}: its publication no longer tells every change; {kept}; {_FRESH}"
+        if stream != self._stream(now):
+            return f"{self.system}: its publication was made anew by somebody else; {kept}; {_FRESH}"
+        if not now.slot:
+            return f"{self.system}: its slot is gone; {kept}; {_FRESH}"
+        if now.status == "lost":
+            return f"{self.system}: the server gave up the log that its slot held; {kept}; {_FRESH}"
+        if now.confirmed > _lsn(position) + position.endswith(WHOLE):
+            return f"{self.system}: its slot is ahead of what is on record; {kept}; {_FRESH}"
+        return None
+
+    def _stream(self, now: State) -> str:
+        return f"s{self.snapshots}_{now.published}"
+
+    def _snapshot(
+        self, url: str, connection: "Connection", source: "Source", now: State, most_bytes: int
+    ) -> Iterator[Extract]:
+        """All rows of the table as they were when a new slot began.
+
+        An attempt that died is begun again with a new slot: nobody else can read its snapshot. Rows that it left are
+        at a position of which no row says that it is complete.
+        """
+        from lakehouse.feeds.slots import connect, created, drop, literal, publish, quoted, state
+
+        drop(connection, _slot(source))
+        if now.published is None or not now.sound:
+            publish(connection, _slot(source), self._named)
+            now = state(connection, _slot(source), self._named)
+        stream = self._stream(now)
+        with (
+            created(url, _slot(source)) as (begins, snapshot),
+            closing(connect(url, autocommit=False)) as reader,
+            reader.cursor() as cursor,
+        ):
+            cursor.execute("set transaction isolation level repeatable read read only")
+            cursor.execute(f"set transaction snapshot {literal(snapshot)}")
+            cursor.execute("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            (at,) = cursor.fetchone()
+            # Output functions, which the log uses, and not casts, which write some types otherwise.
+            values = ", ".join(
+                f"case when num_nulls({quoted(name)}) = 0 then format('%s', {quoted(name)}) end as {quoted(name)}"
+                for name in now.columns
+            )
+            frames = _snapshot_frames(
+                _batches(cursor, f"select {values} from {quoted(*self._named)}", most_bytes),
+                now.columns,
+                begins - 1,
+                at,
+            )
+            yield from _extracts(frames, stream, most_bytes, "")
+
+    def _changes(
+        self, connection: "Connection", source: "Source", now: State, position: str, most_bytes: int
+    ) -> Iterator[Extract]:
+        """Every change of the transactions that had been committed when the pull began, after `position`."""
+        from lakehouse.feeds.pgoutput import Decoder
+        from lakehouse.feeds.slots import literal, lsn
+
+        stream, _, last = position.partition("@")
+        name = literal(_slot(source))
+        with connection.cursor() as cursor:
+            peek = (
+                f"select data from pg_logical_slot_peek_binary_changes({name}, '{lsn(now.now)}', null, "
+                f"'proto_version', '1', 'publication_names', {name})"
+            )
+            decoder = Decoder(self.key)
+            decoded = (
+                frame for batch in _batches(cursor, peek, most_bytes) for frame in decoder.frames(batch.column(0))
+            )
+            told = False
+            for extract in _extracts(decoded, stream, most_bytes, last):
+                told = True
+                yield extract
+            if not told and now.now - _lsn(last) >= _QUIET:
+                quiet = f"{now.now - 1:016X}.{WHOLE}"
+                empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *_added()], pl.String))
+                yield Extract(Part(stream, quiet, quiet), _parquet([empty]), _today())
+
+
+def _slot(source: "Source") -> str:
+    """Name of the source's slot and publication; PostgreSQL takes no longer one than 63 bytes."""
+    return f"lakehouse_{source.name}"[:63]
+
+
+def _lsn(position: str) -> int:
+    """Where in the log a position is."""
+    return int(position.rpartition("@")[2].partition(".")[0], 16)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _added() -> Sequence[str]:
+    from lakehouse.feeds.pgoutput import ADDED
+
+    return ADDED
+
+
+def _batches(cursor: "Cursor", query: str, most_bytes: int) -> Iterator["pa.RecordBatch"]:
+    """The rows of a query, some at a time."""
+    cursor.adbc_statement.set_options(**{_BATCH: str(max(2**16, min(most_bytes, 2**24)))})
+    cursor.execute(query)
+    yield from cursor.fetch_record_batch()
+
+
+def _oldest(connection: "Connection", slot: str, position: str) -> float | None:
+    """Seconds since the first commit after `position`; None when there is none. Reads no more than one transaction."""
+    from lakehouse.feeds.slots import literal
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"select data from pg_logical_slot_peek_binary_changes({literal(slot)}, null, 1, 'proto_version', '1', "
+            f"'publication_names', {literal(slot)}) limit 1"
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    # A Begin: where its transaction commits, and when, in microseconds since 2000.
+    where, when = int.from_bytes(row[0][1:9]), int.from_bytes(row[0][9:17])
+    if f"{where:016X}.{WHOLE}" <= position.partition("@")[2]:
+        return None
+    return max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
+
+
+def _snapshot_frames(
+    batches: Iterator["pa.RecordBatch"], columns: Sequence[str], place: int, at: str
+) -> Iterator[pl.DataFrame]:
+    """The table's rows as changes at one position, and a last row that says that they are all."""
+    from lakehouse.feeds.pgoutput import ADDED, AT, LSN, OP, SEQ, UNCHANGED, XID
+
+    def told(rows: pl.DataFrame, operation: str, first: int) -> pl.DataFrame:
+        return rows.with_columns(
+            pl.lit(operation).alias(OP),
+            pl.lit(f"{place:016X}").alias(LSN),
+            pl.int_range(first, first + len(rows), dtype=pl.UInt64, eager=True).alias(SEQ),
+            pl.lit(None, pl.String).alias(XID),
+            pl.lit(at).alias(AT),
+            pl.lit(None, pl.String).alias(UNCHANGED),
+        ).select(*columns, *ADDED)
+
+    count = 1
+    for batch in batches:
+        rows = pl.DataFrame(pl.from_arrow(batch))
+        yield told(rows, "snapshot", count)
+        count += len(rows)
+    yield told(
+        pl.DataFrame({name: [None] for name in columns}, schema=dict.fromkeys(columns, pl.String)), "complete", count
+    )
+
+
+def _extracts(frames: Iterator[pl.DataFrame], stream: str, most_bytes: int, last: str) -> Iterator[Extract]:
+    """Rows after `last` in extracts of about `most_bytes`.
+
+    What is held back until the next rows come tells whether the transaction before them is whole.
+    """
+    held: list[pl.DataFrame] = []
+    size = 0
+    for frame in frames:
+        after = frame.filter(_places(frame) > last) if last else frame
+        if after.is_empty():
+            continue
+        bytes_ = _size(after)
+        if held and (size + bytes_ > most_bytes or held[0].columns != after.columns):
+            begun = after["cdc_lsn"][0] == held[-1]["cdc_lsn"][-1]
+            yield _extract(held, stream, whole=not begun)
+            held, size = [], 0
+        held.append(after)
+        size += bytes_
+    if held:
+        yield _extract(held, stream, whole=True)
+
+
+def _size(rows: pl.DataFrame) -> int:
+    """Bytes of the rows' texts, and as much as a text takes beside; rows may share their buffer with many others."""
+    texts = rows.select(pl.sum_horizontal(pl.col(pl.String).str.len_bytes().sum())).item()
+    return int(texts) + 16 * rows.width * len(rows)
+
+
+def _places(rows: pl.DataFrame) -> pl.Series:
+    """Positions of rows, as parts name them."""
+    return rows.select(
+        pl.concat_str("cdc_lsn", pl.col("cdc_seq").cast(pl.String).str.zfill(10), separator=".")
+    ).to_series()
+
+
+def _extract(held: list[pl.DataFrame], stream: str, *, whole: bool) -> Extract:
+    begin, end = _places(held[0][:1])[0], _places(held[-1][-1:])[0]
+    if whole:
+        end = f"{end[:16]}.{WHOLE}"
+    return Extract(Part(stream, begin, end), _parquet(held), _today())
+
+
+def _parquet(frames: list[pl.DataFrame]) -> bytes:
+    """Rows as Parquet whose columns are all text."""
+    written = io.BytesIO()
+    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String))
+    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False)
+    return written.getvalue()

@@ -1,0 +1,202 @@
+"""What a feed of changes keeps in PostgreSQL: a publication of one table, and a slot that holds its log for us.
+
+Every failure of the database comes out as a FeedError with PostgreSQL's code, never with its words, which may hold
+values of rows, or with the URL, which holds a password.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.feeds import FeedError
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql.dbapi import Connection
+
+# Values are to look alike whether a snapshot or the log tells them, and whatever the server's own settings.
+_SESSION = """
+    set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC';
+    set extra_float_digits = 1; set bytea_output = 'hex'; set lc_monetary = 'C'; set xmlbinary = 'base64';
+    set search_path = ''; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
+    set client_connection_check_interval = '1s'
+"""
+_WHY = {
+    "55006": "another process is reading the slot: wait until it is done, or end it",
+    "42501": "the user lacks a right: it must have REPLICATION, read the table, and own it or find a publication",
+    "53400": "the server has no free slot: raise max_replication_slots",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """What the database says of a table's publication and slot.
+
+    published: the number of the table's entry in the publication, which is another after anyone makes it anew; None
+        when it is not in it. sound: whether the publication tells every kind of change. columns: those it publishes.
+    slot: whether there is one. status: its `wal_status`. confirmed: the position it was released to. retained: bytes of
+        log it holds. now: the end of the log. identity: whether the columns that name an old row are told, as `key`.
+    """
+
+    wal_level: str
+    encoding: str
+    table: int | None
+    size: int
+    identity: tuple[str, ...]
+    published: int | None
+    sound: bool
+    columns: tuple[str, ...]
+    slot: bool
+    status: str | None
+    active: bool
+    confirmed: int
+    retained: int
+    now: int
+
+
+@contextmanager
+def asking(system: str) -> Iterator[None]:
+    """Turn a failure of the database inside the block into a FeedError."""
+    import psycopg2
+    import pyarrow as pa
+    from adbc_driver_manager import dbapi
+
+    try:
+        yield
+    # Reading on after the first rows fails in Arrow's own way.
+    except (dbapi.Error, psycopg2.Error, pa.ArrowException, OSError) as error:
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        why = _WHY.get(str(code), "see its log" if code else "it does not answer; look whether it is up")
+        raise FeedError(
+            f"{system}: PostgreSQL fails ({code or 'no connection'}): {why}; what was pulled is kept"
+        ) from None
+
+
+def connect(url: str, *, autocommit: bool = True) -> "Connection":
+    """A connection whose values are written as text in one way."""
+    from adbc_driver_postgresql import dbapi
+
+    connection = dbapi.connect(url, autocommit=autocommit)
+    with connection.cursor() as cursor:
+        for statement in _SESSION.split(";"):
+            cursor.execute(statement)
+    return connection
+
+
+def literal(text: str) -> str:
+    """A text as SQL; backslashes stand for themselves."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(*names: str) -> str:
+    """A name as SQL, with its schema."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def state(connection: "Connection", name: str, table: tuple[str, str]) -> State:
+    """What there is now of the slot and publication `name`."""
+    row = _row(connection, _STATE.format(name=literal(name), schema=literal(table[0]), table=literal(table[1])))
+    row["columns"] = tuple((row["columns"] or "").split("\n")) if row["columns"] else ()
+    row["identity"] = tuple((row["identity"] or "").split("\n")) if row["identity"] else ()
+    return State(**row)
+
+
+def publish(connection: "Connection", name: str, table: tuple[str, str]) -> None:
+    """Make the publication anew."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"drop publication if exists {quoted(name)}")
+        cursor.execute(
+            f"create publication {quoted(name)} for table {quoted(*table)} with (publish_via_partition_root = true)"
+        )
+
+
+def drop(connection: "Connection", name: str) -> None:
+    """Drop the slot, so that the database need not keep its log."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {literal(name)}"
+        )
+        cursor.fetchall()
+
+
+def advance(connection: "Connection", name: str, position: int) -> None:
+    """Release the log before `position`."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"select end_lsn::text from pg_replication_slot_advance({literal(name)}, '{lsn(position)}')")
+        cursor.fetchall()
+
+
+@contextmanager
+def created(url: str, name: str) -> Iterator[tuple[int, str]]:
+    """Make the slot; where its changes begin, and the name of a snapshot of all before, valid while the block runs.
+
+    Waits for the transactions that are running.
+    """
+    import psycopg2
+    from psycopg2.extras import LogicalReplicationConnection
+
+    connection = psycopg2.connect(url, connection_factory=LogicalReplicationConnection)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL pgoutput (SNAPSHOT 'export')")
+            _, begins, snapshot, _ = cursor.fetchone()
+            high, low = begins.split("/")
+            yield (int(high, 16) << 32) + int(low, 16), snapshot
+    finally:
+        connection.close()
+
+
+def lsn(position: int) -> str:
+    """A position of the log as PostgreSQL writes it."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
+def _row(connection: "Connection", statement: str) -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        found: dict[str, Any] = cursor.fetch_arrow_table().to_pylist()[0]
+        return found
+
+
+_STATE = """
+    with named as (
+        select pg_class.oid, relreplident
+        from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+        where nspname = {schema} and relname = {table}
+    )
+    select
+        current_setting('wal_level') as wal_level,
+        (select pg_encoding_to_char(encoding) from pg_database where datname = current_database()) as encoding,
+        (select oid::bigint from named) as table,
+        coalesce((select pg_total_relation_size(oid) from named), 0) as size,
+        (
+            select string_agg(attname, E'\\n' order by attnum)
+            from named join pg_attribute on attrelid = named.oid
+            where attnum > 0 and not attisdropped and (relreplident = 'f' or attnum = any((
+                select indkey::int2[] from pg_index
+                where indrelid = named.oid and case relreplident when 'd' then indisprimary else indisreplident end
+            )::int2[]))
+        ) as identity,
+        publication.number as published,
+        coalesce(publication.sound, false) as sound,
+        (
+            select array_to_string(attnames::text[], E'\\n') from pg_publication_tables
+            where pubname = {name} and schemaname = {schema} and tablename = {table}
+        ) as columns,
+        slot.slot_name is not null as slot,
+        case when slot.invalidation_reason is null then slot.wal_status else 'lost' end as status,
+        coalesce(slot.active, false) as active,
+        coalesce(pg_wal_lsn_diff(slot.confirmed_flush_lsn, '0/0'), 0)::bigint as confirmed,
+        coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), slot.restart_lsn), 0)::bigint as retained,
+        pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint as now
+    from (select) as one
+    left join (
+        select pg_publication_rel.oid::bigint as number,
+            pubinsert and pubupdate and pubdelete and pubtruncate and pubviaroot and prqual is null as sound
+        from pg_publication
+        join pg_publication_rel on prpubid = pg_publication.oid
+        join named on prrelid = named.oid
+        where pubname = {name}
+    ) as publication on true
+    left join pg_replication_slots as slot on slot.slot_name = {name} and slot.database = current_database()
+"""
