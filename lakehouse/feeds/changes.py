@@ -9,7 +9,7 @@ What is no commit has an odd position, which no commit has: commits begin at mul
 - a quiet stretch of the log: one before its end. A part without rows lets the slot be released though nobody changed
   this table.
 
-A stream is named by `snapshots` and by the number that the table has in the publication. So what is on record tells
+A stream is named by `starts` and by the number that the table has in the publication. So what is on record tells
 when somebody made the publication anew: changes in between are in no log that we could read.
 """
 
@@ -37,7 +37,7 @@ WHOLE = "9" * 10
 # How much of the log may be about other tables before a part without rows lets it be released.
 _QUIET = 64 * 2**20
 _BATCH = "adbc.postgresql.batch_size_hint_bytes"
-_FRESH = "for a fresh snapshot raise `snapshots` of the source's feed by one"
+_FRESH = "for a fresh snapshot raise `starts` of the source's feed by one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +46,14 @@ class Changes(Feed):
 
     table: with its schema: `public.visits`. key: the columns that name a row, those of its primary key or replica
         identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk.
-    snapshots: how many fresh starts there were; one more asks for a fresh snapshot, and what was told between the last
+    starts: how many fresh starts there were; one more asks for a fresh snapshot, and what was told between the last
         change on record and that snapshot is not known.
     """
 
     table: str
     key: tuple[str, ...]
     most_retained_bytes: int = 10 * 2**30
-    snapshots: int = 1
+    starts: int = 1
     kind: ClassVar[str] = "changes"
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Changes(Feed):
             raise SourceError(f"{self.system}: table {self.table!r} must be written schema.name")
         if not self.key:
             raise SourceError(f"{self.system}: without the key of {self.table} nothing tells its rows apart")
-        if self.snapshots < 1:
+        if self.starts < 1:
             raise SourceError(f"{self.system}: {self.table} needs one snapshot or more to begin with")
 
     @property
@@ -123,7 +123,7 @@ class Changes(Feed):
 
     def _position(self, reached: Reached) -> str | None:
         """The last change on record, with its stream before it; None when there is no whole snapshot."""
-        mine = {name: end for name, end in reached.ends.items() if name.startswith(f"s{self.snapshots}_")}
+        mine = {name: end for name, end in reached.ends.items() if name.startswith(f"s{self.starts}_")}
         whole = {end: name for name, end in mine.items() if end.endswith(WHOLE) or not _lsn(end) % 2}
         return f"{whole[max(whole)]}@{max(whole)}" if whole else None
 
@@ -159,7 +159,7 @@ class Changes(Feed):
         return None
 
     def _stream(self, now: State) -> str:
-        return f"s{self.snapshots}_{now.published}"
+        return f"s{self.starts}_{now.published}"
 
     def _snapshot(
         self, url: str, connection: "Connection", source: "Source", now: State, most_bytes: int

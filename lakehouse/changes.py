@@ -1,0 +1,125 @@
+"""What a log of changes comes to: the rows there are now, and every version of each row with the time it held.
+
+Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order and with any of them
+twice: `cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
+(`insert`, `update`, `delete`, `truncate`, `snapshot`, and `complete` after a snapshot's last row), `cdc_at` (when it was
+committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
+
+Snapshots. One that did not come to its end counts for nothing: which rows it has of all is not known. A whole one says
+what there was at its position: a row that it lacks is gone from then on, one that it tells alike has held on.
+"""
+
+import polars as pl
+
+_PLACE = ["cdc_lsn", "cdc_seq"]
+_UNCHANGED = "cdc_unchanged"
+_NUMBER, _RESET = "_number", "_reset"
+
+
+def current(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
+    """The newest row of each key that was not deleted since: a dimension of type 1.
+
+    Its columns are those of `changes`; `cdc_lsn`, `cdc_seq`, `cdc_op` and `cdc_at` tell the change that made it.
+    """
+    return (
+        _log(changes, key)
+        .group_by(key)
+        .agg(pl.all().sort_by(_NUMBER).last())
+        .filter(pl.col("cdc_op").is_in(["insert", "update", "snapshot"]) & pl.col(_RESET).is_null())
+        .select(changes.collect_schema().names())
+    )
+
+
+def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
+    """Each version of each key's row with the time it held: a dimension of type 2.
+
+    A version is what a transaction left: of several changes in one transaction the last counts, because nobody outside
+    saw the others, and a row that came and went in one has no version. `valid_from`: when it was committed, or the time
+    of the snapshot that told it first. `valid_to`: when another version, a delete, a truncation or a snapshot without it
+    was; null while it holds. Versions follow each other by `cdc_lsn` and `until_lsn`: a clock may be set back, and two
+    transactions may have one time. What holds at a time: `valid_from <= time and (valid_to is null or time < valid_to)`.
+    """
+    names = changes.collect_schema().names()
+    told = [name for name in names if name not in key and not name.startswith(("cdc_", "_"))]
+    rows = _log(changes, key).group_by(*key, "cdc_lsn").agg(pl.all().sort_by(_NUMBER).last()).sort(*key, _NUMBER)
+    following = pl.col(_NUMBER).shift(-1).over(key)
+    # A snapshot resets what was before its rows: a row it tells follows at once and keeps the time of the snapshot.
+    by_row = following.is_not_null() & (pl.col(_RESET).is_null() | (following < pl.col(_RESET)))
+    ends = rows.with_columns(
+        valid_to=pl.when(by_row).then(pl.col("cdc_at").shift(-1).over(key)).otherwise("_reset_at"),
+        until_lsn=pl.when(by_row).then(pl.col("cdc_lsn").shift(-1).over(key)).otherwise("_reset_lsn"),
+    ).filter(
+        pl.col("cdc_op").is_in(["insert", "update", "snapshot"])
+        & (pl.col("until_lsn").is_null() | (pl.col("until_lsn") > pl.col("cdc_lsn")))
+    )
+    alike = pl.all_horizontal(
+        pl.col("until_lsn").shift().over(key) == pl.col("cdc_lsn"),
+        *(pl.col(name).eq_missing(pl.col(name).shift().over(key)) for name in told),
+    )
+    holds_on = ((pl.col("cdc_op") == "snapshot") & alike).fill_null(False)
+    return (
+        ends.with_columns(_version=(~holds_on).cum_sum().over(key))
+        .group_by(*key, "_version", maintain_order=True)
+        .agg(
+            pl.exclude(*key, "_version", "valid_to", "until_lsn").first(),
+            pl.col("valid_to", "until_lsn").last(),
+            valid_from=pl.col("cdc_at").first(),
+        )
+        .select(*names, "valid_from", "valid_to", "until_lsn", is_current=pl.col("until_lsn").is_null())
+    )
+
+
+def _log(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
+    """Changes of rows that count, once each, with what was left out filled in.
+
+    Adds `_number` (the order of all) and, of the first truncation or whole snapshot after it that did away with what
+    was before, `_reset` (its number), `_reset_at` and `_reset_lsn`.
+    """
+    op, reset = pl.col("cdc_op"), pl.col("cdc_op").is_in(["truncate", "complete"])
+    whole = changes.filter(op == "complete").select("cdc_lsn")
+    counted = pl.concat(
+        [changes.filter(op != "snapshot"), changes.filter(op == "snapshot").join(whole, on="cdc_lsn", how="semi")]
+    )
+    numbered = (
+        counted.unique([*key, *_PLACE], keep="any")
+        # A whole snapshot does away with what was before, then its own rows are told.
+        .sort("cdc_lsn", op != "complete", "cdc_seq")
+        .with_row_index(_NUMBER)
+    )
+    after = {_RESET: _NUMBER, "_reset_at": "cdc_at", "_reset_lsn": "cdc_lsn"}
+    ordered = numbered.with_columns(
+        pl.when(reset).then(pl.col(name)).backward_fill().alias(added) for added, name in after.items()
+    ).filter(~reset)
+    if _UNCHANGED not in changes.collect_schema().names():
+        return ordered
+    return ordered.map_batches(lambda rows: _filled(rows, key), schema=ordered.collect_schema())
+
+
+def _filled(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Values that were left out because they had not changed, from the change that told them last.
+
+    A row is followed back to its key's row before, and an insert to the delete that stands just before it in its
+    transaction: the two are one update of a key. The way back is halved each time, however long it is.
+    """
+    left_out = rows[_UNCHANGED].drop_nulls().unique()
+    if left_out.is_empty():
+        return rows
+    rows = rows.sort(_NUMBER).with_row_index("_row")
+    before = pl.col("_row").shift().over(key)
+    moved = rows.filter(cdc_op="delete").select("cdc_lsn", pl.col("cdc_seq") + 1, _moved="_row")
+    back = (
+        rows.with_columns(_before=before)
+        .join(moved, on=_PLACE, how="left", maintain_order="left")
+        .select(pl.when(cdc_op="insert").then("_moved").otherwise("_before").fill_null(pl.col("_row")))
+        .to_series()
+    )
+    for name in rows.columns:
+        words = pl.concat_str(pl.lit(" "), _UNCHANGED, pl.lit(" "))
+        gap = rows.select(words.str.contains(f" {name} ", literal=True).fill_null(False)).to_series()
+        if not gap.any():
+            continue
+        source = pl.select(pl.when(gap).then(back).otherwise(rows["_row"])).to_series()
+        while not (further := source.gather(source)).equals(source):
+            source = further
+        rows = rows.with_columns(rows[name].gather(source))
+    return rows.drop("_row")
