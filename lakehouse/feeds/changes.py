@@ -248,7 +248,7 @@ def _added() -> Sequence[str]:
 
 def _batches(cursor: "Cursor", query: str, most_bytes: int) -> Iterator["pa.RecordBatch"]:
     """The rows of a query, some at a time."""
-    cursor.adbc_statement.set_options(**{_BATCH: str(max(2**16, min(most_bytes, 2**24)))})
+    cursor.adbc_statement.set_options(**{_BATCH: str(max(2**12, min(most_bytes, 2**24)))})
     cursor.execute(query)
     yield from cursor.fetch_record_batch()
 
