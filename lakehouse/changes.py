@@ -1,9 +1,9 @@
 """What a log of changes comes to: the rows there are now, and every version of each row with the time it held.
 
-Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order and with any of them
-twice: `cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
-(`insert`, `update`, `delete`, `truncate`, `snapshot`, and `complete` after a snapshot's last row), `cdc_at` (when it was
-committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
+Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order, any of them twice:
+`cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
+(`insert`, `update`, `delete`, `truncate`, `snapshot`, and `complete` after a snapshot's last row), `cdc_at` (its commit's
+time) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
 
 Snapshots. One that did not come to its end counts for nothing: which rows it has of all is not known. A whole one says
 what there was at its position: a row that it lacks is gone from then on, one that it tells alike has held on.
@@ -33,10 +33,10 @@ def current(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
 def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     """Each version of each key's row with the time it held: a dimension of type 2.
 
-    A version is what a transaction left: of several changes in one transaction the last counts, because nobody outside
-    saw the others, and a row that came and went in one has no version. `valid_from`: when it was committed, or the time
-    of the snapshot that told it first. `valid_to`: when another version, a delete, a truncation or a snapshot without it
-    was; null while it holds. Versions follow each other by `cdc_lsn` and `until_lsn`: a clock may be set back, and two
+    A version is what a transaction left: of several changes in one transaction the last counts, for nobody outside saw
+    the others, and a row that came and went in one has no version. `valid_from`: its commit's time, or that
+    of the snapshot that told it first. `valid_to`: of another version, a delete, a truncation or a snapshot without it;
+    null while it holds. Versions follow each other by `cdc_lsn` and `until_lsn`: a clock may be set back, and two
     transactions may have one time. What holds at a time: `valid_from <= time and (valid_to is null or time < valid_to)`.
     """
     names = changes.collect_schema().names()

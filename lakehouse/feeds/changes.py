@@ -13,30 +13,27 @@ A stream is named by `starts` and by the number that the table has in the public
 when somebody made the publication anew: changes in between are in no log that we could read.
 """
 
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.feeds.extracts import ADDED, WHOLE, batches, extracts, parquet, snapshot_frames, today
 from lakehouse.feeds.slots import State
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from adbc_driver_postgresql.dbapi import Connection, Cursor
+    from adbc_driver_postgresql.dbapi import Connection
 
     from lakehouse.source import Source
 
-WHOLE = "9" * 10
 # How much of the log may be about other tables before a part without rows lets it be released.
 _QUIET = 64 * 2**20
-_BATCH = "adbc.postgresql.batch_size_hint_bytes"
 _FRESH = "for a fresh snapshot raise `starts` of the source's feed by one"
 
 
@@ -190,13 +187,13 @@ class Changes(Feed):
                 f"case when num_nulls({quoted(name)}) = 0 then format('%s', {quoted(name)}) end as {quoted(name)}"
                 for name in now.columns
             )
-            frames = _snapshot_frames(
-                _batches(cursor, f"select {values} from {quoted(*self._named)}", most_bytes),
+            frames = snapshot_frames(
+                batches(cursor, f"select {values} from {quoted(*self._named)}", most_bytes),
                 now.columns,
                 begins - 1,
                 at,
             )
-            yield from _extracts(frames, stream, most_bytes, "")
+            yield from extracts(frames, stream, most_bytes, "")
 
     def _changes(
         self, connection: "Connection", source: "Source", now: State, position: str, most_bytes: int
@@ -214,16 +211,16 @@ class Changes(Feed):
             )
             decoder = Decoder(self.key)
             decoded = (
-                frame for batch in _batches(cursor, peek, most_bytes) for frame in decoder.frames(batch.column(0))
+                frame for batch in batches(cursor, peek, most_bytes) for frame in decoder.frames(batch.column(0))
             )
             told = False
-            for extract in _extracts(decoded, stream, most_bytes, last):
+            for extract in extracts(decoded, stream, most_bytes, last):
                 told = True
                 yield extract
             if not told and now.now - _lsn(last) >= _QUIET:
                 quiet = f"{now.now - 1:016X}.{WHOLE}"
-                empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *_added()], pl.String))
-                yield Extract(Part(stream, quiet, quiet), _parquet([empty]), _today())
+                empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *ADDED], pl.String))
+                yield Extract(Part(stream, quiet, quiet), parquet([empty]), today())
 
 
 def _slot(source: "Source") -> str:
@@ -234,23 +231,6 @@ def _slot(source: "Source") -> str:
 def _lsn(position: str) -> int:
     """Where in the log a position is."""
     return int(position.rpartition("@")[2].partition(".")[0], 16)
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
-
-
-def _added() -> Sequence[str]:
-    from lakehouse.feeds.pgoutput import ADDED
-
-    return ADDED
-
-
-def _batches(cursor: "Cursor", query: str, most_bytes: int) -> Iterator["pa.RecordBatch"]:
-    """The rows of a query, some at a time."""
-    cursor.adbc_statement.set_options(**{_BATCH: str(max(2**12, min(most_bytes, 2**24)))})
-    cursor.execute(query)
-    yield from cursor.fetch_record_batch()
 
 
 def _oldest(connection: "Connection", slot: str, position: str) -> float | None:
@@ -270,79 +250,3 @@ def _oldest(connection: "Connection", slot: str, position: str) -> float | None:
     if f"{where:016X}.{WHOLE}" <= position.partition("@")[2]:
         return None
     return max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
-
-
-def _snapshot_frames(
-    batches: Iterator["pa.RecordBatch"], columns: Sequence[str], place: int, at: str
-) -> Iterator[pl.DataFrame]:
-    """The table's rows as changes at one position, and a last row that says that they are all."""
-    from lakehouse.feeds.pgoutput import ADDED, AT, LSN, OP, SEQ, UNCHANGED, XID
-
-    def told(rows: pl.DataFrame, operation: str, first: int) -> pl.DataFrame:
-        return rows.with_columns(
-            pl.lit(operation).alias(OP),
-            pl.lit(f"{place:016X}").alias(LSN),
-            pl.int_range(first, first + len(rows), dtype=pl.UInt64, eager=True).alias(SEQ),
-            pl.lit(None, pl.String).alias(XID),
-            pl.lit(at).alias(AT),
-            pl.lit(None, pl.String).alias(UNCHANGED),
-        ).select(*columns, *ADDED)
-
-    count = 1
-    for batch in batches:
-        rows = pl.DataFrame(pl.from_arrow(batch))
-        yield told(rows, "snapshot", count)
-        count += len(rows)
-    yield told(
-        pl.DataFrame({name: [None] for name in columns}, schema=dict.fromkeys(columns, pl.String)), "complete", count
-    )
-
-
-def _extracts(frames: Iterator[pl.DataFrame], stream: str, most_bytes: int, last: str) -> Iterator[Extract]:
-    """Rows after `last` in extracts of about `most_bytes`.
-
-    What is held back until the next rows come tells whether the transaction before them is whole.
-    """
-    held: list[pl.DataFrame] = []
-    size = 0
-    for frame in frames:
-        after = frame.filter(_places(frame) > last) if last else frame
-        if after.is_empty():
-            continue
-        bytes_ = _size(after)
-        if held and (size + bytes_ > most_bytes or held[0].columns != after.columns):
-            begun = after["cdc_lsn"][0] == held[-1]["cdc_lsn"][-1]
-            yield _extract(held, stream, whole=not begun)
-            held, size = [], 0
-        held.append(after)
-        size += bytes_
-    if held:
-        yield _extract(held, stream, whole=True)
-
-
-def _size(rows: pl.DataFrame) -> int:
-    """Bytes of the rows' texts, and as much as a text takes beside; rows may share their buffer with many others."""
-    texts = rows.select(pl.sum_horizontal(pl.col(pl.String).str.len_bytes().sum())).item()
-    return int(texts) + 16 * rows.width * len(rows)
-
-
-def _places(rows: pl.DataFrame) -> pl.Series:
-    """Positions of rows, as parts name them."""
-    return rows.select(
-        pl.concat_str("cdc_lsn", pl.col("cdc_seq").cast(pl.String).str.zfill(10), separator=".")
-    ).to_series()
-
-
-def _extract(held: list[pl.DataFrame], stream: str, *, whole: bool) -> Extract:
-    begin, end = _places(held[0][:1])[0], _places(held[-1][-1:])[0]
-    if whole:
-        end = f"{end[:16]}.{WHOLE}"
-    return Extract(Part(stream, begin, end), _parquet(held), _today())
-
-
-def _parquet(frames: list[pl.DataFrame]) -> bytes:
-    """Rows as Parquet whose columns are all text."""
-    written = io.BytesIO()
-    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String))
-    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False)
-    return written.getvalue()

@@ -13,14 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse.feeds.buffers import Bytes, Flags, Places, hexadecimal, padded, texts, whole
+from lakehouse.feeds.extracts import ADDED, AT, LSN, OP, SEQ, UNCHANGED, XID
 
-# A change's columns beside the table's own.
-LSN, SEQ, OP, XID, AT, UNCHANGED = "cdc_lsn", "cdc_seq", "cdc_op", "cdc_xid", "cdc_at", "cdc_unchanged"
-ADDED = (OP, LSN, SEQ, XID, AT, UNCHANGED)
 # A transaction's commit time counts from here.
 _EPOCH = 946_684_800_000_000
 _INSERT, _UPDATE, _DELETE, _TRUNCATE = (ord(kind) for kind in "IUDT")
-_NEW, _KEY, _OLD = (ord(kind) for kind in "NKO")
+_KEY, _OLD = (ord(kind) for kind in "KO")
 _TEXT, _SAME = ord("t"), ord("u")
 
 
