@@ -4,7 +4,7 @@ Marks are what the records say, never what our clock says. One that is later tha
 is a mistake, and would hide everything until then: it is no mark.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -45,34 +45,72 @@ class Since:
         text = moment.isoformat(timespec="auto" if "." in mark else "seconds")
         return text.replace("+00:00", "Z") if mark.endswith("Z") else text
 
-    def greatest(self, records: Iterable[bytes], before: str | None, now: datetime | None) -> str | None:
+    def greatest(self, records: Sequence[bytes], before: str | None, now: datetime | None) -> str | None:
         """The greatest mark of some records and the one before. now: by the server's clock."""
         best, least = before, order(before) if before is not None else None
-        for text in set(map(self.of, records)):
-            value = None if text is None else order(text)
-            if value is None or (now and isinstance(value, datetime) and value > now + timedelta(seconds=1)):
-                continue
-            if least is None or (type(value) is type(least) and value > least):  # type: ignore[operator]
+        for text in _foremost(self._all(records), now):
+            value = order(text)
+            if value is not None and (least is None or (type(value) is type(least) and value > least)):  # type: ignore[operator]
                 best, least = text, value
         return best
+
+    def _all(self, records: Sequence[bytes]) -> set[str]:
+        """The marks of many records."""
+        try:
+            # All at once, which is several times as quick.
+            found = self._decoders[1].decode(b"[%b]" % b",".join(records))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return set(filter(None, map(self.of, records)))
+        for _ in self.member.split("."):
+            found = [part.inner for part in found]
+        return set(filter(None, map(_text, found)))
 
     def of(self, record: bytes) -> str | None:
         """A record's mark as it is written; None when it has none."""
         try:
-            found: Any = self._decoder.decode(record)
-            for _ in self.member.split("."):
-                found = found.inner
-            raw = bytes(found)
-            return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
+            found: Any = self._decoders[0].decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        for _ in self.member.split("."):
+            found = found.inner
+        return _text(found)
 
     @cached_property
-    def _decoder(self) -> msgspec.json.Decoder[Any]:
+    def _decoders(self) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+        """Of a record, and of many."""
         kind: Any = msgspec.Raw
         for name in reversed(self.member.split(".")):
             kind = msgspec.defstruct("Record", [("inner", kind)], rename={"inner": name})
-        return msgspec.json.Decoder(kind)
+        return msgspec.json.Decoder(kind), msgspec.json.Decoder(list[kind])
+
+
+def _text(written: msgspec.Raw) -> str | None:
+    """A text or number as it is written in JSON."""
+    raw = bytes(written)
+    try:
+        if not raw.startswith(b'"'):
+            return raw.decode()
+        return msgspec.json.decode(raw, type=str) if b"\\" in raw else raw[1:-1].decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _foremost(marks: Iterable[str], now: datetime | None) -> Iterator[str]:
+    """Marks among which the greatest is, without those that are none or lie ahead."""
+    shapes: dict[int | None, list[str]] = {}
+    for mark in marks:
+        # Texts of one length in UTC are ordered as moments are.
+        shapes.setdefault(len(mark) if mark.endswith("Z") else None, []).append(mark)
+    for shape, texts in shapes.items():
+        first = [max(texts)] if shape else texts
+        sound = [text for text in first if _passed(text, now)]
+        yield from sound if sound or not shape else (text for text in texts if _passed(text, now))
+
+
+def _passed(mark: str, now: datetime | None) -> bool:
+    value = order(mark)
+    ahead = now is not None and isinstance(value, datetime) and value > now + timedelta(seconds=1)
+    return value is not None and not ahead
 
 
 def order(mark: str) -> datetime | int | None:

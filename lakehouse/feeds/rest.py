@@ -80,6 +80,7 @@ class RestApi(Feed):
     most_pages: int = 100_000
     most_body: int = 1 << 26
     kind: ClassVar[str] = "api"
+    replays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -132,8 +133,10 @@ class RestApi(Feed):
     def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
         """The records of these days (UTC) by the member that marks are read from, in a stream of its own."""
         if self.since is None or self.since.until is None:
-            yield from super().replay(url, source, days, most_bytes)
-            return
+            raise FeedError(
+                f"{self.system} cannot be asked again for past days, because its feed's `since` names no `until`; "
+                "lakehouse rebuild uses what is on record"
+            )
         form = self._form(source)
         with self._caller(url) as caller:
             for day in sorted(days):
