@@ -143,4 +143,6 @@ CENTRAL_LAB = Source(
     first_day=STUDY_BEGAN,
     late_after=timedelta(days=30),
     after_landing="delete",
+    clear_after=timedelta(days=1),
+    publish=False,
 )

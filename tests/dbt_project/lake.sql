@@ -181,6 +181,12 @@ create table lake.lookalikes (
     _checksum text, _delivered date, _site text, _received_at timestamptz
 );
 
+create table lake.lab_reconciliation (
+    usubjid text, siteid text, lbtestcd text, visitnum double precision, result_id text, lborres text, lborresu text,
+    lbdtc text, central_lborres text, central_lborresu text, central_lbdtc text, difference text, _file text,
+    _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
+);
+
 create table lake.missing_results (
     source text, paramcd text, basetype text, avisitn bigint, expected bigint, present bigint, not_done bigint,
     no_result bigint, visit_missed bigint, left_study bigint, keep_n bigint, keep_mean double precision, keep_sd double

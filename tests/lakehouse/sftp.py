@@ -14,7 +14,6 @@ from urllib.parse import quote
 import paramiko
 from paramiko import SFTPAttributes, SFTPServer
 
-
 PASSWORD = "s3cret/word"
 
 
