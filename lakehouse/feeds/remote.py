@@ -74,7 +74,7 @@ def fetch(
                 unclaimed += 1
             elif (entry.size, entry.mtime_ns) in (known.get(entry.path), _here(landing / entry.path)):
                 continue
-            elif time.time() - entry.mtime_ns / 1e9 < settle_seconds:
+            elif time.time() - entry.mtime_ns // 10**9 < settle_seconds:
                 left[entry.path] = "it was written just now: it is looked at again"
             else:
                 try:
