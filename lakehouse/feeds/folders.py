@@ -210,7 +210,9 @@ def _answering(what: str, *passed: type[Exception]) -> Iterator[None]:
         if _WRONG_KEY in str(error) or "known_hosts" in str(error):
             raise FeedError(_stranger(what)) from None
         raise FeedError(f"{what} broke off: try again later; {_KEPT}") from None
-    except (BaseError, OSError, EOFError):
+    except (BaseError, OSError, EOFError) as error:
+        if "403 Forbidden" in str(error):
+            raise FeedError(f"{what} refuses this user: mend the credentials; {_KEPT}") from None
         raise FeedError(f"{what} does not answer, or broke off: check {_SETTING} and try again; {_KEPT}") from None
 
 
