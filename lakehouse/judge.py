@@ -15,7 +15,7 @@ Memory is bounded: a key keeps the readings that are not settled, at most `_MOST
 import heapq
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -240,8 +240,8 @@ class Judge:
             "top": self._top,
             "counts": asdict(self.counts),
             "subjects": {
-                key: [subject.waiting, [astuple(run) for run in subject.settled], subject.silent, subject.last]
-                for key, subject in self._subjects.items()
+                key: [one.waiting, [list(vars(run).values()) for run in one.settled], one.silent, one.last]
+                for key, one in self._subjects.items()
             },
         }
 

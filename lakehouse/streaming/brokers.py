@@ -140,7 +140,7 @@ class Log:
             self._failed(error)
 
     def look(self) -> None:
-        """Ask the brokers how many messages wait; what is known stays when they do not say. Takes few seconds at most."""
+        """Ask the brokers how many messages wait; what is known stays when they do not say, in 3 s."""
         from confluent_kafka import KafkaException, TopicPartition
 
         # What the client has in its cache it does not give away while the brokers are gone, nor does it return.

@@ -8,7 +8,7 @@ whoever dies. Of two services that go on from the same state, only the first can
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from secrets import randbits
 from typing import Any
 
@@ -61,7 +61,7 @@ class State:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def packed(self) -> bytes:
-        return zstandard.compress(msgspec.json.encode(asdict(self)), 1)
+        return zstandard.compress(msgspec.json.encode(self), 1)
 
 
 class Record:
