@@ -102,16 +102,29 @@ def _own(received: pl.DataFrame) -> list[pl.Series]:
     """The columns `COLUMNS` of messages."""
     moment = pl.col("timestamp")
     written = pl.when(moment.is_between(_FIRST_MS, _LAST_MS)).then(moment).cast(pl.Datetime("ms", "UTC"))
-    # A key is mostly text; the others are few.
-    key = pl.col("key").cast(pl.String, strict=False)
-    other = pl.lit("base64:") + pl.col("key").bin.encode("base64")
     return received.select(
         pl.col("topic"),
         pl.col("partition").cast(pl.String),
         pl.col("offset").cast(pl.String),
         pl.coalesce(written.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f+00:00"), moment.cast(pl.String)).alias("timestamp"),
-        pl.coalesce(key, other).alias("key"),
+        _text(received["key"]),
     ).get_columns()
+
+
+def _text(keys: pl.Series) -> pl.Series:
+    """Keys as text; in base64 those that are none."""
+    try:
+        return keys.cast(pl.String)
+    # One that is no text, and the cast is of all or nothing.
+    except pl.exceptions.ComputeError:
+        return pl.Series(keys.name, [None if key is None else _key(key) for key in keys], dtype=pl.String)
+
+
+def _key(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return f"base64:{base64.b64encode(key).decode()}"
 
 
 def _told(received: pl.DataFrame, texts: pl.Series, sound: pl.Series) -> pl.Series:
@@ -120,8 +133,11 @@ def _told(received: pl.DataFrame, texts: pl.Series, sound: pl.Series) -> pl.Seri
     quoted = pl.col("topic").replace_strict(topics, [json.dumps(topic) for topic in topics], return_dtype=pl.String)
     partition, offset = pl.format(',"partition":{}', "partition"), pl.format(',"offset":{}', "offset")
     begun = received.select(begun=pl.concat_str(pl.lit('{"topic":'), quoted, partition, offset))["begun"]
+    if not sound.all():
+        # The others need be no text at all, and a null keeps the bytes that the cast refuses.
+        texts = pl.Series([text if well else b"" for text, well in zip(texts, sound, strict=True)], dtype=pl.Binary)
     whole = pl.select(
-        pl.when(sound).then(pl.concat_str(begun, pl.lit(',"value":'), texts.cast(pl.String, strict=False), pl.lit("}")))
+        pl.when(sound).then(pl.concat_str(begun, pl.lit(',"value":'), texts.cast(pl.String), pl.lit("}")))
     ).to_series()
     at = (~sound).arg_true()
     poison = pl.Series(

@@ -52,6 +52,7 @@ def source(topic: str, payload: Payload | None = None, **feed: object) -> Source
 
 
 def house(folder: Path, topic: str, payload: Payload | None = None, **feed: object) -> House:
+    (folder / "landing").mkdir(exist_ok=True)
     return House(folder / "landing", Lake(str(folder / "lake")), source(topic, payload, **feed), CLOCK)
 
 

@@ -36,9 +36,9 @@ def test_a_registry_that_is_down_says_nothing_of_a_schema(registry: Schemas) -> 
             one.schema(7)
         registry.down = False
         assert one.schema(7) == json.dumps(FITS)
-    with Registry(f"http://u:s3cret@127.0.0.1:{broker.free_port()}", "wristbands") as one:
-        with pytest.raises(FeedError, match="does not answer") as raised:
-            one.schema(7)
+    gone = Registry(f"http://u:s3cret@127.0.0.1:{broker.free_port()}", "wristbands")
+    with gone, pytest.raises(FeedError, match="does not answer") as raised:
+        gone.schema(7)
     assert "s3cret" not in str(raised.value)
 
 
