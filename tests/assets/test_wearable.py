@@ -63,7 +63,7 @@ def test_every_reading_is_there_once_and_the_rest_is_quarantined(lake: Lake, mad
     processed, quarantine = table(lake, "processed"), table(lake, "quarantine")
     assert processed.height == processed.n_unique(["device", "reading"]) == made.readings
     assert quarantine.height == made.poison
-    assert set(quarantine["_rules"].explode()) == {"record:payload"}
+    assert set(quarantine["reasons"].explode()) == {"record:payload"}
     account = table(lake, "account")
     assert account["superseded"].sum() == made.twice
     assert account["records"].sum() == len(made.messages) == made.readings + made.twice + made.poison

@@ -215,7 +215,7 @@ def test_poison_is_quarantined_with_its_place_and_stops_nothing(kafka: Broker, t
     assert steps(one) == [(0, 0, 1), (0, 4, 2)]
     quarantined = one.table("quarantine").sort("_line")
     assert quarantined["_line"].to_list() == [2, 3, 4]
-    assert {"record:payload"} == {word for words in quarantined["_rules"].to_list() for word in words}
+    assert {"record:payload"} == {word for words in quarantined["reasons"].to_list() for word in words}
     told = [json.loads(text) for text in quarantined["_text"]]
     place = {"topic": topic, "partition": 0}
     assert told == [
