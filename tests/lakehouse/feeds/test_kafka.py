@@ -78,12 +78,17 @@ def test_a_consumer_that_is_killed_leaves_no_gap_and_no_double(kafka: Broker, tm
 
 def test_a_replay_adds_nothing_twice_and_passes_over_nothing(kafka: Broker, tmp_path: Path) -> None:
     topic, today = kafka.topic(1), datetime.now(UTC).date()
-    kafka.produce(topic, ns(*range(10)))
+    noon = datetime.now(UTC).replace(hour=12)
+    before = [int((noon - timedelta(days=days)).timestamp() * 1000) for days in (2, 1)]
+    kafka.produce(topic, ns(*range(10)), timestamp=before[0])
     one = house(tmp_path, topic)
     pull(one, kafka.url())
-    kafka.produce(topic, ns(10, 11))
-    days = (today, today + timedelta(days=1))
-    assert pull(one, kafka.url(), days=days).extracts == 1
+    kafka.produce(topic, ns(10), timestamp=before[0])
+    kafka.produce(topic, ns(11), timestamp=before[1])
+    # One day is all new, with something between that was not pulled yet; the other is mostly known.
+    assert pull(one, kafka.url(), days=(today - timedelta(days=1),)).extracts == 1
+    assert steps(one) == [(0, n, n) for n in (*range(10), 11)]
+    assert pull(one, kafka.url(), days=(today - timedelta(days=2),)).extracts == 1
     kafka.produce(topic, ns(12))
     assert pull(one, kafka.url()).trouble is None
     assert steps(one) == [(0, n, n) for n in range(13)]
