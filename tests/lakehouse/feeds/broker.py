@@ -3,7 +3,7 @@
 Two small servers from packages, neither of them Apache Kafka; docs/streams.md says what each lacks:
 
 - `NOIDA` has right offsets, transactions and deletion of records; what it was just told is lost when it is killed.
-- `TANSU` is quick, and is killed without harm where its storage is an object store, but has no transactions that hold.
+- `TANSU` keeps its data in memory or in an object store, and tells wrong ends of partitions after a batch.
 
 `LAKEHOUSE_KAFKA=host:port` has every test use that cluster instead, with topics of its own by random names.
 """
