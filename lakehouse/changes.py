@@ -2,8 +2,8 @@
 
 Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order, any of them twice:
 `cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
-(`insert`, `update`, `delete`, `truncate`, `snapshot`, and `complete` after a snapshot's last row), `cdc_at` (its commit's
-time) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
+(`insert`, `update`, `delete`, `truncate`, `snapshot`, `complete` after a snapshot's last row), `cdc_at` (when it was
+committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
 
 Snapshots. One that did not come to its end counts for nothing: which rows it has of all is not known. A whole one says
 what there was at its position: a row that it lacks is gone from then on, one that it tells alike has held on.
@@ -37,7 +37,8 @@ def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     the others, and a row that came and went in one has no version. `valid_from`: its commit's time, or that
     of the snapshot that told it first. `valid_to`: of another version, a delete, a truncation or a snapshot without it;
     null while it holds. Versions follow each other by `cdc_lsn` and `until_lsn`: a clock may be set back, and two
-    transactions may have one time. What holds at a time: `valid_from <= time and (valid_to is null or time < valid_to)`.
+    transactions may have one time. What holds at a time:
+    `valid_from <= time and (valid_to is null or time < valid_to)`.
     """
     names = changes.collect_schema().names()
     told = [name for name in names if name not in key and not name.startswith(("cdc_", "_"))]

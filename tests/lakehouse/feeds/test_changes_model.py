@@ -62,6 +62,7 @@ class Model:
         self.puller = Puller(self.url, self.feed)
         self.writers = [connect(self.url, autocommit=False) for _ in range(2)]
         self.open: list[str | None] = [None, None]
+        self.locked: int | None = None
 
     def write(self, who: int, statement: str, *given: object) -> None:
         cursor = self.writers[who].cursor()
@@ -78,12 +79,16 @@ class Model:
         if (number := self.open[who]) and commit:
             self.committed.append(number)
         self.open[who] = None
+        self.locked = None
 
     def settle(self) -> None:
         for who in range(2):
             self.end(who, commit=True)
 
     def step(self, what: str, who: int, row: int, other: int) -> None:
+        if self.locked not in {None, who}:
+            # A truncation keeps others out until it is committed.
+            self.settle()
         mine, aim = (2 * number + who for number in (row, other))
         big = f"repeat('{row}{other}', 3000)"
         match what:
@@ -115,6 +120,7 @@ class Model:
             case "truncate":
                 self.settle()
                 self.write(who, "truncate things")
+                self.locked = who
             case "savepoint":
                 self.write(who, "savepoint kept")
                 self.write(who, "delete from things where id = %s", mine)
@@ -218,7 +224,7 @@ def test_snapshots_that_die_leave_nothing_behind(url: str, seed: int) -> None:
     model = Model(url, Changes(system="edc", table="public.things", key=("id", "part")))
     try:
         for _ in range(3):
-            model.puller.pull(2**13, die_after=chance.randint(0, 2))
+            model.puller.pull(2**12, die_after=chance.randint(0, 1))
             execute(url, f"delete from things where id % 7 = {chance.randint(0, 6)}", "update things set word = 'new'")
         log = model.puller.log() if model.puller.landed else None
         assert log is None or current(log.lazy(), ["id", "part"]).collect().is_empty()
