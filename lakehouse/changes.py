@@ -2,7 +2,7 @@
 
 Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order, any of them twice:
 `cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
-(`insert`, `update`, `delete`, `truncate`, `snapshot`, `complete` after a snapshot's last row), `cdc_at` (when it was
+(`insert`, `update`, `delete`, `truncate`, `snapshot`, `complete` after a snapshot's end), `cdc_at` (when it was
 committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
 
 Snapshots. One that did not come to its end counts for nothing: which rows it has of all is not known. A whole one says
