@@ -3,7 +3,7 @@
 Takes rows of a source that a feed of changes lands (see `lakehouse.feeds.changes`), in any order, any of them twice:
 `cdc_lsn` (text, ordered as transactions committed), `cdc_seq` (whole number, ordered within one), `cdc_op`
 (`insert`, `update`, `delete`, `truncate`, `snapshot`, `complete` after a snapshot's end), `cdc_at` (when it was
-committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, with spaces between).
+committed) and, where large values may be left out, `cdc_unchanged` (names of the columns left out, by spaces).
 
 Snapshots. One that did not come to its end counts for nothing: which rows it has of all is not known. A whole one says
 what there was at its position: a row that it lacks is gone from then on, one that it tells alike has held on.
