@@ -39,7 +39,7 @@ _FRESH = "for a fresh snapshot raise `starts` of the source's feed by one"
 
 @dataclass(frozen=True, kw_only=True)
 class Changes(Feed):
-    """The changes of one table. PostgreSQL 15 or newer, its `wal_level` logical.
+    """The changes of one table. PostgreSQL 17 or newer, its `wal_level` logical.
 
     table: with its schema: `public.visits`. key: the columns that name a row, those of its primary key or replica
         identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk.
