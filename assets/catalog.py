@@ -13,7 +13,7 @@ from lakehouse.curated import Curated, Through
 from lakehouse.errors import DefinitionError
 from lakehouse.quality import QUALITY
 from lakehouse.source import Source
-from lakehouse.streaming import Stream
+from lakehouse.streaming import AlertRow, Stream
 from lakehouse.warehouse import Table
 
 T = TypeVar("T", Source, Curated, Stream)
@@ -64,6 +64,8 @@ def published() -> tuple[Table, ...]:
             )
         processed = f"processed/{source.name}"
         tables.append(Table(processed, "lake", source.name, source.row, source.key, source.description))
+    for stream in streams():
+        tables.append(Table(stream.table, "lake", f"{stream.name}_alerts", AlertRow, ("id",), stream.description))
     return tuple(tables)
 
 

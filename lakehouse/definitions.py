@@ -59,6 +59,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
     return dg.Definitions(
         assets=[
             *feeds.systems(sources),
+            *feeds.alerts(catalog.streams()),
             *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
             *downstream,
             *tidying,

@@ -62,6 +62,7 @@ ACTIVITY_SESSIONS = Curated(
     by="usubjid",
     inputs=("processed/wearable",),
     transform=activity_sessions,
+    warehouse=None,
     through=Through(
         "processed.wearable",
         "behind.usubjid = this.usubjid and behind.steps > 0 and behind.event_time between this.began and this.ended",

@@ -8,10 +8,12 @@ from datetime import date
 import dagster as dg
 
 from assets.wiring import runs
+from assets.wiring.describe import contract_schema
 from lakehouse.feeds import Lag, pulling
 from lakehouse.feeds.pulling import Pulled
 from lakehouse.lake import Lake
 from lakehouse.source import Source
+from lakehouse.streaming import AlertRow, Stream
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
@@ -37,6 +39,22 @@ def systems(sources: Sequence[Source]) -> list[dg.AssetSpec]:
             kinds={feed.kind},
         )
         for name, feed in sorted(fed.items())
+    ]
+
+
+def alerts(streams: Sequence[Stream]) -> list[dg.AssetSpec]:
+    """The tables that `lakehouse stream` keeps, as assets that no run of Dagster makes."""
+    return [
+        dg.AssetSpec(
+            stream.table.split("/"),
+            deps=[dg.AssetKey([GROUP, stream.system])],
+            description=f"{stream.description} Kept by lakehouse stream {stream.name}.",
+            group_name="alerts",
+            kinds={"kafka", "deltalake"},
+            owners=[stream.owner],
+            metadata={"dagster/column_schema": contract_schema(AlertRow)},
+        )
+        for stream in streams
     ]
 
 

@@ -8,10 +8,37 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import dataframely as dy
+
 from lakehouse.errors import SourceError
 from lakehouse.rules import Rule, fields
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class AlertRow(dy.Schema):
+    """A row of `alerts/name`: something that a rule said of a key."""
+
+    ordinal = dy.Int64(min=1, description="Counts a stream's alerts in the order they came on record.")
+    id = dy.String(description="Names the alert: the same whenever the same log is judged.")
+    rule = dy.String(description="Name of the rule.")
+    says = dy.String(description="What the rule says, in words.")
+    key = dy.String(description="Whom it is about.")
+    at = dy.Datetime(
+        time_unit="us",
+        time_zone="UTC",
+        description="Time of the event that decided; when a silence was too long.",
+    )
+    first_at = dy.Datetime(
+        time_unit="us",
+        time_zone="UTC",
+        description="Time of the run's first event; of the last before a silence.",
+    )
+    value = dy.Float64(nullable=True, description="Value of the event that decided; null for a silence.")
+    readings = dy.Int64(description="Events that the run had by then.")
+    partition = dy.Int64(description="Partition of the topic.")
+    first_offset = dy.Int64(description="Place of the first event in the partition's log.")
+    offset = dy.Int64(description="Place of the event that decided.")
 
 
 @dataclass(frozen=True, kw_only=True)

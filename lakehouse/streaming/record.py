@@ -21,24 +21,9 @@ from lakehouse import manifest
 from lakehouse.errors import SupersededError, UnavailableError, unavailable
 from lakehouse.lake import Change, Lake
 from lakehouse.rules import Alert
-from lakehouse.streaming import Stream
+from lakehouse.streaming import AlertRow, Stream
 
-_TIME = pl.Datetime("us", "UTC")
-# `ordinal` counts a stream's alerts from 1 on, in the order they came on record; the rest is what an alert has.
-SCHEMA: dict[str, pl.DataType] = {
-    "ordinal": pl.Int64(),
-    "id": pl.String(),
-    "rule": pl.String(),
-    "says": pl.String(),
-    "key": pl.String(),
-    "at": _TIME,
-    "first_at": _TIME,
-    "value": pl.Float64(),
-    "readings": pl.Int64(),
-    "partition": pl.Int64(),
-    "first_offset": pl.Int64(),
-    "offset": pl.Int64(),
-}
+SCHEMA: dict[str, pl.DataType] = dict(AlertRow.create_empty().schema)
 # A transaction is a count of commits and, in its last bits, what tells one attempt from another.
 _BITS = 24
 _ATTEMPTS = 5

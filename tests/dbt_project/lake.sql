@@ -181,6 +181,11 @@ create table lake.lookalikes (
     _checksum text, _delivered date, _site text, _received_at timestamptz
 );
 
+create table lake.wearable_alerts (
+    ordinal bigint, id text, rule text, says text, key text, at timestamptz, first_at timestamptz,
+    value double precision, readings bigint, partition bigint, first_offset bigint, "offset" bigint
+);
+
 create table lake.lab_reconciliation (
     usubjid text, siteid text, lbtestcd text, visitnum double precision, result_id text, lborres text, lborresu text,
     lbdtc text, central_lborres text, central_lborresu text, central_lbdtc text, difference text, _file text,
