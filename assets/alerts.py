@@ -19,7 +19,7 @@ WEARABLE_ALERTS = Stream(
     rules=(
         Threshold("tachycardia", "heart_rate", above=130, for_=5),
         Threshold("bradycardia", "heart_rate", below=40, for_=5),
-        Change("sudden_change", "heart_rate", by=60, within=timedelta(minutes=1)),
+        Change("sudden_change", "heart_rate", by=60, within=timedelta(minutes=10)),
         Absence("device_silent", after=timedelta(minutes=30)),
     ),
     alerts_topic="wearable.alerts",

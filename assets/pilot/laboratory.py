@@ -169,9 +169,21 @@ class Laboratory:
         return StreamingResponse(parts(), 200, {**headers, "Content-Length": str(len(body))}, "application/json")
 
 
-def main(port: int = 8100, login: str = "") -> None:
+def disagreeing(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, but that the laboratory has corrected every thousandth result after the site had it (to a tenth more),
+    and every two thousandth is not with it.
+    """
+    for record in records[::1000]:
+        value = record["result"]["value"]
+        if value.replace(".", "", 1).isdigit():
+            record["result"]["value"] = f"{float(value) * 1.1:.4g}"
+    return [record for number, record in enumerate(records) if number % 2000 != 500]
+
+
+def main(port: int = 8100, login: str = "", disagree: bool = False) -> None:
     """Serve the study's results."""
-    laboratory = Laboratory(results(), login=login or None)
+    records = disagreeing(results()) if disagree else results()
+    laboratory = Laboratory(records, login=login or None)
     uvicorn.run(laboratory.app(), port=port, log_level="warning", date_header=False)
 
 

@@ -15,6 +15,9 @@ _SEED = 2014
 _EVERY = timedelta(minutes=5)
 # Of a day's 288 readings, those of two walks.
 _WALKS = (range(96, 104), range(204, 216))
+# Episodes that somebody should hear of, of forty minutes: of every eighth subject a heart that beats too fast, of the
+# one after it too slowly.
+_EPISODE, _RATES = range(150, 158), {3: 145, 4: 36}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ def stream(subjects: Sequence[str], days: int = 1, first: datetime = datetime(20
     messages: list[Sent] = []
     for number, subject in enumerate(subjects):
         for day in range(days):
-            messages += _day(chance, subject, f"WB-{number:05}", day, first + timedelta(days=day))
+            messages += _day(
+                chance, subject, f"WB-{number:05}", day, first + timedelta(days=day), _RATES.get(number % 8)
+            )
     # Stable: what comes at one moment comes in the order it was made.
     messages.sort(key=lambda one: one.received)
     count = len(subjects) * days
@@ -53,7 +58,9 @@ def stream(subjects: Sequence[str], days: int = 1, first: datetime = datetime(20
     return Stream(messages, count * per_day, count * 6, count * 5, count * 2)
 
 
-def _day(chance: random.Random, subject: str, device: str, day: int, begins: datetime) -> Iterator[Sent]:
+def _day(
+    chance: random.Random, subject: str, device: str, day: int, begins: datetime, rate: int | None
+) -> Iterator[Sent]:
     key, per_day = device.encode(), timedelta(days=1) // _EVERY
     odd = chance.sample(range(per_day), 11)
     late, twice = set(odd[:6]), set(odd[6:])
@@ -68,6 +75,8 @@ def _day(chance: random.Random, subject: str, device: str, day: int, begins: dat
             "heart_rate": chance.randint(95, 130) if walks else chance.randint(55, 80),
             "steps": chance.randint(300, 550) if walks else 0,
         }
+        if rate and number in _EPISODE:
+            reading["heart_rate"] = rate
         value = json.dumps(reading, separators=(",", ":")).encode()
         received = taken + timedelta(seconds=2)
         if number in late:

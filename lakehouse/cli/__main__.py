@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from assets import catalog
+from assets.pilot import systems as pilot
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
@@ -51,11 +52,20 @@ _DAY = ["%Y-%m-%d"]
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    with_: Annotated[
+        str, typer.Option("--with", help="Other systems to start as well, with commas between: api, cdc, stream.")
+    ] = "",
+) -> None:
     """Land a real clinical trial and run everything: raw to marts, in an embedded PostgreSQL.
 
-    The trial is the CDISC pilot study. A second call is quick and changes nothing.
+    The trial is the CDISC pilot study. A second call is quick and changes nothing. **--with** starts real servers of
+    the trial's other systems for the time of the command: a central laboratory's API, an EDC database whose changes are
+    captured, and a stream of wristbands, judged by **lakehouse stream**.
     """
+    kinds = with_.replace(",", " ").split()
+    if unknown := [kind for kind in kinds if kind not in pilot.SYSTEMS]:
+        raise typer.BadParameter(f"--with knows no {', '.join(unknown)}; it knows {', '.join(pilot.SYSTEMS)}")
     settings = Settings.load()
     if settings.as_of is None:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -63,7 +73,12 @@ def demo() -> None:
         (settings.home / "settings.env").write_text(f"{why}\nLAKEHOUSE_AS_OF={PILOT_TODAY}\n")
         settings = Settings.load()
     _land(settings.landing, None)
-    _run(settings, None, None)
+    with pilot.serving(kinds, settings.home / "systems", out.print) as addresses:
+        export({f"LAKEHOUSE_SYSTEM_{name.upper()}": url for name, url in addresses.items()})
+        settings = Settings.load()
+        if "stream" in kinds:
+            stream.stream(once=True)
+        _run(settings, None, None)
     lake = Lake(settings.lake_uri)
     rows(standing.by_source_and_site(lake, catalog.sources()), title="What became of every record")
     out.print(

@@ -18,6 +18,7 @@ from lakehouse.streaming.service import Addresses, Service
 
 def stream(
     names: Annotated[list[str] | None, typer.Argument(help="Streams by name; without names, all of them.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when all that is there has been judged.")] = False,
 ) -> None:
     """Judge the events of streams as they come, and send out alerts, until Ctrl-C or SIGTERM.
 
@@ -36,27 +37,29 @@ def stream(
     chosen = [_named(name) for name in dict.fromkeys(names)] if names else list(catalog.streams())
     lake, stop = Lake(settings.lake_uri), threading.Event()
     services = {item.name: Service(item, lake, _addresses(settings, item), _tell) for item in chosen}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     failed: dict[str, LakehouseError] = {}
 
     def work(name: str, service: Service) -> None:
         try:
-            service.run(stop)
+            service.run(stop, once=once)
         except LakehouseError as error:
             failed[name] = error
         finally:
             # One that fails ends all: whoever keeps the command running starts them anew, together.
-            stop.set()
+            if failed or not once:
+                stop.set()
 
     threads = [threading.Thread(target=work, args=item, name=item[0]) for item in services.items()]
     for thread in threads:
         thread.start()
-    out.print(f"Judging {', '.join(services)}; Ctrl-C stops it")
+    out.print(f"Judging {', '.join(services)}{'' if once else '; Ctrl-C stops it'}")
     for thread in threads:
         # With a limit, so that signals are heard meanwhile.
         while thread.is_alive():
             thread.join(0.5)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     if failed:
         raise LakehouseError("; ".join(f"stream {name}: {error}" for name, error in failed.items()))
 

@@ -64,8 +64,8 @@ class Service:
         self._saved = State()
         self._log: Log | None = None
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, then put on record where it is.
+    def run(self, stop: threading.Event, *, once: bool = False) -> None:
+        """Work until `stop` is set, or with `once` until all there is has been read; then put on record where it is.
 
         Raises UnavailableError when brokers or lake are not there to begin with, SupersededError when another service
         of the same stream is at work, LakehouseError otherwise; all that is on record stays in every case.
@@ -76,7 +76,7 @@ class Service:
         with closing(log), ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
             try:
                 self._begin(log, state)
-                self._work(log, keeper, stop)
+                self._work(log, keeper, stop, once)
             finally:
                 for courier in self._couriers:
                     courier.end(_LAST_SECONDS)
@@ -112,13 +112,15 @@ class Service:
             )
         return self._judges[partition]
 
-    def _work(self, log: Log, keeper: ThreadPoolExecutor, stop: threading.Event) -> None:
+    def _work(self, log: Log, keeper: ThreadPoolExecutor, stop: threading.Event, once: bool) -> None:
         committed = looked = spoke = time.monotonic()
         while not stop.is_set():
-            if self._backlog.unrecorded < _MOST_UNRECORDED:
-                self._take(log)
-            else:
+            if self._backlog.unrecorded >= _MOST_UNRECORDED:
                 stop.wait(0.1)
+            elif not self._take(log) and once:
+                log.look()
+                if log.waiting == 0:
+                    return
             now = time.monotonic()
             self._check()
             waited = now - committed
@@ -134,9 +136,10 @@ class Service:
                 log.look()
                 self._tell(self.told())
 
-    def _take(self, log: Log) -> None:
-        """Read the messages that there are, and send out what follows from them."""
-        for message in log.next(0.1):
+    def _take(self, log: Log) -> bool:
+        """Read the messages that there are, and send out what follows from them; whether there were any."""
+        messages = log.next(0.1)
+        for message in messages:
             partition, offset = message.partition(), message.offset()
             assert partition is not None, "a message has a place"
             assert offset is not None, "a message has a place"
@@ -151,6 +154,7 @@ class Service:
             else:
                 if alerts := self._judge(partition).see(event):
                     self._backlog.add(alerts)
+        return bool(messages)
 
     def _check(self) -> None:
         """End with what ended a thread, but go on when the lake only was not there for a commit."""
