@@ -1,4 +1,4 @@
-"""What each site delivered on each day, over every source."""
+"""What each site delivered on each day, over every source that sites deliver."""
 
 import dataframely as dy
 import polars as pl
@@ -43,7 +43,7 @@ def site_activity(account: pl.LazyFrame, arrivals: pl.LazyFrame, *processed: pl.
         .agg(subjects_seen=pl.col("usubjid").n_unique().cast(pl.Int64))
     )
     delivered = (
-        account.filter(pl.col("_delivered").is_not_null())
+        account.filter(pl.col("_delivered").is_not_null(), pl.col("source").is_in(SOURCES))
         .group_by(*place)
         .agg(
             pl.col("accepted", "quarantined", "superseded").sum(),
@@ -51,8 +51,10 @@ def site_activity(account: pl.LazyFrame, arrivals: pl.LazyFrame, *processed: pl.
             lines=pl.col("records").sum(),
         )
     )
-    due = arrivals.group_by(siteid="_site").agg(
-        pl.col("expected_by").min(), pl.col("silent_after").max(), day=pl.col("last_day").max()
+    due = (
+        arrivals.filter(pl.col("source").is_in(SOURCES))
+        .group_by(siteid="_site")
+        .agg(pl.col("expected_by").min(), pl.col("silent_after").max(), day=pl.col("last_day").max())
     )
     return (
         delivered.join(seen, on=["siteid", "day"], how="left")

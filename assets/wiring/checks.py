@@ -49,7 +49,7 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
         for source in sources:
             results = [
                 drift(lake.lake, source),
-                *arrivals(lake.lake, source, landing.clock),
+                *arrivals(lake.lake, source, landing.clock, asked_for=source.feed is None or bool(landing.url(source))),
                 overdue(lake.lake, source, landing.clock),
             ]
             for result in results:
@@ -60,10 +60,11 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
     return _arrivals
 
 
-def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheckResult]:
+def arrivals(lake: Lake, source: Source, clock: Clock, *, asked_for: bool = True) -> Iterator[dg.AssetCheckResult]:
     """Whether the source's newest day and each site's last delivery are recent enough.
 
-    A study that has ended (its clock is set) expects nothing more: it shows who delivered last, and does not alarm.
+    A study that has ended (its clock is set) expects nothing more: it shows who delivered last, and does not alarm. Nor
+    does a source that is not `asked_for`: nobody has connected its system.
     """
     deliveries = account.deliveries(lake, [source.name], manifest.versions(lake))
     due = expected.arrivals(deliveries, expected.expectations([source], clock).lazy())
@@ -71,14 +72,14 @@ def arrivals(lake: Lake, source: Source, clock: Clock) -> Iterator[dg.AssetCheck
     newest: date | None = None if sites.is_empty() else max(sites["last_day"])
     waited_for = sites.filter(pl.col("status") != "on time").sort("expected_by", "_site")
     named = {status: waited_for.filter(status=status)["_site"].sort().to_list() for status in ("late", "silent")}
-    ended = clock.as_of is not None
+    ended = clock.as_of is not None or not asked_for
     age = None if newest is None else (clock.today - newest).days
     facts = {
         "today": clock.today.isoformat(),
         "newest_day": str(newest),
         "days_old": age if age is not None else "no delivery yet",
         "allowed_days": source.late_after.days,
-        "study_ended": ended,
+        "study_ended": clock.as_of is not None,
     }
     key = keys(source)["processed"]
     yield dg.AssetCheckResult(

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from served import Warehouse
 
 from assets import catalog
+from lakehouse.settings import PROJECT
 
 LAKE = (Path(__file__).parent / "lake.sql").read_text()
 JAN_21, MAY_2 = date(2014, 1, 21), date(2014, 5, 2)
@@ -312,6 +314,30 @@ def test_every_column_of_the_lake_is_declared_as_it_is(warehouse: Warehouse, man
 def test_every_table_that_is_loaded_is_declared(manifest: dict[str, Any]) -> None:
     declared = {(node["schema"], node["name"]) for node in manifest["sources"].values()}
     assert {(table.schema, table.name) for table in catalog.published()} == declared
+
+
+def test_every_system_is_known_for_no_site() -> None:
+    said = yaml.safe_load((PROJECT / "dbt_project" / "dbt_project.yml").read_text())["vars"]["systems"]
+    assert said == sorted({source.feed.system for source in catalog.sources() if source.feed})
+
+
+def test_a_system_is_no_site(warehouse: Warehouse) -> None:
+    warehouse.execute("""
+        insert into lake.deliveries select * from lake.deliveries where _checksum = 'v2';
+        update lake.deliveries set _site = 'central_lab', source = 'central_lab', _checksum = 'c'
+        where ctid = (select max(ctid) from lake.deliveries);
+        insert into lake.rejections
+        select 'central_lab' as source, 'central_lab' as _site, _delivered, rule, severity, lines, files
+        from lake.rejections limit 1;
+    """)
+
+    done = warehouse.dbt(
+        "build", "-s", "+dim_site", "+dim_site_history", "+mart_site_rejections", target="dev", USER="s"
+    )
+
+    assert done.returncode == 0, done.stdout
+    for mart in ("dim_site", "dim_site_history", "mart_site_quality", "mart_site_rejections"):
+        assert warehouse.rows(f"select siteid from dbt_s_marts.{mart} where siteid = 'central_lab'") == []
 
 
 def test_every_model_has_an_enforced_contract(manifest: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ with account as (
         max(_delivered) as newest_delivered,
         min(_delivered) filter (where quarantined > 0 or state = 'rejected') as open_since
     from {{ ref('stg_deliveries') }}
+    where {{ is_site('_site') }}
     group by _site, source
 ),
 

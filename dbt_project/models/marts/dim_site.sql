@@ -4,6 +4,7 @@ with sites as (
     select siteid from {{ ref('dim_subject') }}
     union
     select _site as siteid from {{ ref('stg_deliveries') }}
+    where {{ is_site('_site') }}
     union
     select siteid from {{ ref('stg_site_activity') }}
 ),

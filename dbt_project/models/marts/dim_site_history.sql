@@ -28,6 +28,7 @@ began as (
     where
         state = 'in effect'
         and _delivered is not null
+        and {{ is_site('_site') }}
     group by _site, source
 ),
 

@@ -9,6 +9,7 @@ with counted as (
         min(_delivered) as first_delivered,
         max(_delivered) as last_delivered
     from {{ ref('stg_rejections') }}
+    where {{ is_site('_site') }}
     group by _site, source, rule, severity
 )
 
