@@ -1,0 +1,21 @@
+select
+    events.aeid,
+    events.usubjid,
+    events.aeseq,
+    events.aeterm,
+    events.aesev,
+    events.aeser,
+    events.aerel,
+    events.aeout,
+    events.aestdtc,
+    events.aeendtc,
+    events.narrative,
+    events.entered_by,
+    events.entered_at,
+    events.cdc_op,
+    events.cdc_lsn,
+    events.cdc_seq,
+    events.cdc_xid,
+    events.cdc_at,
+    {{ provenance('events') }}
+from {{ source('lake', 'edc_adverse_events') }} as events
