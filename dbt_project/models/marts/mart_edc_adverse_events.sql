@@ -29,18 +29,18 @@ compared as (
             when files.usubjid is null then 'only_edc'
             when edc.aeid is null then 'only_files'
             when edc.is_twice then 'twice'
-            when edc.aeser is distinct from files.aeser then 'serious'
-            when edc.aesev is distinct from files.aesev then 'severity'
-            when edc.aeterm is distinct from files.aeterm then 'term'
-            when edc.aeout is distinct from files.aeout then 'outcome'
-            -- As much of a date as both tell; a length that is not known counts for nothing.
+            when coalesce(edc.aeser, '') != coalesce(files.aeser, '') then 'serious'
+            when coalesce(edc.aesev, '') != coalesce(files.aesev, '') then 'severity'
+            when coalesce(edc.aeterm, '') != coalesce(files.aeterm, '') then 'term'
+            when coalesce(edc.aeout, '') != coalesce(files.aeout, '') then 'outcome'
+            -- As much of a date as both tell; the length of one that is missing counts for nothing.
             when
-                left(edc.aestdtc, least(length(edc.aestdtc), length(files.aestdtc)))
-                is distinct from left(files.aestdtc, least(length(edc.aestdtc), length(files.aestdtc)))
+                coalesce(left(edc.aestdtc, least(length(edc.aestdtc), length(files.aestdtc))), '')
+                != coalesce(left(files.aestdtc, least(length(edc.aestdtc), length(files.aestdtc))), '')
                 then 'start'
             when
-                left(edc.aeendtc, least(length(edc.aeendtc), length(files.aeendtc)))
-                is distinct from left(files.aeendtc, least(length(edc.aeendtc), length(files.aeendtc)))
+                coalesce(left(edc.aeendtc, least(length(edc.aeendtc), length(files.aeendtc))), '')
+                != coalesce(left(files.aeendtc, least(length(edc.aeendtc), length(files.aeendtc))), '')
                 then 'end'
         end as difference,
         coalesce(edc._file, files._file) as _file,

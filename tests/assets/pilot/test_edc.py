@@ -1,0 +1,44 @@
+"""The EDC's database for trying out: filled from the study, and worked in the same way each time."""
+
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from assets.pilot.edc import coordinate, events, serving
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
+
+
+def test_it_is_filled_from_the_study_once(edc: str) -> None:
+    counts = "select (select count(*) from subjects), (select count(*) from visits), count(*) from adverse_events"
+    assert rows(edc, counts) == [(306, 3_559, 1_191)]
+    assert rows(edc, "select * from adverse_events where narrative is null limit 1")
+    assert rows(edc, "select min(length(narrative)) > 2000 from adverse_events") == [(True,)]
+    coordinate(edc, 1, 11)
+    # Started again, it has what coordinators did.
+    before = rows(edc, "select * from adverse_events order by aeid")
+    folder = Path(edc.partition("host=")[2]).parent
+    with serving(folder) as url:
+        assert rows(url, "select * from adverse_events order by aeid") == before
+        assert len(before) != events().height
+        assert rows(url, "show wal_level") == [("logical",)]
+
+
+def test_the_same_seed_does_the_same(edc: str) -> None:
+    with closing(psycopg2.connect(edc.replace("/edc?", "/postgres?"))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("create database twin template edc")
+    twin = edc.replace("/edc?", "/twin?")
+    for url in (edc, twin):
+        assert set(coordinate(url, 5, 22).values()) == {2}
+    for table in ("visits", "adverse_events"):
+        query = f"select * from {table} order by 1, 2"
+        assert rows(edc, query) == rows(twin, query)
+    coordinate(edc, 5, 11)
+    coordinate(twin, 6, 11)
+    assert rows(edc, query) != rows(twin, query)
