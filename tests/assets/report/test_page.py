@@ -95,6 +95,10 @@ def test_what_arrived_is_what_the_account_says(trial, parsed: Page) -> None:
     rows = parsed.tables["Files and records by source"][1:]
     assert [row[0] for row in rows] == [source.name for source in catalog.sources()]
     for name, today, _, files, records, *counts, newest in rows:
+        if catalog.source(name).feed:
+            # Its system is not connected here.
+            assert (number(files), number(records)) == (0, 0)
+            continue
         account = trial.table(f"account/{name}").filter(pl.col("_delivered") <= DAY)
         assert number(today) == account.filter(_delivered=DAY).height
         assert number(files) == account.height

@@ -9,7 +9,8 @@ import pytest
 
 from assets import catalog
 from assets.pilot.defects import DEFECTS
-from lakehouse import standing
+from assets.wiring import ingest
+from lakehouse import manifest, standing
 from lakehouse.clock import Clock
 from lakehouse.definitions import build, run
 from lakehouse.landing import listing
@@ -52,7 +53,7 @@ CHECKS = {
 
 
 def test_not_one_real_record_is_quarantined(trial):
-    assert [source.name for source in catalog.sources()] == list(STUDY)
+    assert [source.name for source in catalog.sources() if not source.feed] == list(STUDY)
     for name, records in STUDY.items():
         account = trial.table(f"account/{name}").filter(pl.col("_site") != "999")
         assert account["quarantined"].sum() == 0
@@ -113,12 +114,14 @@ def test_exactly_the_days_that_hold_files_are_reported(trial):
 
 def test_every_asset_is_materialized_and_described(trial):
     graph = build(trial.settings).resolve_asset_graph()
+    fed = {asset_key for source in catalog.sources() if source.feed for asset_key in ingest.keys(source).values()}
     # Housekeeping holds no data, and is not part of bringing data up to date; nor is the report, which is a page.
     for asset_key in graph.executable_asset_keys - {
         key for key in graph.executable_asset_keys if key.path[0] in {"housekeeping", "report"}
     }:
         node = graph.get(asset_key)
-        assert trial.dagster.get_latest_materialization_event(asset_key), asset_key
+        # Nothing comes from a system that is not connected.
+        assert trial.dagster.get_latest_materialization_event(asset_key) or asset_key in fed, asset_key
         assert node.description, asset_key
         assert node.group_name in {
             "raw",
@@ -180,7 +183,9 @@ def test_a_row_of_a_mart_leads_back_to_its_file_and_line(trial):
 def test_postgresql_holds_what_the_lake_holds(trial):
     for table in catalog.published():
         [(count,)] = trial.query(f"select count(*) from {table.qualified}")
-        assert count == trial.table(table.source).height, table.qualified
+        # What comes from a system that is not connected is empty there, and is not here yet.
+        known = table.source in manifest.versions(trial.lake)
+        assert count == (trial.table(table.source).height if known else 0), table.qualified
 
 
 def test_treatment_is_in_one_table_of_one_schema(trial):
