@@ -181,6 +181,11 @@ create table lake.lookalikes (
     _checksum text, _delivered date, _site text, _received_at timestamptz
 );
 
+create table lake.wearable_alerts (
+    ordinal bigint, id text, rule text, says text, key text, at timestamptz, first_at timestamptz,
+    value double precision, readings bigint, partition bigint, first_offset bigint, "offset" bigint
+);
+
 create table lake.edc_adverse_events (
     aeid bigint, usubjid text, aeseq bigint, aeterm text, aesev text, aeser text, aerel text, aeout text, aestdtc
     text, aeendtc text, narrative text, entered_by text, entered_at timestamptz, cdc_op text, cdc_lsn text, cdc_seq
