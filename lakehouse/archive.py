@@ -4,6 +4,8 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
+from typing import IO
 
 from lakehouse.errors import RefusalError
 
@@ -61,17 +63,11 @@ def _unzip(data: bytes, limit: int) -> bytes:
         raise RefusalError(RULE, "the file is not a zip archive, as is agreed for this site; send it so")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if len(members) != 1:
-                words = f"the zip archive holds {len(members)} entries; put exactly one file in it and send it again"
+            found = archive.infolist()
+            if len(found) != 1:
+                words = f"the zip archive holds {len(found)} entries; put exactly one file in it and send it again"
                 raise RefusalError(RULE, words)
-            member = members[0]
-            if member.flag_bits & 1:
-                raise RefusalError(RULE, "the zip archive is locked with a password; send it without")
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise RefusalError(RULE, "the zip archive is packed by an unusual method; pack it with deflate")
-            if not _complete(data, archive, member):
-                raise _damaged("zip")
+            [member] = checked(io.BytesIO(data), archive)
             with archive.open(member) as stream:
                 return stream.read(limit + 1)
     # Damage shows as any of these, depending on the byte.
@@ -79,11 +75,34 @@ def _unzip(data: bytes, limit: int) -> bytes:
         raise _damaged("zip") from error
 
 
-def _complete(data: bytes, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    """Whether the archive is the member, the directory and nothing else: readers skip what they do not look for."""
-    end = _LOCAL.size + sum(_LOCAL.unpack_from(data)) + member.compress_size
-    tail = data.rfind(_END) + _END_SIZE + len(archive.comment)
-    return member.header_offset == 0 and archive.start_dir - end in _DESCRIPTORS and tail == len(data)
+def checked(stream: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """What the zip archive in `stream` holds, in the order of its bytes.
+
+    Raises RefusalError when some of it is locked or packed by another method than deflate, or when there is more to it
+    than its members and the directory: readers skip what they do not look for.
+    """
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    for member in members:
+        if member.flag_bits & 1:
+            raise RefusalError(RULE, "the zip archive is locked with a password; send it without")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise RefusalError(RULE, "the zip archive is packed by an unusual method; pack it with deflate")
+    if not _complete(stream, archive, members):
+        raise _damaged("zip")
+    return members
+
+
+def _complete(stream: IO[bytes], archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> bool:
+    """Whether the archive is its members one after another, the directory and nothing else."""
+    end = 0
+    for number, member in enumerate(members):
+        if member.header_offset - end not in (_DESCRIPTORS if number else (0,)):
+            return False
+        stream.seek(member.header_offset)
+        end = member.header_offset + _LOCAL.size + sum(_LOCAL.unpack(stream.read(_LOCAL.size))) + member.compress_size
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - _END_SIZE - len(archive.comment)))
+    return archive.start_dir - end in _DESCRIPTORS and stream.read().rfind(_END) == 0
 
 
 def _damaged(kind: str) -> RefusalError:

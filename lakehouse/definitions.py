@@ -12,7 +12,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, feeds, housekeeping, ingest, report, runs, sensor, warehouse
+from assets.wiring import checks, curated, dbt, feeds, housekeeping, ingest, landing, report, runs, sensor, warehouse
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -44,13 +44,16 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         dbt.build(models, freshness),
     ]
     made = [key for step in downstream for key in step.keys]
-    arrivals = checks.build(sources)
+    arrivals, folder = checks.build(sources), landing.checks(sources)
     tidying = housekeeping.build(sources, published, timedelta(days=settings.keep_days))
     page = report.build(settings, sources, tables, days, freshness)
     job = dg.define_asset_job(
         sensor.JOB,
         # Both have times of their own: who waits for a file need not wait for them.
-        selection=dg.AssetSelection.all() - dg.AssetSelection.groups(housekeeping.GROUP, report.GROUP),
+        selection=dg.AssetSelection.all()
+        - dg.AssetSelection.groups(housekeeping.GROUP, report.GROUP)
+        # Looked at by the sensors, and by lakehouse run before it starts a run.
+        - dg.AssetSelection.checks(folder),
         description="Ingest everything pending and bring every table and model after it up to date.",
     )
     lateness = dg.define_asset_job(
@@ -58,6 +61,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
     )
     return dg.Definitions(
         assets=[
+            landing.spec(),
             *feeds.systems(sources),
             *feeds.alerts(catalog.streams()),
             *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
@@ -65,10 +69,11 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
             *tidying,
             page,
         ],
-        asset_checks=[arrivals],
+        asset_checks=[arrivals, folder],
         jobs=[job, lateness],
         sensors=[
             sensor.build(sources, made, interval=5),
+            landing.build(sources),
             *feeds.build(sources, {source.name: ingest.keys(source) for source in sources}, sensor.JOB, made),
         ],
         schedules=[

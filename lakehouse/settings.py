@@ -31,6 +31,7 @@ class Settings(BaseModel):
     home: state of this machine: embedded PostgreSQL, Dagster's files, and the lake unless `lake` says otherwise.
     lake: a folder or an object-store URI (`s3://bucket/prefix`, with the usual AWS_* variables).
     landing: the folder that sites deliver into.
+    remote: the URL of a folder elsewhere, whose files are fetched into `landing`; see docs/remote.md.
     warehouse: a PostgreSQL URL; none means the embedded server.
     as_of: the lakehouse's clock, for a study that has ended; none means today.
     batch_bytes: how much delivered text one ingestion batch holds in memory at most.
@@ -44,6 +45,7 @@ class Settings(BaseModel):
     home: Path = PROJECT / ".lakehouse"
     lake: str = ""
     landing: Path = PROJECT / "landing"
+    remote: SecretStr | None = None
     warehouse: SecretStr | None = None
     as_of: date | None = None
     batch_bytes: int = Field(default=8 * 2**20, gt=0)
@@ -70,8 +72,8 @@ class Settings(BaseModel):
     def child_environment(self) -> dict[str, str]:
         """What a child process needs to be set to share these settings."""
         values = self.model_dump(exclude_none=True, exclude={"systems"})
-        if self.warehouse:
-            values["warehouse"] = self.warehouse.get_secret_value()
+        secrets = {"remote": self.remote, "warehouse": self.warehouse}
+        values |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret}
         systems = {_SYSTEM + name.upper(): url.get_secret_value() for name, url in self.systems.items()}
         return {**{PREFIX + name.upper(): str(value) for name, value in values.items()}, **systems}
 

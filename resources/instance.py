@@ -40,7 +40,7 @@ run_monitoring:
   poll_interval_seconds: 30
 sensors:
   use_threads: true
-  num_workers: 2
+  num_workers: 3
 freshness:
   enabled: true
 telemetry:

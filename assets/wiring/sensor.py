@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from assets.wiring import landing as folder
 from assets.wiring import runs
 from assets.wiring.ingest import keys
 from lakehouse import ledger, manifest
 from lakehouse.errors import LakehouseError
 from lakehouse.ingest import Work, pending
-from lakehouse.landing import Landed
+from lakehouse.landing import Landed, Listing
 from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
@@ -39,24 +40,42 @@ def build(sources: Sequence[Source], downstream: Sequence[dg.AssetKey], interval
         if active:
             return dg.SkipReason(f"run {active[0].run_id} is at work; what lands meanwhile goes into the next run")
         try:
-            found = landing.listing(list(sources))
+            found, unpacked = landing.look(sources)
         except LakehouseError as error:
             return dg.SkipReason(str(error))
-        works = {name: _settled(lake, landing, by_name[name], files) for name, files in found.claimed.items()}
-        due = {name: work for name, work in works.items() if work.any}
-        if not due:
-            return _again(context.instance, downstream)
-        selection = [key for name in due for key in keys(by_name[name]).values()]
-        work = _fingerprint(lake, by_name, due)
-        failures, wait = runs.failed(context.instance, JOB, work)
-        if wait > 0:
-            return dg.SkipReason(f"this work has failed {failures} times; the next attempt is in {wait:.0f} s")
-        files = sum(len(item.unseen) for item in due.values())
-        tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due), runs.WORK: work, **runs.mine()}
-        request = dg.RunRequest(f"{work}-{failures}", _QUIET, tags, asset_selection=[*selection, *downstream])
-        return dg.SensorResult([request])
+        events, cursor = folder.told(folder.ARCHIVES, unpacked.wrong, context.cursor)
+        answer = _asked(context.instance, lake, landing, by_name, found, downstream)
+        if not events:
+            return answer
+        if isinstance(answer, dg.SkipReason):
+            return dg.SensorResult(skip_reason=answer, cursor=cursor, asset_events=events)
+        return dg.SensorResult(answer.run_requests, cursor=cursor, asset_events=events)
 
     return _landing_files
+
+
+def _asked(
+    instance: dg.DagsterInstance,
+    lake: LakeResource,
+    landing: LandingResource,
+    sources: dict[str, Source],
+    found: Listing,
+    downstream: Sequence[dg.AssetKey],
+) -> dg.SensorResult | dg.SkipReason:
+    """The run for what has landed, or why there is none."""
+    works = {name: _settled(lake, landing, sources[name], files) for name, files in found.claimed.items()}
+    due = {name: work for name, work in works.items() if work.any}
+    if not due:
+        return _again(instance, downstream)
+    selection = [key for name in due for key in keys(sources[name]).values()]
+    work = _fingerprint(lake, sources, due)
+    failures, wait = runs.failed(instance, JOB, work)
+    if wait > 0:
+        return dg.SkipReason(f"this work has failed {failures} times; the next attempt is in {wait:.0f} s")
+    files = sum(len(item.unseen) for item in due.values())
+    tags = {"lakehouse/files": str(files), "lakehouse/sources": ",".join(due), runs.WORK: work, **runs.mine()}
+    request = dg.RunRequest(f"{work}-{failures}", _QUIET, tags, asset_selection=[*selection, *downstream])
+    return dg.SensorResult([request])
 
 
 def _again(instance: dg.DagsterInstance, downstream: Sequence[dg.AssetKey]) -> dg.SensorResult | dg.SkipReason:

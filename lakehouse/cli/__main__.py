@@ -19,7 +19,7 @@ from assets.pilot import systems as pilot
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import cut, features, queries, report, review, stream, systems
+from lakehouse.cli import cut, features, landing, queries, report, review, stream, systems
 from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
@@ -202,12 +202,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     fed = systems.shown(sources, systems.lags(settings, sources))
     if not fed.is_empty():
         rows(fed, title="Systems")
-    found = listing(settings.landing, sources)
-    if found.unclaimed:
-        shown = ", ".join(found.unclaimed[:5])
-        out.print(
-            f"{len(found.unclaimed)} landed files belong to no source: {shown}{' …' if found.unclaimed[5:] else ''}"
-        )
+    landing.status(settings)
 
 
 @app.command()
@@ -321,7 +316,7 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
     lake = Lake(settings.lake_uri)
     asked = None if days is None else {date.fromordinal(n) for n in range(days[0].toordinal(), days[1].toordinal() + 1)}
     with postgres.serving(settings) as url:
-        found = listing(settings.landing, catalog.sources())
+        found = landing.look(settings, lake)
         work = standing.due(
             lake,
             url,

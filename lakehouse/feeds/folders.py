@@ -22,6 +22,8 @@ _CHUNK = 1 << 20
 _SECONDS = 30.0
 _KEPT = "what was fetched before is kept, and nothing counts as removed"
 _SETTING = "LAKEHOUSE_REMOTE"
+# The end of every reason that mends itself.
+AGAIN = "it is looked at again"
 
 
 class Changed(Exception):  # noqa: N818
@@ -106,7 +108,7 @@ class _Bucket(Folder):
                 for chunk in found.stream(min_chunk_size=_CHUNK):
                     yield bytes(chunk)
         except (NotFoundError, PreconditionError):
-            raise Changed("it changed while it was read: it is looked at again") from None
+            raise Changed(f"it changed while it was read: {AGAIN}") from None
         except PermissionDeniedError:
             raise Changed("it may not be read: grant this user the right to read it") from None
 
@@ -149,11 +151,11 @@ class _Sftp(Folder):
                         yield chunk
                 now = self._client.lstat(path)
         except FileNotFoundError:
-            raise Changed("it is gone since it was listed") from None
+            raise Changed(f"it is gone since it was listed: {AGAIN}") from None
         except PermissionError:
             raise Changed("it may not be read: grant this user the right to read it") from None
         if (now.st_size, now.st_mtime) != (entry.size, entry.mtime_ns // 10**9):
-            raise Changed("it changed while it was read: it is looked at again")
+            raise Changed(f"it changed while it was read: {AGAIN}")
 
 
 @contextmanager

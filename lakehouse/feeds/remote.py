@@ -6,6 +6,7 @@ nothing, as in the landing folder itself.
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,14 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lakehouse import ledger
-from lakehouse.errors import UnavailableError
-from lakehouse.feeds.folders import Changed, Entry, Folder, folder
+from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.feeds import FeedError
+from lakehouse.feeds.folders import AGAIN, Changed, Entry, Folder, folder
 from lakehouse.lake import Lake
 from lakehouse.landing import TEMPORARY
 from lakehouse.source import Source
 
 _ENDING = ".fetching"
 _ABANDONED = 86_400.0
+_SHOWN = 3
+# Of this process: a look that goes on in the background keeps others from bringing the same files beside it.
+_LOOKING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,81 @@ class Fetched:
     """What a look brought.
 
     files: the paths that landed, in order. bytes: of all of them. left: by path, why a file was not brought, in words.
-    unclaimed: how many files no source claims; they are not brought.
+    unclaimed: how many files no source claims; they are not brought. more: whether time was up before the last file.
     """
 
     files: tuple[str, ...] = ()
     bytes: int = 0
     left: Mapping[str, str] = field(default_factory=dict)
     unclaimed: int = 0
+    more: bool = False
+
+    @property
+    def stuck(self) -> dict[str, str]:
+        """What was not brought and will not be until somebody does something."""
+        return {path: why for path, why in self.left.items() if not why.endswith(AGAIN)}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of a look. trouble: why it ended early, in words; what it brought before has landed all the same."""
+
+    fetched: Fetched = Fetched()
+    trouble: str | None = None
+
+    @property
+    def wrong(self) -> str | None:
+        """What a person has to know, in words; None when all is well."""
+        stuck = [f"{path}: {why}" for path, why in self.fetched.stuck.items()]
+        told = [*([self.trouble] if self.trouble else []), *stuck[:_SHOWN]]
+        if stuck[_SHOWN:]:
+            told.append(f"and {len(stuck) - _SHOWN} more files are not brought")
+        return "; ".join(told) or None
+
+    def __str__(self) -> str:
+        files, size = len(self.fetched.files), self.fetched.bytes
+        brought = f"{files:,} files ({size:,} bytes) were fetched" if files else ""
+        going = "more are being fetched" if self.fetched.more else ""
+        return "; ".join(filter(None, (brought, going, self.wrong))) or "nothing new in the folder elsewhere"
+
+
+def look(
+    url: str,
+    lake: Lake,
+    landing: Path,
+    sources: Sequence[Source],
+    settle_seconds: float,
+    seconds: float = float("inf"),
+) -> Looked:
+    """Bring what is new, and tell what goes wrong instead of raising it: it keeps back nothing that has landed.
+
+    seconds: no further file is begun after so long. See `fetch` for the others.
+    """
+    if not landing.is_dir():
+        # Not made here: a share that is not mounted is not to be hidden by a folder in its place.
+        return Looked(trouble=f"the landing folder {landing} does not exist: create it or set LAKEHOUSE_LANDING")
+    if not _LOOKING.acquire(blocking=False):
+        return Looked(Fetched(more=True))
+    try:
+        with _in_words():
+            return Looked(fetch(url, landing, sources, on_record(lake, sources), settle_seconds, seconds=seconds))
+    except LakehouseError as error:
+        return Looked(trouble=str(error))
+    finally:
+        _LOOKING.release()
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What a library raises beside what is known of it becomes a FeedError without its words, which hold addresses."""
+    try:
+        yield
+    except LakehouseError:
+        raise
+    except Exception as error:
+        raise FeedError(
+            f"fetching failed ({type(error).__name__}): check LAKEHOUSE_REMOTE; what was fetched before is kept"
+        ) from error
 
 
 def on_record(lake: Lake, sources: Sequence[Source]) -> dict[str, tuple[int, int]]:
@@ -53,17 +126,20 @@ def fetch(
     known: Mapping[str, tuple[int, int]],
     settle_seconds: float = 0.0,
     options: Mapping[str, str] | None = None,
+    seconds: float = float("inf"),
 ) -> Fetched:
     """Bring what is new or changed in the folder at `url` into `landing`; what was brought.
 
     url: `s3://bucket/prefix`, or `sftp://user:password@host:port/folder?host_key=SHA256:…`. known: see `on_record`.
     settle_seconds: a file that changed later than so long ago may still be written, and is left for the next look.
-    options: of the object store, beside the usual AWS_* variables.
+    options: of the object store, beside the usual AWS_* variables. seconds: no further file is begun after so long.
     Holds a part of one file in memory. Raises FeedError when the other side cannot be reached or fails on the way, and
     UnavailableError when the landing folder cannot be written; what had landed by then stays.
     """
-    files, size, unclaimed = [], 0, 0
+    files: list[str] = []
+    size = unclaimed = 0
     left: dict[str, str] = {}
+    begun, more = time.monotonic(), False
     with folder(url, options) as remote:
         for entry in sorted(remote.entries(), key=lambda entry: entry.path):
             if not _visible(entry.path):
@@ -75,7 +151,10 @@ def fetch(
             elif (entry.size, entry.mtime_ns) in (known.get(entry.path), _here(landing / entry.path)):
                 continue
             elif time.time() - entry.mtime_ns // 10**9 < settle_seconds:
-                left[entry.path] = "it was written just now: it is looked at again"
+                left[entry.path] = f"it was written just now: {AGAIN}"
+            elif files and time.monotonic() - begun > seconds:
+                more = True
+                break
             else:
                 try:
                     _bring(remote, entry, landing)
@@ -84,7 +163,7 @@ def fetch(
                 else:
                     files.append(entry.path)
                     size += entry.size
-    return Fetched(tuple(files), size, left, unclaimed)
+    return Fetched(tuple(files), size, left, unclaimed, more)
 
 
 def _visible(path: str) -> bool:
@@ -128,7 +207,7 @@ def _bring(remote: Folder, entry: Entry, landing: Path) -> None:
                     _write(descriptor, chunk)
                 size += len(chunk)
             if size != entry.size:
-                raise Changed("it changed while it was read, or came cut short: it is looked at again")
+                raise Changed(f"it changed while it was read, or came cut short: {AGAIN}")
             with _writable(landing):
                 os.fsync(descriptor)
         with _writable(landing):

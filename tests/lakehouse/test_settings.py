@@ -11,6 +11,7 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.settings import PROJECT, Settings
 
 SECRET = "postgresql://me:s3cret-word@db:5432/trial"
+REMOTE = "sftp://me:s3cret-word@files.example.org/drop"
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_everything_has_a_default() -> None:
     assert settings.lake_uri == str(PROJECT / ".lakehouse" / "lake")
     assert settings.postgres == PROJECT / ".lakehouse" / "postgres"
     assert settings.dagster == PROJECT / ".lakehouse" / "dagster"
-    assert (settings.warehouse, settings.as_of) == (None, None)
+    assert (settings.warehouse, settings.remote, settings.as_of) == (None, None, None)
     assert settings.batch_bytes == 8_388_608
     assert settings.settle_seconds == 2
 
@@ -49,6 +50,7 @@ def test_every_field_is_set_by_its_variable(project: Path, tmp_path: Path) -> No
         LAKEHOUSE_HOME=str(tmp_path / "home"),
         LAKEHOUSE_LAKE="s3://bucket/trial/",
         LAKEHOUSE_LANDING=str(tmp_path / "drop"),
+        LAKEHOUSE_REMOTE=REMOTE,
         LAKEHOUSE_WAREHOUSE=SECRET,
         LAKEHOUSE_AS_OF="2015-03-06",
         LAKEHOUSE_BATCH_BYTES="1000",
@@ -59,6 +61,8 @@ def test_every_field_is_set_by_its_variable(project: Path, tmp_path: Path) -> No
     assert settings.lake_uri == "s3://bucket/trial"
     assert settings.warehouse
     assert settings.warehouse.get_secret_value() == SECRET
+    assert settings.remote
+    assert settings.remote.get_secret_value() == REMOTE
     assert settings.as_of == date(2015, 3, 6)
     assert (settings.batch_bytes, settings.settle_seconds) == (1000, 0.5)
 
@@ -175,7 +179,7 @@ def test_all_that_is_wrong_is_told_at_once(project: Path) -> None:
 
 
 def test_secrets_are_never_shown(project: Path) -> None:
-    settings = load(project, LAKEHOUSE_WAREHOUSE=SECRET)
+    settings = load(project, LAKEHOUSE_WAREHOUSE=SECRET, LAKEHOUSE_REMOTE=REMOTE)
     shown = [repr(settings), str(settings), settings.model_dump_json(), repr(settings.model_dump())]
     shown.append(told(project, {"LAKEHOUSE_WAREHOUSE": SECRET, "LAKEHOUSE_AS_OF": "never"}))
     assert [text for text in shown if "s3cret" in text] == []
@@ -186,6 +190,7 @@ def test_a_child_process_gets_the_same_settings(project: Path, tmp_path: Path) -
         project,
         LAKEHOUSE_HOME=str(tmp_path),
         LAKEHOUSE_WAREHOUSE=SECRET,
+        LAKEHOUSE_REMOTE=REMOTE,
         LAKEHOUSE_AS_OF="2015-03-06",
         LAKEHOUSE_SETTLE_SECONDS="0.25",
     )
