@@ -128,6 +128,7 @@ def _unpack(landing: Path, path: str, patterns: Patterns) -> int | None:
         with (landing / path).open("rb") as stream, zipfile.ZipFile(stream) as archive:
             if not _ours(stream) or _identity(os.fstat(stream.fileno())) != identity:
                 return None
+            stream.seek(0)
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
             # To the second the archive's time; the rest tells archives of one second apart.
             mtime_ns = identity[2] // 10**9 * 10**9 + int(checksum[:8], 16) % 10**6 * 1000

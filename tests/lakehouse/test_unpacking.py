@@ -122,11 +122,6 @@ def damaged() -> bytes:
     return bytes(data)
 
 
-def unmarked() -> bytes:
-    """A name in an encoding that nobody says."""
-    return packed([("grüsse.csv", "x"), (ONE, row("s1"))]).replace("ü".encode(), b"\x81\x81").replace(b"\0\x08", b"\0\0")
-
-
 SOUND = packed([(ONE, row("s1")), (TWO, row("s2"))])
 REFUSED = {
     "outside": (packed([(ONE, row("s1")), (f"../B/{TWO}", row("s2"))]), "leads out of the folder"),

@@ -2,11 +2,13 @@
 
 import time
 import uuid
+import zipfile
 
 import dagster as dg
 import pytest
 
 from assets import catalog
+from assets.wiring import landing as folder
 from assets.wiring import sensor
 from lakehouse.settings import Settings
 from resources.lake import LakeResource
@@ -23,10 +25,12 @@ def house(tmp_path):
     (settings.landing / "701").mkdir(parents=True)
     instance = dg.DagsterInstance.ephemeral()
 
-    def tick(settle_seconds: float = 0):
+    def tick(settle_seconds: float = 0, cursor: str | None = None):
         used = settings.model_copy(update={"settle_seconds": settle_seconds})
         context = dg.build_sensor_context(
-            instance=instance, resources={"lake": LakeResource.of(used), "landing": LandingResource(used)}
+            instance=instance,
+            resources={"lake": LakeResource.of(used), "landing": LandingResource(used)},
+            cursor=cursor,
         )
         return sensor.build(catalog.sources(), DOWNSTREAM, interval=5)(context)
 
@@ -100,3 +104,33 @@ def test_a_missing_landing_folder_is_said(house):
     landing.rmdir()
     skipped = tick()
     assert "does not exist" in skipped.skip_message
+
+
+def archive(landing, **members: str) -> None:
+    with zipfile.ZipFile(landing / "701" / "all.zip", "w") as made:
+        for name, body in members.items():
+            made.writestr(f"{name}.csv", body)
+
+
+def test_an_archive_is_unpacked_and_its_files_are_work(house):
+    landing, tick, _ = house
+    archive(landing, **{"vitals_2014-01-01": HEADER, "vitals_2014-01-02": HEADER})
+    assert isinstance(tick(settle_seconds=60), dg.SkipReason)
+    [request] = tick().run_requests
+    assert request.tags["lakehouse/files"] == "2"
+
+
+def test_a_refused_archive_is_told_once_by_a_check_and_keeps_nothing_back(house):
+    landing, tick, _ = house
+    archive(landing, **{"../vitals_2014-01-01": HEADER})
+    land(landing, "2014-01-02")
+    first = tick()
+    [event] = first.asset_events
+    assert (event.asset_key, event.check_name, event.passed) == (folder.KEY, folder.ARCHIVES, False)
+    assert event.description.startswith("701/all.zip is not unpacked: the name '../vitals_2014-01-01.csv' leads out")
+    assert first.run_requests[0].tags["lakehouse/files"] == "1"
+    second = tick(cursor=first.cursor)
+    assert second.asset_events == []
+    (landing / "701" / "all.zip").unlink()
+    [event] = tick(cursor=first.cursor).asset_events
+    assert (event.check_name, event.passed) == (folder.ARCHIVES, True)
