@@ -79,12 +79,14 @@ def test_unpacking_again_changes_nothing(house: House) -> None:
     mtime = archive.stat().st_mtime_ns
     unpack(house)
     house.run()
-    before = everything(house.landing)
+    before, inode = everything(house.landing), (house.landing / "A" / ONE).stat().st_ino
     assert unpack(house) == Unpacked()
     archive.write_bytes(data)
     os.utime(archive, ns=(mtime, mtime))
     assert unpack(house).landed == {"A/all.zip": 2}
     assert everything(house.landing) == before
+    # Nor is what is there written again.
+    assert (house.landing / "A" / ONE).stat().st_ino == inode
     assert house.idle()
 
 

@@ -1,4 +1,4 @@
-"""A folder elsewhere in Dagster: a sensor fetches, a check tells what goes wrong, and nothing landed waits for either."""
+"""A folder elsewhere in Dagster: a sensor fetches, a check tells what goes wrong, nothing landed waits for either."""
 
 import os
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_a_file_elsewhere_is_in_processed_after_the_sensors_and_their_run(settin
     assert again.skip_reason.skip_message == "nothing new in the folder elsewhere"
 
 
-def test_a_server_that_does_not_answer_is_told_once_by_a_check_and_keeps_no_landed_file_back(settings, server):
+def test_a_server_that_does_not_answer_is_told_once_by_a_check_and_keeps_no_landed_file_back(settings):
     down = settings.model_copy(update={"remote": SecretStr("sftp://me:hunter2@127.0.0.1:1/drop")})
     file = settings.landing / PATH
     file.parent.mkdir()
@@ -125,7 +125,7 @@ def test_without_the_setting_nobody_is_asked(settings):
     assert skipped.skip_message.endswith("LAKEHOUSE_REMOTE is not set")
 
 
-def test_the_checks_can_be_asked_for(settings, server):
+def test_the_checks_can_be_asked_for(settings):
     (settings.landing / "all.zip").write_text("x")
     result = dg.materialize(
         [landing.spec(), landing.checks([THERMOMETER])],
