@@ -95,7 +95,8 @@ LAB_RECONCILIATION = Curated(
     description="Chemistry results of the sites beside the central laboratory's, and what differs. Blinded.",
     owner="team:clinical-data",
     contract=Reconciliation,
-    key=("usubjid", "lbtestcd", "visitnum"),
+    # The laboratory may have done a test twice.
+    key=("usubjid", "lbtestcd", "visitnum", "result_id"),
     by="usubjid",
     inputs=("processed/labs", "processed/central_lab"),
     transform=reconciled,

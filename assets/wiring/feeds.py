@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 
 import dagster as dg
@@ -18,6 +19,8 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 
 GROUP = "systems"
+# Seconds; Dagster gives a tick a minute.
+_PATIENCE = 20
 CHECK = "lag"
 _WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
 
@@ -165,10 +168,7 @@ def build(
             return dg.SkipReason("no system is connected" if not connected else "no system is to be looked at yet")
         active = runs.alive(context.instance, job)
         waiting, events = [], []
-        for name in due:
-            url = landing.url(fed[name])
-            assert url
-            lag = pulling.lag(lake.lake, fed[name], landing.settings.landing, url)
+        for name, lag in _looks(lake.lake, landing, [fed[name] for name in due]).items():
             passed, words, facts = judged(fed[name], lag)
             if words != looked.get(name, {}).get("words"):
                 # What goes wrong, or comes right again, while no run is at work must show all the same.
@@ -185,6 +185,22 @@ def build(
         return dg.SensorResult([request], cursor=cursor, asset_events=events)
 
     return [_systems]
+
+
+def _looks(lake: Lake, landing: LandingResource, sources: Sequence[Source]) -> dict[str, Lag]:
+    """What waits in the sources' systems, all asked at once: one that says nothing keeps no other back."""
+
+    def look(source: Source) -> Lag:
+        url = landing.url(source)
+        assert url
+        return pulling.lag(lake, source, landing.settings.landing, url)
+
+    pool = ThreadPoolExecutor(len(sources))
+    asked = {source.name: pool.submit(look, source) for source in sources}
+    wait(asked.values(), _PATIENCE)
+    pool.shutdown(wait=False, cancel_futures=True)
+    silent = Lag(trouble=f"the system has not answered for {_PATIENCE} s")
+    return {name: found.result() if found.done() else silent for name, found in asked.items()}
 
 
 def _every(source: Source) -> float:

@@ -5,6 +5,7 @@ for a file of a site: bytes kept under their checksum, ledger, contract, quarant
 has got is not remembered anywhere beside: it is the names of what is on record, and the lake commits it with the data.
 """
 
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +17,10 @@ from lakehouse.errors import UnavailableError
 
 if TYPE_CHECKING:
     from lakehouse.source import Source
+
+# They tell whole addresses, and those may hold credentials.
+for _talks in ("httpx", "httpcore"):
+    logging.getLogger(_talks).setLevel(logging.WARNING)
 
 _PART = re.compile(r"(?P<stream>[a-z0-9_]+)@(?P<begin>[A-Za-z0-9.+-]+)~(?P<end>[A-Za-z0-9.+-]+)")
 
@@ -50,7 +55,7 @@ class Part:
 class Extract:
     """Some of what a system holds, to be landed as one delivery.
 
-    part: what of it. data: the bytes, as the source's format reads them. day: the day it is delivered.
+    part: what of it. data: the bytes, as the source's format reads them. day: the day it was pulled.
     """
 
     part: Part

@@ -99,6 +99,9 @@ class Changes(Feed):
                 )
             if now.active:
                 return Lag(bytes=now.retained, trouble=trouble)
+            if position.endswith(WHOLE) and now.confirmed <= _lsn(position):
+                # What is on record was not released: the first transaction in the log is none that waits.
+                return Lag(bytes=max(now.retained, 1), trouble=trouble)
             waits = _oldest(connection, _slot(source), position)
             if waits is None and now.now - _lsn(position) < _QUIET:
                 return Lag(0, 0, 0.0, trouble)

@@ -43,6 +43,7 @@ class KafkaTopic(Feed):
     on_loss: Literal["stop", "go on"] = "stop"
     generation: int = 0
     kind: ClassVar[str] = "kafka"
+    replays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.topic):

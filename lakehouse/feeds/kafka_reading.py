@@ -138,9 +138,10 @@ def _add(part: Held, message: Any) -> int:
     columns["timestamp"].append(moment if kind else None)
     columns["key"].append(key)
     columns["value"].append(value)
-    columns["headers"].append(_headers(headers) if headers else None)
+    told = _headers(headers) if headers else None
+    columns["headers"].append(told)
     part.end, part.last = message.offset(), message
-    size = (len(value) if value else 0) + (len(key) if key else 0) + _OVERHEAD
+    size = (len(value) if value else 0) + (len(key) if key else 0) + len(told or "") + _OVERHEAD
     part.size += size
     return size
 

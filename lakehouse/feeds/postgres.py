@@ -91,7 +91,7 @@ def session(url: str, system: str) -> Iterator[Session]:
     from adbc_driver_postgresql import dbapi
 
     with failing(system):
-        connection = dbapi.connect(url)
+        connection = dbapi.connect(impatient(url))
     with connection:
         with failing(system):
             cursor = connection.cursor()
@@ -104,6 +104,12 @@ def session(url: str, system: str) -> Iterator[Session]:
         finally:
             with failing(system):
                 connection.rollback()
+
+
+def impatient(url: str) -> str:
+    """A database's URL with limits: one that takes the call and says nothing is given up, as is one that is gone."""
+    limits = "connect_timeout=10&keepalives_idle=30&keepalives_interval=10&keepalives_count=3&tcp_user_timeout=60000"
+    return f"{url}{'&' if '?' in url else '?'}{limits}"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import polars as pl
+import psutil
 
 from lakehouse import ledger
 from lakehouse.clock import Clock
@@ -138,6 +139,10 @@ def pull(
     if (wait := state.wait()) and not days:
         return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {wait.total_seconds():.0f} s")
     pulled = Pulled()
+    newest = ledger.scan(lake, source).select(pl.col("_delivered").max()).collect().item() or date.min
+    if newest > clock.last_day:
+        words = f"{newest}, of which there are deliveries, is after {clock.last_day}: set the lakehouse's clock right"
+        return Pulled(trouble=words)
     try:
         if days:
             extracts = feed.replay(url, source, days, most_bytes)
@@ -145,13 +150,15 @@ def pull(
             extracts = feed.pull(url, source, reached(lake, source, landing), most_bytes)
         with _in_words(), closing(cast("Generator[Extract, None, None]", extracts)):
             for extract in extracts:
-                _land(landing, source, feed, extract, clock)
+                # By the clock of an ended study, what is pulled now was delivered on its last day; and never before
+                # what was delivered already, which would win.
+                _land(landing, source, feed, extract, max(newest, min(extract.day, clock.today)))
                 pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
                 say(pulled)
     except FeedError as error:
         pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
-    # Most looks find nothing, and there are many.
-    if pulled.extracts or pulled.trouble or state.failures:
+    # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
+    if pulled.extracts or (not days and (pulled.trouble or state.failures)):
         _keep(lake, source, pulled)
     return pulled
 
@@ -199,17 +206,16 @@ def _in_words() -> Iterator[None]:
         raise FeedError(f"reading failed ({type(error).__name__}); what was pulled before is kept") from error
 
 
-def _land(landing: Path, source: Source, feed: Feed, extract: Extract, clock: Clock) -> None:
+def _land(landing: Path, source: Source, feed: Feed, extract: Extract, day: date) -> None:
     """Write an extract as a file that is there whole or not at all, whatever dies."""
-    # By the clock of an ended study, what is pulled now was delivered on its last day.
-    day = min(extract.day, clock.today)
     path = source.path.format(name=source.name, site=feed.system, day=day.isoformat(), part=extract.part)
     target = landing / path
     if not source.pattern.fullmatch(path):
         raise FeedError(f"{feed.system}: {path} is no path of source {source.name}; nothing of it was landed")
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         with aside.open("wb") as stream:
             stream.write(extract.data)
             stream.flush()
@@ -226,6 +232,14 @@ def _land(landing: Path, source: Source, feed: Feed, extract: Extract, clock: Cl
             f"the landing folder {landing} cannot be written ({error.strerror}): make room or make it writable; what "
             "was landed before is kept"
         ) from None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what an attempt that died has left unfinished."""
+    for left in folder.glob(".*.part"):
+        writer = left.name.split(".")[-2]
+        if writer.isdigit() and not psutil.pid_exists(int(writer)):
+            left.unlink(missing_ok=True)
 
 
 def _keep(lake: Lake, source: Source, pulled: Pulled) -> None:

@@ -80,7 +80,6 @@ class RestApi(Feed):
     most_pages: int = 100_000
     most_body: int = 1 << 26
     kind: ClassVar[str] = "api"
-    replays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -90,6 +89,11 @@ class RestApi(Feed):
                 f"feed {self.system}: page_size must be more than {self.paging.again}, most_pages from 1 to 999,999, "
                 "tries 1 or more"
             )
+
+    @property
+    def replays(self) -> bool:  # type: ignore[override]
+        """Whether the API can be asked for a range of days."""
+        return self.since is not None and self.since.until is not None
 
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """All since the mark, or the rest of an extraction that has begun; nothing when it is what came last."""

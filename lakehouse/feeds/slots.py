@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.feeds import FeedError
+from lakehouse.feeds.postgres import impatient
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
@@ -76,7 +77,7 @@ def connect(url: str, *, autocommit: bool = True) -> "Connection":
     """A connection whose values are written as text in one way."""
     from adbc_driver_postgresql import dbapi
 
-    connection = dbapi.connect(url, autocommit=autocommit)
+    connection = dbapi.connect(impatient(url), autocommit=autocommit)
     with connection.cursor() as cursor:
         for statement in _SESSION.split(";"):
             cursor.execute(statement)
@@ -135,7 +136,7 @@ def created(url: str, name: str) -> Iterator[tuple[int, str]]:
     import psycopg2
     from psycopg2.extras import LogicalReplicationConnection
 
-    connection = psycopg2.connect(url, connection_factory=LogicalReplicationConnection)
+    connection = psycopg2.connect(impatient(url), connection_factory=LogicalReplicationConnection)
     try:
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL pgoutput (SNAPSHOT 'export')")

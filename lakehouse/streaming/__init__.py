@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import dataframely as dy
 
+import lakehouse.feeds  # noqa: F401  keeps addresses out of logs
 from lakehouse.errors import SourceError
 from lakehouse.rules import Rule, fields
 

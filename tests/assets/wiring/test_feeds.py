@@ -1,6 +1,7 @@
 """Feeds in Dagster: pulled by the ingesting step, looked at by a sensor, judged by a check."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -171,3 +172,21 @@ def test_the_sensor_tells_once_that_a_system_fails_and_once_that_it_answers_agai
     station.down.clear()
     [event] = tick(settings, source, second.cursor).asset_events
     assert event.passed
+
+
+def test_a_system_that_says_nothing_keeps_no_other_back(settings, source, monkeypatch):
+    monkeypatch.setattr("assets.wiring.feeds._PATIENCE", 0.5)
+    over = threading.Event()
+
+    class Silent(Station):
+        def lag(self, url, source, reached) -> Lag:
+            over.wait(30)
+            return Lag()
+
+    mute = replace(source, name="mute", feed=Silent(system="station", every=timedelta(0)))
+    [look] = feeds.build([source, mute], {s.name: ingest.keys(s) for s in (source, mute)}, sensor.JOB, DOWNSTREAM)
+    instance = dg.DagsterInstance.ephemeral()
+    found = look(dg.build_sensor_context(instance=instance, resources=resources(settings)))
+    over.set()
+    assert found.run_requests[0].tags["lakehouse/sources"] == "thermometer"
+    assert [event.description for event in found.asset_events] == ["the system has not answered for 0.5 s"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -225,3 +226,33 @@ def test_what_was_pulled_is_on_record_by_its_parts(fed: House) -> None:
     brought = fed.lake.scan(pulling.table(fed.source)).select("outcome", "extracts", "bytes", "why").collect()
     assert brought.rows() == [("brought", 3, 225, None)]
     assert pl.DataFrame(schema=pulling.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why"]
+
+
+def test_what_is_pulled_after_a_clock_was_set_back_is_refused_in_words(fed: House, station: Station) -> None:
+    """Dated before what is on record, it would lose to it."""
+    pull(fed)
+    fed.run()
+    station.readings.append(reading(5))
+    early = pulling.pull(fed.lake, fed.source, fed.landing, URL, Clock(date(2019, 5, 5)), 10**6)
+    assert early.trouble == "2020-01-02, of which there are deliveries, is after 2019-05-05: " + (
+        "set the lakehouse's clock right"
+    )
+    assert pull(fed).extracts == 1
+
+
+def test_what_an_attempt_that_died_left_is_removed(fed: House) -> None:
+    folder = fed.landing / "station" / "thermometer"
+    folder.mkdir(parents=True)
+    died = subprocess.Popen(["true"])
+    died.wait()
+    (folder / f".2020-01-02_all@1~2.jsonl.{died.pid}.part").write_text("a patient")
+    (folder / ".2020-01-02_all@1~2.jsonl.1.part").write_text("at work")
+    pull(fed)
+    assert [file.name for file in folder.glob(".*")] == [".2020-01-02_all@1~2.jsonl.1.part"]
+
+
+def test_past_days_that_cannot_be_had_say_nothing_of_the_next_pull(fed: House, station: Station) -> None:
+    station.breaks.extend([0, 0, 0])
+    for _ in range(3):
+        assert pull(fed, [DAY]).trouble
+    assert pull(fed).extracts == 3
