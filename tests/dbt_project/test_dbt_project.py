@@ -251,7 +251,7 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
     layers = {"staging", "intermediate", "marts", "unblinded"}
     assert {name.split(".")[0] for name in made} == {f"dbt_alice_berg_{layer}" for layer in layers}
     # Every model, and what models remember of those they follow.
-    assert len(made) == 47 + 3
+    assert len(made) == 49 + 3
     assert before.items() <= warehouse.relations().items()
 
 
@@ -279,7 +279,7 @@ def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
     tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
-    assert len(tables) == 47 + 14 + 8
+    assert len(tables) == 49 + 15 + 8
     bare = [
         f"{name}.{column}"
         for name, node in tables.items()
