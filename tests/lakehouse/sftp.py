@@ -110,7 +110,8 @@ def serving(folder: Path) -> Iterator[Server]:
                     transport.add_server_key(server.key)
                     transport.set_subsystem_handler("sftp", SFTPServer, _files(server))
                     server.transports.append(transport)
-                    with suppress(paramiko.SSHException, EOFError):
+                    # A client that hangs up on the way ends its own connection, not the server.
+                    with suppress(paramiko.SSHException, EOFError, OSError):
                         transport.start_server(server=_Login())
 
         threading.Thread(target=accept, daemon=True).start()

@@ -18,6 +18,7 @@ def test_files_records_and_subjects_by_site_and_day(table: Callable[..., pl.Lazy
     def file(name: str, site: str, day: date | None, counts: tuple[int, int, int], **more: object) -> dict[str, object]:
         accepted, quarantined, superseded = counts
         return {
+            "source": name.split("/")[1].split("_")[0],
             "_file": name,
             "_site": site,
             "_delivered": day,

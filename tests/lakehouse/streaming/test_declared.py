@@ -75,6 +75,6 @@ def test_the_command_says_what_is_missing(
 ) -> None:
     unset = call("stream", "wearable", home=tmp_path)
     assert unset.returncode == 1
-    assert "LAKEHOUSE_SYSTEM_DEVICES is not set" in unset.stderr
+    assert "LAKEHOUSE_SYSTEM_WEARABLES is not set" in unset.stderr
     unknown = call("stream", "nothing", home=tmp_path)
     assert "there is no stream 'nothing'; there are wearable" in unknown.stderr
