@@ -11,8 +11,8 @@ import codecs
 import csv
 import io
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from lakehouse import header
 from lakehouse.contract import PROVENANCE
 from lakehouse.dialect import PLAIN, Dialect
 from lakehouse.errors import RefusalError
@@ -77,9 +78,9 @@ class Records:
     refused: dict[int, tuple[str, str]]
 
 
-def schema(header: Sequence[str]) -> dict[str, pl.DataType]:
-    """Schema of `Records.rows` for a source with these columns; `raw/name` has the same."""
-    known = dict.fromkeys(header, pl.String())
+def schema(columns: Sequence[str]) -> dict[str, pl.DataType]:
+    """Schema of `Records.rows` for a source that knows these columns; `raw/name` has the same."""
+    known = dict.fromkeys(columns, pl.String())
     return {**known, "_extra": pl.String(), **PROVENANCE, "_problem": pl.String(), "_text": pl.String()}
 
 
@@ -133,8 +134,8 @@ def parse(
                 continue
             frames.append(frame)
             # Without records and without a header there is nothing to find fault with.
-            if names and (header := _header_problem(names, required, optional)):
-                refused.setdefault(index, header)
+            if names and (fault := header.problem(names, required, optional)):
+                refused.setdefault(index, fault)
         elif (head_and_body := _plain(data, dialect)) is None:
             odd[index] = (data, dialect)
         else:
@@ -145,14 +146,14 @@ def parse(
         frame, spanning = _fast(names, members, known, dialect)
         frames.append(frame)
         odd.update((index, (_text(deliveries[index], dialect), dialect)) for index in spanning)
-        if header := _header_problem(names, required, optional):
+        if fault := header.problem(names, required, optional):
             for index, _ in members:
-                refused.setdefault(index, header)
+                refused.setdefault(index, fault)
     for index, (data, dialect) in odd.items():
         frame, names = _careful(index, data.decode(), known, dialect)
         frames.append(frame)
-        if header := _header_problem(names, required, optional):
-            refused.setdefault(index, header)
+        if fault := header.problem(names, required, optional):
+            refused.setdefault(index, fault)
     return Records(_with_provenance(frames, deliveries, known), refused)
 
 
@@ -198,44 +199,6 @@ def _has_header(text: str, dialect: Dialect) -> bool:
     rows = csv.reader(io.StringIO(text, newline=""), **csv_format(dialect))
     first = dialect.names(next(filter(None, rows), []))
     return dialect.header is not None and sorted(first) == sorted(dialect.names(dialect.header))
-
-
-def _header_problem(
-    names: Sequence[str], required: Sequence[str], optional: Sequence[str] = ()
-) -> tuple[str, str] | None:
-    words = next(_header_faults(names, required, optional), None)
-    return ("file:header", words) if words else None
-
-
-def _header_faults(names: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a header, the first thing first, in words for the site."""
-    if not names:
-        yield "the header's quotes do not match; mend the first line and send the file again"
-        return
-    counts = Counter(names)
-    if counts[""] == len(names):
-        yield f"the first line is no header; send the file again with one that names {_some(required)}"
-    # First, because the first line of a file without a header holds values, which are not to be told.
-    if missing := [name for name in required if name not in counts]:
-        yield f"the header lacks {_some(missing)}{_almost(missing, names)}; add what is missing and send the file again"
-    if twice := sorted(name for name, count in counts.items() if name and count > 1):
-        yield f"the header names {_some(twice)} more than once; name each column once and send it again"
-    # Taken as a column nobody knows it would leave the one that is meant empty, and nobody would see.
-    if almost := _almost([name for name in optional if name not in counts], names):
-        yield f"the header is not written as agreed{almost}; mend the header and send the file again"
-    if blank := [str(number) for number, name in enumerate(names, start=1) if not name]:
-        yield f"the header gives column {_some(blank)} no name; name each column and send it again"
-
-
-def _almost(missing: Sequence[str], names: Sequence[str]) -> str:
-    """Names that differ from missing ones in blanks or case only, in words; they are never taken for them."""
-    meant = {name.casefold(): name for name in missing}
-    pairs = ((name, meant.get(name.strip().casefold())) for name in names)
-    return "".join([f", and has {name!r} where {want!r} is meant" for name, want in pairs if want][:10])
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 @cache
