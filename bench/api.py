@@ -3,8 +3,8 @@
     python bench/api.py [--records N] [--page N] [--rounds N]
 
 The bare loop asks for the same pages and does `response.json()`, and keeps nothing. The feed keeps what it is given, in
-files that are flushed to disk. Both ask a server in a process of its own, whose pages are made before; they take turns.
-The third figure is what reading the landed files into columns takes.
+files that are flushed to disk; the third figure is what ingesting them into raw and processed takes. Both ask a server
+in a process of its own, whose pages are made before; they take turns.
 """
 
 import argparse
@@ -14,16 +14,19 @@ import socket
 import statistics
 import tempfile
 import time
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from lakehouse.feeds import Reached
+import dataframely as dy
+import polars as pl
+from fed import Fed
+
+from lakehouse.contract import Contract
 from lakehouse.feeds.marks import Since
 from lakehouse.feeds.paging import ByCursor
 from lakehouse.feeds.rest import RestApi
 from lakehouse.formats.pages import Pages
-
-EXTRACT = 8 << 20
+from lakehouse.source import Source
 
 
 def record(number: int) -> dict[str, object]:
@@ -79,23 +82,42 @@ def bare(url: str, size: int) -> int:
                 return count
 
 
-class _Source:
-    name = "bench"
+class Result(Contract):
+    """A laboratory result."""
 
-    @staticmethod
-    def dialect_of(_site: object) -> Pages:
-        return Pages()
+    id = dy.String()
+    site = dy.String(regex="^[0-9]{3}$")
+    subject = dy.String()
+    test = dy.String()
+    value = dy.Float64()
+    unit = dy.String()
+    updated = dy.Datetime(time_unit="us", time_zone="UTC")
 
 
-def landed(url: str, size: int, folder: Path) -> None:
-    """The feed, each extract in a file of its own."""
-    feed = RestApi(
-        system="bench", path="/items", paging=ByCursor("next"), since=Since("since", "updated"), page_size=size
+def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Results in their types."""
+    moment = pl.col("updated").str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    subject = pl.col("subject").str.json_path_match("$.id")
+    return raw.with_columns(pl.col("value").cast(pl.Float64, strict=False), subject, moment.alias("updated")).select(
+        Result.column_names()
     )
-    for extract in feed.pull(url, _Source, Reached(), EXTRACT):
-        with (folder / f"{date.today()}_{extract.part}.jsonl").open("wb") as file:
-            file.write(extract.data)
-            file.flush()
+
+
+def results(size: int) -> Source:
+    """What the feed brings."""
+    since = Since("since", "updated")
+    return Source(
+        name="results",
+        description="Results.",
+        owner="team:bench",
+        contract=Result,
+        tidy=tidy,
+        key=("id",),
+        columns=("id", "site", "subject", "test", "value", "unit", "low", "high", "fasting", "updated"),
+        path="{site}/{name}/{day}_{part}.jsonl",
+        dialect=Pages(),
+        feed=RestApi(system="bench", path="/items", paging=ByCursor("next"), since=since, page_size=size),
+    )
 
 
 def main() -> None:
@@ -115,26 +137,24 @@ def main() -> None:
     url = f"http://127.0.0.1:{port}"
     while socket.socket().connect_ex(("127.0.0.1", port)):
         time.sleep(0.05)
-    times: dict[str, list[float]] = {"bare": [], "landed": [], "read": []}
+    times: dict[str, list[float]] = {"bare": [], "landed": [], "ingested": []}
     for _ in range(asked.rounds):
         begun = time.perf_counter()
         assert bare(url, asked.page) == asked.records
         times["bare"].append(time.perf_counter() - begun)
         with tempfile.TemporaryDirectory() as folder:
-            begun = time.perf_counter()
-            landed(url, asked.page, Path(folder))
-            times["landed"].append(time.perf_counter() - begun)
-            begun = time.perf_counter()
-            rows = sum(Pages().table(file.read_bytes()).rows.height for file in sorted(Path(folder).iterdir()))
-            times["read"].append(time.perf_counter() - begun)
-            assert rows == asked.records
+            fed = Fed(results(asked.page), url, Path(folder, "lake"))
+            figures = fed.bring()
+            assert fed.rows("processed") == asked.records
+        times["landed"].append(figures["pull"])
+        times["ingested"].append(figures["seconds"] - figures["pull"])
     server.kill()
     for name, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{name:8} {median:6.1f} s {asked.records / median:10,.0f} records/s")
     ratio = statistics.median(one / other for one, other in zip(times["bare"], times["landed"], strict=True))
     whole = statistics.median(one / (land + read) for one, land, read in zip(*times.values(), strict=True))
-    print(f"landed at {ratio:.2f} of the bare rate, landed and read into columns at {whole:.2f}")
+    print(f"landed at {ratio:.2f} of the bare rate, landed and ingested at {whole:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""How many changes a second go from PostgreSQL's log to Parquet, and how much memory one large transaction takes.
+"""How many changes a second go from PostgreSQL's log to Parquet, and on into raw and processed; and how much memory one
+large transaction takes.
 
-    python bench/cdc.py [--rows 1000000]
+    python bench/cdc.py [--rows 1000000] [--large 5000000]
 
 Peak memory is that of a process of its own, which does nothing but pull.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +18,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lakehouse"))
 
+import dataframely as dy
+import polars as pl
+from fed import Fed, told
 from logical import execute, rows, serving
 
+from lakehouse.contract import Contract
 from lakehouse.feeds import Reached
 from lakehouse.feeds.changes import Changes
+from lakehouse.formats.parquet import Parquet
+from lakehouse.source import Source
 
 MOST_BYTES = 32 * 2**20
 FEED = Changes(system="edc", table="public.visits", key=("id",))
@@ -33,15 +40,55 @@ ROW = (
 )
 
 
+class Visit(Contract):
+    """A change of a visit."""
+
+    id = dy.Int64(nullable=True)
+    subject = dy.String(nullable=True, regex="^01-")
+    name = dy.String(nullable=True)
+    day = dy.Date(nullable=True)
+    weight = dy.Float64(nullable=True, min=20, max=300)
+    note = dy.String(nullable=True)
+    cdc_op = dy.String()
+    cdc_lsn = dy.String()
+    cdc_seq = dy.Int64()
+
+
+def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Changes in their types."""
+    numbers = (pl.col("id", "cdc_seq").cast(pl.Int64, strict=False), pl.col("weight").cast(pl.Float64, strict=False))
+    return raw.with_columns(*numbers, pl.col("day").str.to_date(strict=False)).select(Visit.column_names())
+
+
+LAKE = Source(
+    name="lake_visits",
+    description="Changes of visits.",
+    owner="team:bench",
+    contract=Visit,
+    tidy=tidy,
+    key=("id", "cdc_lsn", "cdc_seq"),
+    columns=("id", "subject", "name", "day", "weight", "note", "cdc_op", "cdc_lsn", "cdc_seq"),
+    path="{site}/{name}/{day}_{part}.parquet",
+    dialect=Parquet(),
+    feed=FEED,
+)
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held; `getrusage` would tell its parent's if that was more."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def pulled(url: str, ends: dict[str, str]) -> dict[str, float]:
     """Pull to the end; seconds, bytes of Parquet, and this process's peak of memory in MB."""
     began, size = time.perf_counter(), 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_mb()
     for extract in FEED.pull(url, SOURCE, Reached(dict(ends)), MOST_BYTES):
         size += len(extract.data)
         ends[extract.part.stream] = max(ends.get(extract.part.stream, ""), extract.part.end)
     FEED.release(url, SOURCE, Reached(ends))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb()
     return {"seconds": time.perf_counter() - began, "bytes": size, "before_mb": before, "peak_mb": peak}
 
 
@@ -57,6 +104,7 @@ def apart(url: str, ends: dict[str, str]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--large", type=int, help="Only one transaction of so many inserts.")
     parser.add_argument("--pull", help=argparse.SUPPRESS)
     parser.add_argument("--ends", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -81,17 +129,31 @@ def main() -> None:
         ),
         many: (mixed, some * 21 // 10),
     }
-    with serving() as url:
+    if given.large:
+        work = {
+            f"{given.large} inserts, one transaction": (
+                [f"insert into visits select i, {ROW} from generate_series(1, {given.large}) i"],
+                given.large,
+            )
+        }
+    with serving() as url, tempfile.TemporaryDirectory() as folder:
         execute(url, TABLE)
+        fed = Fed(LAKE, url, Path(folder, "lake"))
         ends = {}
         apart(url, ends)
+        fed.bring()
         for name, (statements, changes) in work.items():
             execute(url, *statements)
-            told = apart(url, ends)
+            alone = apart(url, ends)
             print(
-                f"{name}: {told['seconds']:.1f} s, {changes / told['seconds']:,.0f} changes/s, "
-                f"{told['bytes'] / 2**20:.1f} MB, peak {told['peak_mb']:.0f} MB (before {told['before_mb']:.0f})"
+                f"{name}: {alone['seconds']:.1f} s, {changes / alone['seconds']:,.0f} changes/s, "
+                f"{alone['bytes'] / 2**20:.1f} MB, peak {alone['peak_mb']:.0f} MB (before {alone['before_mb']:.0f})",
+                flush=True,
             )
+            before = fed.rows("processed")
+            figures = fed.bring()
+            assert fed.rows("processed") - before == changes
+            print(told("  into raw and processed", changes, figures) + f", peak {peak_mb():.0f} MB", flush=True)
         assert rows(url, "select count(*) from visits")
 
 

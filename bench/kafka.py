@@ -1,31 +1,62 @@
-"""How many messages of 1 KB a second go from a topic into a delivery's bytes, and from there into columns.
+"""How many messages of 1 KB a second go from a topic into raw and processed.
 
-    python -m bench.kafka [messages] [partitions]
+    python bench/kafka.py [messages] [partitions]
 
 The broker is the tests' own and works on the same cores. Producing comes before and is not counted.
 """
 
 import json
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "lakehouse"))
 
+import dataframely as dy
+import polars as pl
+from fed import Fed, told
 from feeds.broker import serving
 
-from lakehouse.feeds import Reached
+from lakehouse.contract import Contract
 from lakehouse.feeds.kafka import KafkaTopic
 from lakehouse.formats.messages import Messages
+from lakehouse.source import Source
 
 _SIZE = 1024
-_MOST_BYTES = 64 * 2**20
 
 
-class Anyone:
-    """Stands for a source, of which a pull needs the name."""
+class Reading(Contract):
+    """A device's reading and its samples."""
 
-    name = "bench"
+    reading_id = dy.Int64(min=0)
+    device = dy.String(regex="^d[0-9]+$")
+    event_time = dy.Datetime(time_unit="us", time_zone="UTC")
+    rate = dy.Float64(min=20, max=250)
+    samples = dy.String(min_length=1)
+
+
+def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Readings in their types."""
+    moment = pl.col("event_time").str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+    numbers = (pl.col("reading_id").cast(pl.Int64, strict=False), pl.col("rate").cast(pl.Float64, strict=False))
+    return raw.with_columns(*numbers, moment.alias("event_time")).select(Reading.column_names())
+
+
+def source(topic: str) -> Source:
+    """The topic's readings."""
+    return Source(
+        name="readings",
+        description="Readings.",
+        owner="team:bench",
+        contract=Reading,
+        tidy=tidy,
+        key=("reading_id",),
+        columns=("kafka_offset",),
+        optional=("reading_id", "device", "event_time", "rate", "samples"),
+        path="{site}/{name}/{day}_{part}.parquet",
+        dialect=Messages(),
+        feed=KafkaTopic(system="bench", topic=topic, most_seconds=3600),
+    )
 
 
 def value(number: int) -> bytes:
@@ -37,22 +68,15 @@ def value(number: int) -> bytes:
 
 
 def main(count: int, partitions: int) -> None:
-    with serving() as broker:
+    with serving() as broker, tempfile.TemporaryDirectory() as folder:
         topic = broker.topic(partitions)
         for at in range(partitions):
             broker.produce(topic, (value(number) for number in range(at, count, partitions)), at)
-        feed = KafkaTopic(system="bench", topic=topic)
-        began, worked = time.perf_counter(), time.process_time()
-        extracts = list(feed.pull(broker.url(), Anyone(), Reached(), _MOST_BYTES))  # type: ignore[arg-type]
-        pulled, pulling = time.perf_counter(), time.process_time() - worked
-        rows = sum(Messages().table(extract.data).rows.height for extract in extracts)
-        decoded, both = time.perf_counter(), time.process_time() - worked
-    size = sum(len(extract.data) for extract in extracts)
-    assert rows == count, f"{rows} of {count}"
-    print(f"{count} messages of {_SIZE} bytes in {partitions} partitions; {len(extracts)} deliveries, {size} bytes")
-    for name, seconds, work in (("pull", pulled - began, pulling), ("decode", decoded - pulled, both - pulling)):
-        print(f"{name}: {count / seconds:,.0f} a second, {count / work:,.0f} a second of this process's work")
-    print(f"both, one after the other: {count / (decoded - began):,.0f} a second")
+        fed = Fed(source(topic), broker.url(), Path(folder, "lake"))
+        figures = fed.bring()
+        assert fed.rows("raw") == fed.rows("processed") == count
+    print(f"{count} messages of {_SIZE} bytes, {partitions} partitions, {figures['extracts']:.0f} deliveries")
+    print(told("messages", count, figures))
 
 
 if __name__ == "__main__":
