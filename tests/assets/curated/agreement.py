@@ -21,6 +21,7 @@ from assets.pilot.laboratory import results
 from assets.pilot.land import EXPORTS, collected
 from assets.pilot.wearables import stream
 from lakehouse.contract import PROVENANCE
+from lakehouse.formats import Table
 from lakehouse.formats.messages import Messages, packed
 from lakehouse.formats.pages import Envelope, Pages
 
@@ -80,20 +81,28 @@ class Share:
         return self.rows - self.agree - sum(self.explained.values())
 
 
+def _laboratory() -> Table:
+    body = json.dumps({"items": results()})
+    return Pages().table(Envelope("u", 200, "2026-01-01T00:00:00Z", None, body=body).line())
+
+
+def _wristbands() -> Table:
+    wearers = sorted(made("processed/subjects")["usubjid"])[:20]
+    messages = stream(wearers).messages
+    told = {"topic": "t", "partition": 0, "headers": None, "schema": None}
+    columns = {name: [value] * len(messages) for name, value in told.items()}
+    columns["offset"] = list(range(len(messages)))
+    columns["timestamp"] = [int(one.received.timestamp() * 1000) for one in messages]
+    columns |= {"key": [one.key for one in messages], "value": [one.value for one in messages]}
+    return Messages().table(packed(columns))
+
+
+_TELLS = {"central_lab": _laboratory, "wearable": _wristbands}
+
+
 def told(name: str) -> pl.DataFrame:
     """What the system of a source that is not the sites' tells, as its format reads it."""
-    if name == "central_lab":
-        body = json.dumps({"items": results()})
-        table = Pages().table(Envelope("u", 200, "2026-01-01T00:00:00Z", None, body=body).line())
-    else:
-        wearers = sorted(made("processed/subjects")["usubjid"])[:20]
-        messages = stream(wearers).messages
-        told = {"topic": "t", "partition": 0, "headers": None, "schema": None}
-        columns = {name: [value] * len(messages) for name, value in told.items()}
-        columns["offset"] = list(range(len(messages)))
-        columns["timestamp"] = [int(one.received.timestamp() * 1000) for one in messages]
-        columns |= {"key": [one.key for one in messages], "value": [one.value for one in messages]}
-        table = Messages().table(packed(columns))
+    table = _TELLS[name]()
     sound = table.rows.filter(pl.col("_problem").is_null())
     return sound.select(table.names).with_columns(_site=pl.lit(name), _day=pl.lit(RECEIVED.date()))
 
