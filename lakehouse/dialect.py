@@ -54,7 +54,7 @@ class Marks(Protocol):
 
 
 @cache
-def _codec(encoding: str) -> str | None:
+def codec(encoding: str) -> str | None:
     """The name of a text encoding that files can be written in, or None."""
     try:
         found = codecs.lookup(encoding)
@@ -103,7 +103,7 @@ class Dialect:
         for name, texts in (("nulls", self.nulls), ("header", self.header or ())):
             if not isinstance(texts, tuple) or not all(isinstance(text, str) for text in texts):
                 raise SourceError(f"dialect: {name} {texts!r} must be a tuple of texts")
-        if _codec(self.encoding) is None:
+        if codec(self.encoding) is None:
             raise SourceError(f"dialect: encoding {self.encoding!r} is not one that files are written in; try 'cp1252'")
         try:
             "".join((*marks, *self.nulls)).encode(self.encoding)
@@ -174,9 +174,9 @@ class Dialect:
 
     def mark(self, data: bytes) -> tuple[bytes, str]:
         """The byte order mark a file begins with, and the codec that it and the declaration agree on."""
-        codec = _codec(self.encoding)
-        assert codec is not None
-        own = [mark for mark, said in _MARKS.items() if said.startswith(codec)]
+        found = codec(self.encoding)
+        assert found is not None
+        own = [mark for mark, said in _MARKS.items() if said.startswith(found)]
         if mark := next((mark for mark in own if data.startswith(mark)), b""):
             return mark, _MARKS[mark]
         name = self.encoding.upper()
@@ -184,12 +184,12 @@ class Dialect:
             raise RefusalError(
                 "file:encoding", f"the file is marked as {other.upper()}; save it as {name} and send it again"
             )
-        if codec in _NEED_MARK and data:
+        if found in _NEED_MARK and data:
             raise RefusalError(
                 "file:encoding",
                 f"the file does not begin with a byte order mark, as {name} does; save it as {name} and send it again",
             )
-        return b"", codec
+        return b"", found
 
 
 def line_ends(text: bytes) -> int:

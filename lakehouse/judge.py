@@ -55,7 +55,7 @@ class _Subject:
 
 
 class Judge:
-    """The rules of a stream at work on one partition. Holds all its state; `saved` and `restored` carry it over."""
+    """The rules of a stream at work on one partition. Holds all its state; `saved` and `restore` carry it over."""
 
     def __init__(
         self,

@@ -38,7 +38,6 @@ PROBLEMS = {
     "record:nul": "the record contains a NUL byte",
     "record:json": "the record is not a JSON object in which each name is there once",
     "record:payload": "the message cannot be decoded as its topic's messages are agreed to be written",
-    "record:type": "the record holds something that its format has no value for",
 }
 
 

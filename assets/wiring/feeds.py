@@ -1,6 +1,7 @@
 """Feeds in Dagster: the systems that sources pull from, what waits in them, and the sensor that looks."""
 
 import json
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -170,7 +171,7 @@ def build(
         waiting, events = [], []
         for name, lag in _looks(lake.lake, landing, [fed[name] for name in due]).items():
             passed, words, facts = judged(fed[name], lag)
-            if words != looked.get(name, {}).get("words"):
+            if _told(words) != _told(looked.get(name, {}).get("words")):
                 # What goes wrong, or comes right again, while no run is at work must show all the same.
                 events.append(dg.AssetCheckEvaluation(keys[name]["raw"], CHECK, passed, facts, description=words))
             looked[name] = {"at": now, "words": words}
@@ -201,6 +202,11 @@ def _looks(lake: Lake, landing: LandingResource, sources: Sequence[Source]) -> d
     pool.shutdown(wait=False, cancel_futures=True)
     silent = Lag(trouble=f"the system has not answered for {_PATIENCE} s")
     return {name: found.result() if found.done() else silent for name, found in asked.items()}
+
+
+def _told(words: object) -> str | None:
+    """Words without their figures, which are others at each look: the same trouble is told once."""
+    return re.sub(r"[0-9][0-9.,]*", "", str(words)) if words else None
 
 
 def _every(source: Source) -> float:

@@ -333,9 +333,10 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
         waiting = [name for name, lag in lags.items() if lag and (lag.any or asked)]
         for name, lag in lags.items():
             if lag and lag.trouble:
-                err.print(f"[yellow]{name}[/yellow]: {lag.trouble}")
+                err.print(f"[yellow]{name}[/yellow]: {escape(lag.trouble)}", soft_wrap=True)
         if not work.any and not waiting:
-            out.print("Everything is up to date.")
+            silent = any(lag and lag.trouble for lag in lags.values())
+            out.print("All that can be had is up to date." if silent else "Everything is up to date.")
             return
         files = sum(len(item.unseen) for item in work.works.values())
         anew = [name for name, item in work.works.items() if item.anew]

@@ -24,7 +24,8 @@ class Table:
     names: what its columns are called, as delivered; none where there are no records and nothing else names them.
     rows: a row for each record: `_line` (Int64: the line it starts on; where there are no lines, the record's number
         from 1 on), `_text` (the record as delivered; JSON where it is no text), `_problem` (a name of
-        `records.PROBLEMS`, null for a sound record), and a String column for each name.
+        `records.PROBLEMS`, or `file:header` where the names are at fault; null for a sound record), and a String
+        column for each name.
     """
 
     names: tuple[str, ...]

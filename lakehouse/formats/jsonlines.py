@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
 import polars as pl
 
@@ -19,8 +18,6 @@ class JsonLines(Format):
 
     A text is taken as it is, a number exactly as it is written, an object or a list as its JSON text.
     """
-
-    decimal: ClassVar[str] = "."
 
     @property
     def lines(self) -> Dialect:

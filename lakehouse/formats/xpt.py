@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from lakehouse.dialect import codec
 from lakehouse.errors import RefusalError, SourceError
 from lakehouse.formats import Format, Table
 from lakehouse.formats.sas import kind_of, text
@@ -60,10 +61,8 @@ class Xpt(Format):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            "A".encode(self.encoding)
-        except LookupError:
-            raise SourceError(f"xpt: encoding {self.encoding!r} is not known; try 'cp1252'") from None
+        if codec(self.encoding) is None:
+            raise SourceError(f"xpt: encoding {self.encoding!r} is not known; try 'cp1252'")
 
     def table(self, data: bytes) -> Table:
         """The rows of the data set; raises RefusalError when the file is damaged or has no such data set."""

@@ -8,7 +8,7 @@ import polars as pl
 import pyreadstat
 import pytest
 
-from lakehouse.errors import RefusalError
+from lakehouse.errors import RefusalError, SourceError
 from lakehouse.formats.sas import kind_of
 from lakehouse.formats.xpt import Xpt
 
@@ -182,6 +182,12 @@ def test_a_text_that_is_not_in_the_agreed_encoding_is_refused() -> None:
     data = library(member(b"A", [variable(1, b"ID", 2, 3, 0)], b"a\xe9b"))
     assert "a text in ID is not UTF-8" in refusal(data)
     assert Xpt(encoding="cp1252").table(data).rows["ID"].to_list() == ["aéb"]
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "unicode_escape", "hex", "nothing"])
+def test_an_encoding_that_no_file_is_written_in_is_refused(encoding: str) -> None:
+    with pytest.raises(SourceError, match="cp1252"):
+        Xpt(encoding=encoding)
 
 
 def test_a_nul_in_a_text_is_a_problem_of_its_record() -> None:

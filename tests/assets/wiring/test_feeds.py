@@ -163,10 +163,11 @@ def test_the_sensor_leaves_a_system_alone_between_looks(settings, source, statio
 
 
 def test_the_sensor_tells_once_that_a_system_fails_and_once_that_it_answers_again(settings, source, station):
-    station.down.append("the station does not answer")
+    station.down.append("the station has not answered for 4 s")
     first = tick(settings, source)
     [event] = first.asset_events
-    assert (event.passed, event.description) == (False, "the station does not answer")
+    assert (event.passed, event.description) == (False, "the station has not answered for 4 s")
+    station.down[:] = ["the station has not answered for 1,009.5 s"]
     second = tick(settings, source, first.cursor)
     assert second.asset_events == []
     station.down.clear()
