@@ -102,10 +102,16 @@ class Feed(ABC):
     every: timedelta = timedelta(seconds=5)
     lag_limit: timedelta = timedelta(hours=1)
     kind: ClassVar[str]
-    # Whether each extract is all that there is.
-    snapshots: ClassVar[bool] = False
-    # Whether the system can be asked again for past days.
-    replays: ClassVar[bool] = False
+
+    @property
+    def snapshots(self) -> bool:
+        """Whether each extract is all that there is."""
+        return False
+
+    @property
+    def replays(self) -> bool:
+        """Whether the system can be asked again for past days."""
+        return False
 
     @abstractmethod
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
@@ -122,7 +128,9 @@ class Feed(ABC):
     def release(self, url: str, source: "Source", reached: Reached) -> None:  # noqa: B027
         """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""
 
-    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+    def replay(
+        self, url: str, source: "Source", reached: Reached, days: Collection[date], most_bytes: int
+    ) -> Iterator[Extract]:
         """What the system has of some days, whether or not it was pulled before, in streams of their own.
 
         Only of feeds that `replays`. Raises FeedError when the system fails or keeps nothing of these days.

@@ -95,7 +95,9 @@ class KafkaTopic(Feed):
             with consuming(url, self.system, _group(source)) as consumer:
                 consumer.commit(offsets=offsets, asynchronous=False)
 
-    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+    def replay(
+        self, url: str, source: "Source", reached: Reached, days: Collection[date], most_bytes: int
+    ) -> Iterator[Extract]:
         """Messages of some days (UTC, by the time that the topic keeps of each), as far as the topic has them.
 
         Their deliveries are of streams of their own, `p0_again`: what was not pulled yet is not passed over for them.

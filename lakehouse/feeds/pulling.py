@@ -145,7 +145,7 @@ def pull(
         return Pulled(trouble=words)
     try:
         if days:
-            extracts = feed.replay(url, source, days, most_bytes)
+            extracts = feed.replay(url, source, reached(lake, source, landing), days, most_bytes)
         else:
             extracts = feed.pull(url, source, reached(lake, source, landing), most_bytes)
         with _in_words(), closing(cast("Generator[Extract, None, None]", extracts)):

@@ -3,8 +3,13 @@
 An extraction is one way through the pages, from a mark on or from the beginning. It is cut into extracts between pages,
 and each page's envelope says where the next one begins, so a pull that dies goes on where its last extract ended. A
 position is the number of the extraction and of the page in it. Marks move on when an extraction is whole.
+
+Of what lands on one day the greater path wins, so streams are named in the order of what the system said: `pages`, the
+first replay's `pages_000001`, `pages_000001_on` of the pulls after it, `pages_000002` and so on. Pulls go on from the
+newest stream of pulls, whatever was replayed.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +26,8 @@ from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelope
 if TYPE_CHECKING:
     from lakehouse.source import Source
 
-STREAM, AGAIN = "pages", "again"
+STREAM = "pages"
+_STREAM = re.compile(rf"{STREAM}(?:_(?P<replay>[0-9]{{6}})(?P<on>_on)?)?")
 # How often an extraction begins anew within a pull when records move while they are read.
 _STARTS = 3
 # A cursor that has ended, in the words of different servers.
@@ -91,7 +97,7 @@ class RestApi(Feed):
             )
 
     @property
-    def replays(self) -> bool:  # type: ignore[override]
+    def replays(self) -> bool:
         """Whether the API can be asked for a range of days."""
         return self.since is not None and self.since.until is not None
 
@@ -99,10 +105,15 @@ class RestApi(Feed):
         """All since the mark, or the rest of an extraction that has begun; nothing when it is what came last."""
         form = self._form(source)
         way = self._begun(reached, form)
+        count = _replays(reached)
+        stream = f"{STREAM}_{count:06d}_on" if count else STREAM
+        if stream != _newest(reached):
+            # What a replay brought since may differ from it.
+            way.landed = b""
         with self._caller(url) as caller:
             for _ in range(_STARTS):
                 try:
-                    yield from self._extracts(caller, form, way, STREAM, most_bytes)
+                    yield from self._extracts(caller, form, way, stream, most_bytes)
                 except _MovedError:
                     way = way.anew()
                 else:
@@ -134,20 +145,24 @@ class RestApi(Feed):
         ages = [max(0.0, age) for age in (aged, past) if age is not None]
         return Lag(events=len(waiting), seconds=min(ages, default=None) if waiting else 0.0)
 
-    def replay(self, url: str, source: "Source", days: Collection[date], most_bytes: int) -> Iterator[Extract]:
-        """The records of these days (UTC) by the member that marks are read from, in a stream of its own."""
+    def replay(
+        self, url: str, source: "Source", reached: Reached, days: Collection[date], most_bytes: int
+    ) -> Iterator[Extract]:
+        """The records of these days (UTC) by the member that marks are read from, in a stream that wins over those
+        before it."""
         if self.since is None or self.since.until is None:
             raise FeedError(
                 f"{self.system} cannot be asked again for past days, because its feed's `since` names no `until`; "
                 "lakehouse rebuild uses what is on record"
             )
         form = self._form(source)
+        stream = f"{STREAM}_{_replays(reached) + 1:06d}"
         with self._caller(url) as caller:
             for day in sorted(days):
                 begin, end = day_range(day)
                 way = _Way(int(f"{day:%Y%m%d}"), since=begin, until=end)
                 try:
-                    yield from self._extracts(caller, form, way, AGAIN, most_bytes)
+                    yield from self._extracts(caller, form, way, stream, most_bytes)
                 except _MovedError:
                     raise FeedError(f"{self.system}: records of {day} moved while they were read; ask again") from None
 
@@ -163,7 +178,8 @@ class RestApi(Feed):
 
     def _begun(self, reached: Reached, form: Pages) -> _Way:
         """Where to go on."""
-        position, landed = reached.ends.get(STREAM), reached.last(STREAM)
+        newest = _newest(reached)
+        position, landed = (reached.ends[newest], reached.last(newest)) if newest else (None, None)
         number, page = map(int, position.split(".")) if position else (0, 0)
         if not landed:
             return _Way(number + 1)
@@ -211,7 +227,7 @@ class RestApi(Feed):
             if whole:
                 records += found
             if envelope.next is None:
-                if not (whole and stream == STREAM and _known(records, way, form)):
+                if not (whole and way.until is None and _known(records, way, form)):
                     yield _extract(stream, begin, way, lines)
                 return
             if size >= most_bytes:
@@ -273,6 +289,17 @@ class RestApi(Feed):
             "answer is in quarantine, what was read before is kept, and the next pull asks for this page again. Ask "
             "the system's owner, or mend `records` of the source's dialect"
         )
+
+
+def _newest(reached: Reached) -> str | None:
+    """The newest stream of pulls."""
+    found = filter(None, map(_STREAM.fullmatch, reached.ends))
+    return max((match[0] for match in found if match["on"] or not match["replay"]), default=None)
+
+
+def _replays(reached: Reached) -> int:
+    """How many replays there were."""
+    return max((int(match["replay"] or 0) for match in map(_STREAM.fullmatch, reached.ends) if match), default=0)
 
 
 def _extract(stream: str, begin: str, way: _Way, lines: list[bytes]) -> Extract:

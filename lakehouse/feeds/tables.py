@@ -80,7 +80,7 @@ class DatabaseTable(Feed):
             raise SourceError(f"table {self.table}: margin {self.margin} must not be negative")
 
     @property
-    def snapshots(self) -> bool:  # type: ignore[override]
+    def snapshots(self) -> bool:
         """Whether each extract is the whole table."""
         return self.watermark is None
 

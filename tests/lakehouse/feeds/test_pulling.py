@@ -45,7 +45,9 @@ class Station(Feed):
     def release(self, url: str, source: Source, reached: Reached) -> None:
         self.released.append(reached.ends["all"])
 
-    def replay(self, url: str, source: Source, days: Collection[date], most_bytes: int) -> Iterator[Extract]:
+    def replay(
+        self, url: str, source: Source, reached: Reached, days: Collection[date], most_bytes: int
+    ) -> Iterator[Extract]:
         yield from self._some("again", 0)
 
     def _some(self, stream: str, first: int) -> Iterator[Extract]:

@@ -12,7 +12,7 @@ from api import SINCE, SOURCE, WAYS, Api, feed, record
 
 from assets.pilot.laboratory import SECRET
 from lakehouse.errors import SourceError
-from lakehouse.feeds import FeedError, Lag
+from lakehouse.feeds import FeedError, Lag, Reached
 from lakehouse.formats.pages import envelopes
 
 ALL = [f"r{number}" for number in range(45)]
@@ -248,13 +248,13 @@ def test_days_can_be_asked_for_again(lab: Api) -> None:
     lab.landing.pull(feed(), lab.url)
     lab.laboratory.records[3]["text"] = "changed without a word"
     lab.laboratory.records.append({**record(1), "id": "next", "updated": "2014-01-03T00:00:00Z"})
-    again = list(feed().replay(lab.url, SOURCE, [date(2014, 1, 2)], 1 << 30))
-    assert [extract.part.stream for extract in again] == ["again"]
+    again = list(feed().replay(lab.url, SOURCE, lab.landing.reached, [date(2014, 1, 2)], 1 << 30))
+    assert [extract.part.stream for extract in again] == ["pages_000001"]
     rows = SOURCE.dialect.table(again[0].data).rows
     assert rows["id"].to_list() == ALL
     assert "changed without a word" in rows["text"].to_list()
     with pytest.raises(FeedError, match="cannot be asked again"):
-        list(feed(since=replace(SINCE, until=None)).replay(lab.url, SOURCE, [date(2014, 1, 2)], 1))
+        list(feed(since=replace(SINCE, until=None)).replay(lab.url, SOURCE, Reached(), [date(2014, 1, 2)], 1))
 
 
 def test_the_lag_says_whether_something_waits(lab: Api) -> None:
