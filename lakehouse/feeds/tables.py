@@ -65,12 +65,14 @@ class DatabaseTable(Feed):
     (of UTC, where it has no zone) that every change of a row sets; None brings the whole table each time it has
     changed, as one delivery of a source of mode `snapshot`. margin: how much earlier than its transaction began to
     write a row's watermark may be, such as by the clock of another machine; null watermarks are always looked for. It
-    costs an index scan, not deliveries. A watermark cannot see deleted rows.
+    costs an index scan, not deliveries. A watermark cannot see deleted rows. starts: how many times the table was
+    begun; one more reads all of it anew, as it must be when the database was restored, and what comes then wins.
     """
 
     table: str
     watermark: str | None = None
     margin: timedelta = timedelta(days=1)
+    starts: int = 1
     kind: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class DatabaseTable(Feed):
             raise SourceError(f"table {self.table!r} must be schema.table")
         if self.margin < timedelta(0):
             raise SourceError(f"table {self.table}: margin {self.margin} must not be negative")
+        if self.starts < 1:
+            raise SourceError(f"table {self.table}: starts {self.starts} must be 1 or more")
 
     @property
     def snapshots(self) -> bool:
@@ -87,7 +91,9 @@ class DatabaseTable(Feed):
     @property
     def stream(self) -> str:
         """What its deliveries are called."""
-        return re.sub(r"[^a-z0-9_]", "_", self.table.lower())
+        name = re.sub(r"[^a-z0-9_]", "_", self.table.lower())
+        # After the one before by its text, so that within a day it wins.
+        return name if self.starts == 1 else f"{name}_{self.starts:06d}"
 
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """What is new, as one consistent state of the table, in Parquet of texts.
@@ -178,7 +184,8 @@ class DatabaseTable(Feed):
         if now <= position.transaction:
             raise FeedError(
                 f"{self.system} counts its transactions anew, so it was restored or replaced: what changed since "
-                "cannot be told; have the source pull it under another name of the system"
+                f"cannot be told, and what was pulled before is kept; set `starts` of the feed to {self.starts + 1}, "
+                "and all of the table is read anew"
             )
         # Rows know the lower half of the number.
         return oldest - 1, now, f"(({now % 2**32} - xmin::text::bigint) & 4294967295)"

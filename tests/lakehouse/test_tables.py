@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ import dataframely as dy
 import polars as pl
 import psycopg2
 import pytest
+from house import House
 
 from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, FeedError, Reached
+from lakehouse.feeds import Extract, FeedError, Reached, pulling
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.parquet import Parquet
 from lakehouse.source import Source
@@ -288,11 +290,44 @@ def test_a_database_that_was_replaced_is_told(table: Table) -> None:
     table.pull()
     end = table.extracts[-1].part.end
     ahead = f"{int(end[:16]) + 1000:016d}{end[16:]}"
-    with pytest.raises(FeedError, match="restored or replaced"):
+    with pytest.raises(FeedError, match=r"restored or replaced.* set `starts` of the feed to 2"):
         list(FEED.pull(table.url, source(), Reached({STREAM: ahead}), 1000))
 
 
-@pytest.mark.parametrize("options", [{"table": "lonely"}, {"table": "a."}, {"table": "a.b", "margin": timedelta(-1)}])
+@pytest.mark.parametrize("feed", [FEED, WHOLE])
+def test_a_restored_table_is_begun_anew_under_its_system_and_wins_within_a_day(
+    table: Table, house: House, feed: DatabaseTable
+) -> None:
+    def pull(feed: DatabaseTable) -> list[str | None]:
+        house.source = source(feed)
+        assert pulling.pull(house.lake, house.source, house.landing, table.url, house.clock, 1 << 20).trouble is None
+        house.run()
+        return house.table("processed").sort("id")["v"].to_list()
+
+    table.run(f"insert into {NAME} values (1, 'old'), (2, 'old')")
+    assert pull(feed) == ["old", "old"]
+    [landed] = house.landing.rglob("*.parquet")
+    if feed.watermark:
+        # The database that was lost had counted further.
+        end = str(landed).rpartition("~")[2]
+        landed.rename(str(landed).replace(f"~{end}", f"~{int(end[:16]) + 1000:016d}{end[16:]}"))
+        house.run()
+        with pytest.raises(AssertionError, match="counts its transactions anew"):
+            pull(feed)
+    table.run(f"""update {NAME} set "V" = 'restored'""")
+    assert pull(replace(feed, starts=2)) == ["restored", "restored"]
+    table.run(f"""update {NAME} set "V" = 'since', "Updated at" = now() where "ID" = 2""")
+    assert pull(replace(feed, starts=2)) == ["restored", "since"]
+    assert pull(replace(feed, starts=10)) == ["restored", "since"]
+    assert house.table("quarantine").is_empty()
+    days = {file.name[:10] for file in house.landing.rglob("*.parquet")}
+    assert len(days) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"table": "lonely"}, {"table": "a."}, {"table": "a.b", "margin": timedelta(-1)}, {"table": "a.b", "starts": 0}],
+)
 def test_a_table_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(SourceError, match="table"):
         DatabaseTable(system="trial", **options)
