@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import UnavailableError
@@ -67,26 +67,32 @@ class Extract:
 class Reached:
     """How far a feed has got.
 
-    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery.
+    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery. at: of
+    a feed that reads all, when a pull last went through, whether or not it brought anything; None where not known.
     """
 
     ends: Mapping[str, str] = field(default_factory=dict)
     last: Callable[[str], bytes | None] = lambda _: None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Lag:
-    """What waits in a system, as far as it can be told: None where it cannot. trouble: what a person must do, if so."""
+    """What waits in a system, as far as it can be told: None where it cannot. trouble: what a person must do, if so.
+
+    due: only a pull can tell whether something is new, and it is time for one; `seconds` is how long it is overdue.
+    """
 
     events: int | None = None
     bytes: int | None = None
     seconds: float | None = None
     trouble: str | None = None
+    due: bool = False
 
     @property
     def any(self) -> bool:
         """Whether there is, or may be, something to pull."""
-        return bool(self.events or self.bytes or self.seconds)
+        return bool(self.events or self.bytes or self.seconds or self.due)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,11 @@ class Feed(ABC):
         """Whether the system can be asked again for past days."""
         return False
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether a pull reads all that there is, because nothing less tells if something is new."""
+        return False
+
     @abstractmethod
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """What is new, in order, in extracts of about `most_bytes`; ends when it has what there was at the beginning.
@@ -124,6 +135,15 @@ class Feed(ABC):
     @abstractmethod
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
         """What waits, by a cheap look. Raises FeedError when the system fails."""
+
+    def due(self, reached: Reached) -> Lag:
+        """Whether it is time to read all again: `every` says how often."""
+        if reached.at is None:
+            return Lag(due=True)
+        age = datetime.now(UTC) - reached.at
+        # Looks are `every` apart, and the pull that one asks for comes a while after it. A clock may be set back.
+        early = timedelta(0) <= age < self.every / 2
+        return Lag(due=not early, seconds=max(0.0, (age - self.every).total_seconds()))
 
     def release(self, url: str, source: "Source", reached: Reached) -> None:  # noqa: B027
         """All up to `reached` is on record in the lake: the system need not keep it for us. Raises FeedError."""

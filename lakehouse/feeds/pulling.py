@@ -31,7 +31,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "bytes": pl.Int64(),
     "why": pl.String(),
 }
-BROUGHT, FAILED = "brought", "failed"
+# What was read and is as it was is told by one row, the newest.
+BROUGHT, UNCHANGED, FAILED = "brought", "unchanged", "failed"
 # So many failures in a row, and the system is left alone; twice as long after each that follows.
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
@@ -93,7 +94,14 @@ def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
         _, checksum, path = places[stream]
         return path.read_bytes() if path else lake.kept(str(checksum))
 
-    return Reached({stream: end for stream, (end, _, _) in places.items()}, last)
+    at = _read_at(lake, source) if source.feed and source.feed.reads_all else None
+    return Reached({stream: end for stream, (end, _, _) in places.items()}, last, at)
+
+
+def _read_at(lake: Lake, source: Source) -> datetime | None:
+    """When a pull last went through."""
+    done = lake.scan(table(source), schema=SCHEMA).filter(pl.col("outcome").is_in([BROUGHT, UNCHANGED]))
+    return cast("datetime | None", done.select(pl.col("at").max()).collect().item())
 
 
 def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]:
@@ -158,7 +166,7 @@ def pull(
     except FeedError as error:
         pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
     # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
-    if pulled.extracts or (not days and (pulled.trouble or state.failures)):
+    if pulled.extracts or (not days and (pulled.trouble or state.failures or feed.reads_all)):
         _keep(lake, source, pulled)
     return pulled
 
@@ -244,13 +252,16 @@ def _sweep(folder: Path) -> None:
 
 def _keep(lake: Lake, source: Source, pulled: Pulled) -> None:
     """Put on record what came of a pull."""
-    outcome = FAILED if pulled.trouble else BROUGHT
+    assert source.feed is not None
+    unchanged = source.feed.reads_all and not pulled.extracts
+    outcome = FAILED if pulled.trouble else UNCHANGED if unchanged else BROUGHT
     row = {"at": datetime.now(UTC), "outcome": outcome, "extracts": pulled.extracts, "bytes": pulled.bytes}
     rows = pl.DataFrame([{**row, "why": pulled.trouble}], schema=SCHEMA)
+    instead = f"outcome = '{UNCHANGED}'" if outcome == UNCHANGED else None
     for attempt in range(_ATTEMPTS):
         delta = lake.create(table(source), SCHEMA)
         try:
-            lake.commit(delta, Change(rows), "pulls", (delta.transaction_version("pulls") or 0) + 1)
+            lake.commit(delta, Change(rows), "pulls", (delta.transaction_version("pulls") or 0) + 1, replace=instead)
             return
         except SupersededError:
             if attempt == _ATTEMPTS - 1:

@@ -9,6 +9,7 @@ first replay's `pages_000001`, `pages_000001_on` of the pulls after it, `pages_0
 newest stream of pulls, whatever was replayed.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ class _Way:
     """An extraction that goes on. place: of the next page. before: the records of the page before.
 
     landed: the delivery before, whole. broken: the body of its last page, if that had no list. resumed: the next page
-    is this pull's first.
+    is this pull's first. seen: digest of all records so far; None when some were read by an earlier pull. known: of the
+    extraction before, where that came in several extracts.
     """
 
     number: int = 1
@@ -56,6 +58,8 @@ class _Way:
     landed: bytes = b""
     broken: bytes | None = None
     resumed: bool = False
+    seen: "hashlib._Hash | None" = field(default_factory=hashlib.sha256)
+    known: str | None = None
 
     @property
     def position(self) -> str:
@@ -101,6 +105,11 @@ class RestApi(Feed):
         """Whether the API can be asked for a range of days."""
         return self.since is not None and self.since.until is not None
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether each pull reads the whole list."""
+        return self.since is None
+
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """All since the mark, or the rest of an extraction that has begun; nothing when it is what came last."""
         form = self._form(source)
@@ -111,6 +120,8 @@ class RestApi(Feed):
             # What a replay brought since may differ from it.
             way.landed = b""
         with self._caller(url) as caller:
+            if self.reads_all and way.known and self._same(caller, form, way.known):
+                return
             for _ in range(_STARTS):
                 try:
                     yield from self._extracts(caller, form, way, stream, most_bytes)
@@ -131,8 +142,8 @@ class RestApi(Feed):
         past = (now - pulled[-1]).total_seconds() if pulled else None
         if way.page:
             return Lag(seconds=past)
-        if self.since is None and pulled:
-            return Lag(seconds=past)
+        if self.reads_all and pulled:
+            return self.due(reached)
         with self._caller(url) as caller:
             answer = caller.get(self.path, {**self.paging.query(None, self.page_size), **self._range(way)})
         marks = map(self.since.of if self.since else lambda _: None, elements(answer.body, form.records) or [])
@@ -185,12 +196,14 @@ class RestApi(Feed):
             return _Way(number + 1)
         last = next(envelopes(landed[landed.rfind(b"\n", 0, -1) + 1 :]))
         if last.next is None:
-            return _Way(number + 1, since=last.mark, mark=last.mark, landed=landed)
+            known = last.digest if landed.count(b"\n") < page else None
+            return _Way(number + 1, since=last.mark, mark=last.mark, landed=landed, known=known)
         if page >= self.most_pages:
             return _Way(number + 1, since=last.since, mark=last.since)
         records = elements(last.data, form.records)
         broken = last.data if records is None else None
-        return _Way(number, page, last.next or None, last.since, None, last.mark, records or [], landed, broken, True)
+        before = records or []
+        return _Way(number, page, last.next or None, last.since, None, last.mark, before, landed, broken, True, None)
 
     def _range(self, way: _Way) -> dict[str, str]:
         """The part of the query that says what is new."""
@@ -199,6 +212,23 @@ class RestApi(Feed):
         if way.until is not None and self.since.until is not None:
             return {self.since.parameter: way.since, self.since.until: way.until}
         return {self.since.parameter: self.since.begin(way.since)}
+
+    def _same(self, caller: Caller, form: Pages, known: str) -> bool:
+        """Whether a list that is longer than an extract is as it was: it is not held, so it is read once for this.
+
+        A list that cannot be read to its end is not: reading it again, to be landed, tells why.
+        """
+        way = _Way()
+        places: set[str | None] = {None}
+        try:
+            while True:
+                envelope, found = self._page(caller, form, way, places)
+                if found is None or envelope.next is None:
+                    return found is not None and envelope.digest == known
+                way.page += 1
+                way.before, way.place = found, envelope.next
+        except (FeedError, _MovedError):
+            return False
 
     def _extracts(self, caller: Caller, form: Pages, way: _Way, stream: str, most_bytes: int) -> Iterator[Extract]:
         """An extraction from its next page on, in extracts. What was read is given out before anything is raised."""
@@ -264,6 +294,9 @@ class RestApi(Feed):
             )
         places.add(place)
         mark = self.since.greatest(found, way.mark, answer.moment) if self.since else None
+        if self.reads_all and way.seen:
+            for record in found[old:]:
+                way.seen.update(b"%d %b" % (len(record), record))
         return self._envelope(answer, way, place, mark), found
 
     def _answer(self, caller: Caller, way: _Way) -> Answer:
@@ -280,8 +313,8 @@ class RestApi(Feed):
 
     def _envelope(self, answer: Answer, way: _Way, place: str | None, mark: str | None) -> Envelope:
         fetched = datetime.now(UTC).isoformat()
-        since = way.since
-        return Envelope(answer.url, answer.status, fetched, place, since, mark, **body_of(answer.body))
+        digest = way.seen.hexdigest() if self.reads_all and way.seen and place is None else None
+        return Envelope(answer.url, answer.status, fetched, place, way.since, mark, digest, **body_of(answer.body))
 
     def _unsound(self) -> FeedError:
         return FeedError(

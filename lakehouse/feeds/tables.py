@@ -89,6 +89,11 @@ class DatabaseTable(Feed):
         return self.watermark is None
 
     @property
+    def reads_all(self) -> bool:
+        """Whether each pull reads the whole table."""
+        return self.watermark is None
+
+    @property
     def stream(self) -> str:
         """What its deliveries are called."""
         name = re.sub(r"[^a-z0-9_]", "_", self.table.lower())
@@ -109,18 +114,14 @@ class DatabaseTable(Feed):
                 yield from self._changes(db, reached, columns, most_bytes)
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """Rows that wait, and for how long the oldest has by its watermark; of a snapshot, the age of the last one.
+        """Rows that wait, and for how long the oldest has by its watermark; of a snapshot, whether it is time for one.
 
         trouble: that rows wait for a transaction that is left open.
         """
         with session(url, self.system) as db:
             self._columns(db, source)
             if self.watermark is None:
-                end = reached.ends.get(self.stream)
-                if end is None:
-                    return Lag(events=1)
-                age = (datetime.now(UTC) - datetime.fromtimestamp(int(end) / 1e6, UTC)).total_seconds()
-                return Lag(seconds=age if age >= self.every.total_seconds() else 0.0)
+                return self.due(reached) if self.stream in reached.ends else Lag(due=True)
             position = _Position.of(reached.ends.get(self.stream))
             done, now, distance = self._horizon(db, position)
             mark = quoted(self.watermark)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dataframely as dy
@@ -16,7 +16,7 @@ from house import House
 
 from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, FeedError, Reached, pulling
+from lakehouse.feeds import Extract, FeedError, Lag, Reached, pulling
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.parquet import Parquet
 from lakehouse.source import Source
@@ -243,6 +243,25 @@ def test_a_snapshot_is_one_delivery_and_comes_only_when_something_changed(table:
     table.run(f"delete from {NAME}")
     with pytest.raises(FeedError, match="is empty"):
         table.pull(feed=WHOLE)
+
+
+def test_a_snapshot_that_does_not_change_is_not_asked_for_at_each_look(table: Table, house: House) -> None:
+    def lag(**words: Any) -> Lag:
+        house.source = source(replace(WHOLE, **words))
+        return pulling.lag(house.lake, house.source, house.landing, table.url)
+
+    table.run(f"insert into {NAME} values (1)")
+    assert lag().any
+    for brought in (1, 0):
+        done = pulling.pull(house.lake, house.source, house.landing, table.url, house.clock, 1 << 20)
+        assert done == pulling.Pulled(brought, done.bytes)
+        assert lag(every=timedelta(hours=1)) == Lag(seconds=0.0)
+        overdue = lag(every=timedelta(0))
+        assert overdue.due
+        # Since the pull, not since the table changed last.
+        at = pulling.reached(house.lake, house.source).at
+        assert at is not None
+        assert (overdue.seconds or 0) <= (datetime.now(UTC) - at).total_seconds()
 
 
 def test_a_new_column_comes_through_and_a_gone_one_is_told(table: Table) -> None:

@@ -175,6 +175,27 @@ def test_a_look_that_finds_nothing_leaves_no_trace(fed: House) -> None:
     assert fed.lake.open(pulling.table(fed.source)).version() == version
 
 
+def test_when_all_was_read_last_is_told_by_one_row(fed: House, station: Station) -> None:
+    """Nothing but a pull tells whether a snapshot is new, so that it was as before is worth knowing."""
+
+    class Whole(Station):
+        reads_all: ClassVar[bool] = True
+
+    words = {name: getattr(station, name) for name in ("readings", "breaks", "released")}
+    fed.source = replace(fed.source, feed=Whole(system="station", **words))
+    times = []
+    for outcomes in (["brought"], ["brought", "unchanged"], ["brought", "unchanged"]):
+        pull(fed)
+        assert fed.lake.scan(pulling.table(fed.source)).sort("at").collect()["outcome"].to_list() == outcomes
+        times.append(pulling.reached(fed.lake, fed.source).at)
+    assert times == sorted(set(times))
+    station.breaks.append(0)
+    station.readings.append(reading(5))
+    assert pull(fed).trouble
+    assert pulling.reached(fed.lake, fed.source).at == times[-1]
+    assert pulling.breaker(fed.lake, fed.source).failures == 1
+
+
 def test_a_replay_doubles_nothing(fed: House) -> None:
     pull(fed)
     fed.run()

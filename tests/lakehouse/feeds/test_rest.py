@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import formatdate
 
 import pytest
@@ -283,6 +283,48 @@ def test_without_a_mark_all_is_read_and_landed_when_it_is_new(lab: Api) -> None:
     lab.laboratory.records[0]["text"] = "changed"
     lab.landing.pull(plain, lab.url)
     assert lab.landing.ids == ALL * 2
+
+
+@pytest.mark.parametrize("way", ["cursor", "offset"])
+def test_without_a_mark_a_list_of_several_extracts_lands_when_it_is_new(lab: Api, way: str) -> None:
+    plain = feed(way, since=None)
+    for _ in range(3):
+        lab.landing.pull(plain, lab.url, most_bytes=1)
+    count = len(lab.landing.extracts)
+    assert count <= 6
+    # Others have the same records in pages of another size.
+    lab.laboratory.cap = 7
+    lab.landing.pull(plain, lab.url, most_bytes=1)
+    assert len(lab.landing.extracts) == count
+    lab.laboratory.records[0]["text"] = "changed"
+    lab.landing.pull(plain, lab.url, most_bytes=1)
+    assert len(lab.landing.extracts) > count
+    assert lab.landing.rows["text"].to_list().count("changed") == 1
+    # One that fails is told.
+    lab.laboratory.records[1]["text"] = "changed"
+    lab.laboratory.always = "404"
+    assert "no such path" in str(lab.landing.pull(plain, lab.url, most_bytes=1))
+    lab.laboratory.always = None
+    assert lab.landing.pull(plain, lab.url, most_bytes=1) is None
+    assert lab.landing.rows["text"].to_list().count("changed") == 3
+
+
+def test_without_a_mark_the_lag_is_how_long_reading_all_is_overdue(lab: Api) -> None:
+    plain = feed(since=None, every=timedelta(minutes=5))
+
+    def lag(ago: timedelta) -> Lag:
+        return plain.lag(lab.url, SOURCE, replace(lab.landing.reached, at=datetime.now(UTC) - ago))
+
+    assert plain.lag(lab.url, SOURCE, lab.landing.reached).events == 10
+    lab.landing.pull(plain, lab.url)
+    asked = len(lab.laboratory.asked)
+    assert not lag(timedelta(0)).any
+    # The pull that a look asked for came a while after it, and the next look is due all the same.
+    assert (lag(timedelta(minutes=4)).any, lag(timedelta(minutes=4)).seconds) == (True, 0)
+    assert 59 < (lag(timedelta(minutes=6)).seconds or 0) < 90
+    # A clock that was set back.
+    assert lag(timedelta(minutes=-1)).any
+    assert len(lab.laboratory.asked) == asked
 
 
 @pytest.mark.parametrize("words", [{"path": "x"}, {"page_size": 1}, {"most_pages": 0}, {"tries": 0}])
