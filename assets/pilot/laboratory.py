@@ -60,9 +60,10 @@ class Laboratory:
 
     login: None, `key`, `bearer` or `oauth`. faults: by the number of a request for records, from 1 on, how that one
     goes wrong: `429` (see retry_after), any other status, `slow`, `cut`, `malformed`, `list` (JSON without the list),
-    `latin` (not UTF-8), `repeat` (the cursor that was asked for again), `elsewhere` (a link to another server).
-    always: a fault of every request. cap: the largest page that it gives. endless: pages go on with made-up records.
-    stuck: the page after the last is the last. total: what it says it has. huge: bytes to add to a body.
+    `latin` (not UTF-8), `repeat` (the cursor that was asked for again), `elsewhere` (a link to another server). always:
+    a fault of every request. cap: the largest page that it gives. endless: pages go on with made-up records. stuck: the
+    page after the last is the last. dated: whether answers tell the time. total: what it says it has. huge: bytes to
+    add to a body.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Laboratory:
     cap: int = 1000
     endless: bool = False
     stuck: bool = False
+    dated: bool = True
     total: int | None = None
     huge: int = 0
     token_seconds: float = 3600
@@ -111,7 +113,8 @@ class Laboratory:
         query = dict(request.query_params)
         self.asked.append(query)
         fault = self.faults.get(len(self.asked), self.always)
-        headers = {"Date": formatdate(time.time() + self.ahead.total_seconds(), usegmt=True)}
+        moment = formatdate(time.time() + self.ahead.total_seconds(), usegmt=True)
+        headers = {"Date": moment} if self.dated else {}
         if not self._let_in(request):
             return JSONResponse({"error": "who are you?"}, 401, headers)
         if fault and fault.isdigit():

@@ -1,7 +1,8 @@
 """High-water marks: the greatest of a member that grows, such as the time a record was last changed.
 
 Marks are what the records say, never what our clock says. One that is later than the server's own clock when it answers
-is a mistake, and would hide everything until then: it is no mark.
+is a mistake, and would hide everything until then: it is no mark. Where the server tells no time, one that is more than
+a day later than our clock is none.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lakehouse.errors import SourceError
+from lakehouse.feeds import FeedError
 
 
 @dataclass(frozen=True)
@@ -20,33 +22,47 @@ class Since:
     """What is new is asked for by a mark.
 
     parameter: of the query, that a mark is given in. member: dotted path in a record that marks are read from: ISO 8601
-        texts, or whole numbers. overlap: how much before the mark to begin, for records that come in late; what is seen
-        again does no harm. until: of the query, for the end of a range, so that past days can be asked for again.
+        texts, or whole numbers. overlap: how much before the mark to begin, for records that come in late: a whole
+        number where marks are; what is seen again does no harm. until: of the query, for the end of a range, so that
+        past days can be asked for again.
     """
 
     parameter: str
     member: str
-    overlap: timedelta = timedelta(0)
+    overlap: timedelta | int = timedelta(0)
     until: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.parameter or not all(self.member.split(".")) or self.overlap < timedelta(0):
+        overlap = self.overlap if isinstance(self.overlap, int) else self.overlap.total_seconds()
+        if not self.parameter or not all(self.member.split(".")) or overlap < 0:
             raise SourceError(
                 "since: name a query parameter and a member of the records, and overlap by no less than 0"
             )
 
     def begin(self, mark: str) -> str:
-        """The mark to ask from: the overlap before the greatest one, written as that is."""
-        if not self.overlap or isinstance(order(mark), int):
+        """The mark to ask from: the overlap before the greatest one, written as that is.
+
+        Raises FeedError where the overlap is a time and marks are numbers, or the other way round.
+        """
+        if not self.overlap:
             return mark
+        number = order(mark)
+        if isinstance(number, int) and isinstance(self.overlap, int):
+            return str(max(0, number - self.overlap))
+        if isinstance(number, int) or isinstance(self.overlap, int):
+            marks, fitting = ("whole numbers", "number") if isinstance(number, int) else ("times", "timedelta")
+            raise FeedError(
+                f"the marks in {self.member} are {marks}: give the overlap of the feed's `since` as a {fitting}; what "
+                "was pulled before is kept"
+            )
         moment = datetime.fromisoformat(mark) - self.overlap
         if len(mark) == len("2014-01-02"):
             return moment.date().isoformat()
         text = moment.isoformat(timespec="auto" if "." in mark else "seconds")
         return text.replace("+00:00", "Z") if mark.endswith("Z") else text
 
-    def greatest(self, records: Sequence[bytes], before: str | None, now: datetime | None) -> str | None:
-        """The greatest mark of some records and the one before. now: by the server's clock."""
+    def greatest(self, records: Sequence[bytes], before: str | None, now: datetime) -> str | None:
+        """The greatest mark of some records and the one before. now: see `latest`."""
         best, least = before, order(before) if before is not None else None
         for text in _foremost(self._all(records), now):
             value = order(text)
@@ -95,7 +111,7 @@ def _text(written: msgspec.Raw) -> str | None:
         return None
 
 
-def _foremost(marks: Iterable[str], now: datetime | None) -> Iterator[str]:
+def _foremost(marks: Iterable[str], now: datetime) -> Iterator[str]:
     """Marks among which the greatest is, without those that are none or lie ahead."""
     shapes: dict[int | None, list[str]] = {}
     for mark in marks:
@@ -107,10 +123,19 @@ def _foremost(marks: Iterable[str], now: datetime | None) -> Iterator[str]:
         yield from sound if sound or not shape else (text for text in texts if _passed(text, now))
 
 
-def _passed(mark: str, now: datetime | None) -> bool:
+def _passed(mark: str, now: datetime) -> bool:
     value = order(mark)
-    ahead = now is not None and isinstance(value, datetime) and value > now + timedelta(seconds=1)
-    return value is not None and not ahead
+    return value is not None and not ahead(value, now)
+
+
+def ahead(value: datetime | int | None, now: datetime) -> bool:
+    """Whether a mark, by what it is ordered by, is of a time that has not come. now: see `latest`."""
+    return isinstance(value, datetime) and value > now + timedelta(seconds=1)
+
+
+def latest(moment: datetime | None) -> datetime:
+    """What no mark may be later than: an answer's moment by the server's clock; where it tells none, ours and a day."""
+    return moment or datetime.now(UTC) + timedelta(days=1)
 
 
 def order(mark: str) -> datetime | int | None:

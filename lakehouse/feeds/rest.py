@@ -20,7 +20,7 @@ from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.auth import Auth
 from lakehouse.feeds.http import Answer, Caller, RefusedError
-from lakehouse.feeds.marks import Since, day_range, order
+from lakehouse.feeds.marks import Since, ahead, day_range, latest, order
 from lakehouse.feeds.paging import Paging
 from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelopes
 
@@ -146,10 +146,17 @@ class RestApi(Feed):
             return self.due(reached)
         with self._caller(url) as caller:
             answer = caller.get(self.path, {**self.paging.query(None, self.page_size), **self._range(way)})
-        marks = map(self.since.of if self.since else lambda _: None, elements(answer.body, form.records) or [])
-        known = order(way.mark) if way.mark else None
-        ranks = [None if mark is None else order(mark) for mark in marks]
-        waiting = [rank for rank in ranks if known is None or (type(rank) is type(known) and rank > known)]  # type: ignore[operator]
+        known, limit = order(way.mark) if way.mark else None, latest(answer.moment)
+        landed = set(_records(way.landed, form))
+        waiting = []
+        for record in elements(answer.body, form.records) or []:
+            mark = self.since.of(record) if self.since else None
+            rank = None if mark is None else order(mark)
+            if known is not None and not (type(rank) is type(known) and rank > known):  # type: ignore[operator]
+                continue
+            # One that lies ahead moves no mark, so it comes with every answer.
+            if not (ahead(rank, limit) and record in landed):
+                waiting.append(rank)
         moments = [rank for rank in waiting if isinstance(rank, datetime)]
         # Both by the server's clock.
         aged = (answer.moment - min(moments)).total_seconds() if answer.moment and moments else None
@@ -293,7 +300,7 @@ class RestApi(Feed):
                 "before is kept, and the next pull goes on there. Ask the system's owner"
             )
         places.add(place)
-        mark = self.since.greatest(found, way.mark, answer.moment) if self.since else None
+        mark = self.since.greatest(found, way.mark, latest(answer.moment)) if self.since else None
         if self.reads_all and way.seen:
             for record in found[old:]:
                 way.seen.update(b"%d %b" % (len(record), record))
@@ -343,5 +350,9 @@ def _known(records: list[bytes], way: _Way, form: Pages) -> bool:
     """Whether records are the last of the delivery before, so that landing them again would change nothing."""
     if not records:
         return True
-    landed = [record for page in envelopes(way.landed) for record in elements(page.data, form.records) or []]
-    return landed[-len(records) :] == records
+    return _records(way.landed, form)[-len(records) :] == records
+
+
+def _records(landed: bytes, form: Pages) -> list[bytes]:
+    """The records of a delivery."""
+    return [record for page in envelopes(landed) for record in elements(page.data, form.records) or []]

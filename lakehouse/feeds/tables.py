@@ -64,9 +64,10 @@ class DatabaseTable(Feed):
     table: its name, `schema.table`, as PostgreSQL has it, without quotes. watermark: a column of a date or a timestamp
     (of UTC, where it has no zone) that every change of a row sets; None brings the whole table each time it has
     changed, as one delivery of a source of mode `snapshot`. margin: how much earlier than its transaction began to
-    write a row's watermark may be, such as by the clock of another machine; null watermarks are always looked for. It
-    costs an index scan, not deliveries. A watermark cannot see deleted rows. starts: how many times the table was
-    begun; one more reads all of it anew, as it must be when the database was restored, and what comes then wins.
+    write a row's watermark may be, such as by the clock of another machine; null watermarks and those of -infinity are
+    always looked for. It costs an index scan, not deliveries. A watermark cannot see deleted rows. starts: how many
+    times the table was begun; one more reads all of it anew, as it must be when the database was restored, and what
+    comes then wins.
     """
 
     table: str
@@ -127,7 +128,7 @@ class DatabaseTable(Feed):
             mark = quoted(self.watermark)
             events, held, seconds = db.row(
                 f"select count(*) filter (where taken), count(*) filter (where not taken), "
-                f"extract(epoch from now() - min({mark}) filter (where taken))::float8 from "
+                f"extract(epoch from now() - min({mark}) filter (where taken and isfinite({mark})))::float8 from "
                 f"(select {mark}, {distance} >= {now - done} as taken from {self._name} "
                 f"where {self._where(position, distance, now)}) as waiting"
             )
@@ -200,7 +201,7 @@ class DatabaseTable(Feed):
             return newer
         mark = quoted(str(self.watermark))
         since = position.seconds - self.margin.total_seconds()
-        return f"({mark} >= to_timestamp({since:.0f}) or {mark} is null) and {newer}"
+        return f"({mark} >= to_timestamp({since:.0f}) or {mark} is null or {mark} = '-infinity') and {newer}"
 
     def _changes(self, db: Session, reached: Reached, columns: list[str], most_bytes: int) -> Iterator[Extract]:
         position = _Position.of(reached.ends.get(self.stream))

@@ -231,6 +231,19 @@ def test_lag_tells_how_much_waits_and_what_holds_it_back(table: Table) -> None:
     assert "end it" in str(lag.trouble)
 
 
+def test_infinite_watermarks_come_like_others_and_make_no_lag_infinite(table: Table) -> None:
+    for _ in range(3):
+        # The third pull looks by the watermark.
+        table.run(f"insert into {NAME} values ((select count(*) from {NAME}) + 1)")
+        table.pull()
+    table.run(f"insert into {NAME} values (7, 'a', '-infinity'), (8, 'b', 'infinity')")
+    assert FEED.lag(table.url, source(), table.reached()) == Lag(events=2)
+    table.run(f"insert into {NAME} values (9, 'c', now() - interval '90 seconds')")
+    assert 90 <= (FEED.lag(table.url, source(), table.reached()).seconds or 0) < 300
+    assert table.ids() == ["7", "8", "9"]
+    assert not FEED.lag(table.url, source(), table.reached()).any
+
+
 def test_a_snapshot_is_one_delivery_and_comes_only_when_something_changed(table: Table) -> None:
     table.run(f"insert into {NAME} select n, repeat('x', 200) from generate_series(1, 2000) as n")
     assert len(table.pull(feed=WHOLE, most_bytes=1000)) == 2000

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lakehouse.errors import SourceError
+from lakehouse.feeds import FeedError
 from lakehouse.feeds.marks import Since
 
 SINCE = Since("since", "meta.updated")
@@ -43,7 +44,6 @@ def test_the_greatest_mark(marks: list[str], before: str | None, expected: str |
         ("2014-01-02T00:00:00.250Z", "2014-01-01T23:50:00.250000Z"),
         ("2014-01-02T00:00:00+02:00", "2014-01-01T23:50:00+02:00"),
         ("2014-01-02", "2014-01-01"),
-        ("17", "17"),
     ],
 )
 def test_the_overlap_is_before_the_mark_and_written_as_it(mark: str, begin: str) -> None:
@@ -51,7 +51,18 @@ def test_the_overlap_is_before_the_mark_and_written_as_it(mark: str, begin: str)
     assert SINCE.begin(mark) == mark
 
 
+def test_the_overlap_of_numbers_is_a_number_and_of_times_a_time() -> None:
+    assert replace(SINCE, overlap=10).begin("17") == "7"
+    assert replace(SINCE, overlap=10).begin("7") == "0"
+    for overlap, mark, words in (
+        (timedelta(minutes=10), "17", "are whole numbers: give the overlap of the feed's `since` as a number"),
+        (10, "2014-01-02T00:00:00Z", "are times: give the overlap of the feed's `since` as a timedelta"),
+    ):
+        with pytest.raises(FeedError, match=words):
+            replace(SINCE, overlap=overlap).begin(mark)
+
+
 def test_a_mark_that_cannot_work_cannot_be_made() -> None:
-    for words in ({"parameter": ""}, {"member": "a..b"}, {"overlap": timedelta(-1)}):
+    for words in ({"parameter": ""}, {"member": "a..b"}, {"overlap": timedelta(-1)}, {"overlap": -1}):
         with pytest.raises(SourceError):
             replace(SINCE, **words)  # type: ignore[arg-type]

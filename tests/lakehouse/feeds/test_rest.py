@@ -236,9 +236,15 @@ def test_a_place_that_the_server_has_forgotten_begins_anew(lab: Api) -> None:
     assert list(dict.fromkeys(lab.landing.ids)) == ALL
 
 
-def test_a_record_from_the_future_hides_nothing(lab: Api) -> None:
-    lab.laboratory.records.append({**record(46), "id": "future", "updated": "2999-01-01T00:00:00Z"})
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_record_from_the_future_hides_nothing_and_waits_only_until_it_has_landed(lab: Api, dated: bool) -> None:
+    lab.laboratory.dated = dated
     lab.landing.pull(feed(), lab.url)
+    lab.laboratory.records.append({**record(46), "id": "future", "updated": "2999-01-01T00:00:00Z"})
+    assert feed().lag(lab.url, SOURCE, lab.landing.reached).events == 1
+    lab.landing.pull(feed(), lab.url)
+    assert "future" in lab.landing.ids
+    assert not feed().lag(lab.url, SOURCE, lab.landing.reached).any
     lab.laboratory.records.insert(45, record(47))
     assert lab.landing.pull(feed(), lab.url) is None
     assert {*ALL, "r47", "future"} == set(lab.landing.ids)
