@@ -1,7 +1,7 @@
 """Asking a web server, so that what passes is tried again and what does not is told in words.
 
-Transient are: no connection, a connection that breaks, no answer in time, and 408, 429 and 5xx. Everything else needs a
-person. No message holds a body, a query or a secret.
+Transient are: no connection, a connection that breaks, no answer in time (which is tried once more only), and 408, 429
+and 5xx. Everything else needs a person. No message holds a body, a query or a secret.
 """
 
 import email.utils
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
+# How often a server that does not answer in time is asked, of all tries: each takes all the time there is.
+_SLOW_TRIES = 2
 # Seconds: the first wait, which doubles, and the longest one, also of those that a server asks for.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 _TRANSIENT = {408, 429}
@@ -38,11 +40,11 @@ class RefusedError(FeedError):
 
 
 class _PassingError(Exception):
-    """Worth another try. wait: seconds that the server asks for."""
+    """Worth another try. wait: seconds that the server asks for. slow: whether no answer came in time."""
 
-    def __init__(self, words: str, wait: float | None = None) -> None:
+    def __init__(self, words: str, wait: float | None = None, *, slow: bool = False) -> None:
         super().__init__(words)
-        self.wait = wait
+        self.wait, self.slow = wait, slow
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,16 @@ class Caller:
     def _retried(self, method: str, url: str, **words: Any) -> Answer:
         import tenacity
 
+        slow = 0
+
+        def enough(state: tenacity.RetryCallState) -> bool:
+            nonlocal slow
+            error = state.outcome.exception() if state.outcome else None
+            slow += isinstance(error, _PassingError) and error.slow
+            return slow >= _SLOW_TRIES or state.attempt_number >= self._tries
+
         calls = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._tries),
+            stop=enough,
             wait=_wait,
             retry=tenacity.retry_if_exception_type(_PassingError),
             reraise=True,
@@ -121,8 +131,8 @@ class Caller:
             return calls(self._once, method, url, **words)
         except _PassingError as error:
             raise FeedError(
-                f"{self._system}: {urlsplit(url).path} {error}, {self._tries} times; what was pulled before is kept, "
-                "and the next pull goes on there"
+                f"{self._system}: {urlsplit(url).path} {error}, {slow if error.slow else self._tries} times; what was "
+                "pulled before is kept, and the next pull goes on there"
             ) from None
 
     def _once(self, method: str, url: str, *, bare: bool = False, **words: Any) -> Answer:
@@ -148,7 +158,7 @@ class Caller:
                     raise _PassingError(f"answers {response.status_code}", _asked_wait(response.headers))
                 body = self._body(response, ends)
         except httpx.TimeoutException:
-            raise _PassingError(f"does not answer within {self._seconds:g} s") from None
+            raise self._late() from None
         except httpx.DecodingError:
             raise FeedError(f"{self._system}: {urlsplit(url).path} is not compressed as it says it is") from None
         except httpx.InvalidURL:
@@ -170,8 +180,11 @@ class Caller:
                     "pages (page_size), or raise the feed's most_body"
                 )
             if time.monotonic() > ends:
-                raise _PassingError(f"does not answer within {self._seconds:g} s")
+                raise self._late()
         return b"".join(parts)
+
+    def _late(self) -> _PassingError:
+        return _PassingError(f"does not answer within {self._seconds:g} s", slow=True)
 
 
 def _moment(text: str | None) -> datetime | None:

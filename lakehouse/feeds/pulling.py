@@ -6,9 +6,9 @@ goes on where the files end; what two attempts landed twice is told apart by the
 """
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -31,8 +31,11 @@ SCHEMA: dict[str, pl.DataType] = {
     "bytes": pl.Int64(),
     "why": pl.String(),
 }
-# What was read and is as it was is told by one row, the newest.
 BROUGHT, UNCHANGED, FAILED = "brought", "unchanged", "failed"
+# Of looks at what waits: only what tells failures from their end.
+SILENT, ANSWERED = "no answer", "answered"
+# Told by the newest row of its kind; others would come with every look.
+_ONE_ROW = {UNCHANGED, ANSWERED}
 # So many failures in a row, and the system is left alone; twice as long after each that follows.
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
@@ -50,9 +53,12 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Breaker:
-    """Whether a system is to be left alone. failures: in a row, up to now; until: when it may be asked again."""
+    """Whether a system is to be left alone. failures: of pulls in a row, and of looks in a row, up to now; looks: those
+    of looks; until: when it may be asked again.
+    """
 
     failures: int = 0
+    looks: int = 0
     until: datetime | None = None
     why: str | None = None
 
@@ -62,6 +68,18 @@ class Breaker:
         return left if left > timedelta(0) else None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Of a ledger up to a row, by that row's `seq` and `_received_at`: each stream's newest end, and its checksum."""
+
+    last: tuple[int, datetime | None] = (0, None)
+    ends: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+# A look comes every few seconds, and a ledger is long: this process reads each row of it once.
+_SEEN: dict[tuple[str, str, str], _Seen] = {}
+
+
 def table(source: Source) -> str:
     """Where what came of a source's pulls is kept."""
     return f"feeds/{source.name}"
@@ -69,21 +87,9 @@ def table(source: Source) -> str:
 
 def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
     """How far the source's feed has got: by what is on record and, with `landing`, by what has landed as well."""
-    pattern = source.pattern.pattern.replace("(?P<part>", "(").replace("(?P<site>", "(?:").replace("(?P<day>", "(?:")
-    on_record = ledger.scan(lake, source).filter(pl.col("act") == ledger.DELIVERED)
-    # Of each stream only its newest, told by the text of its end: a ledger is long.
-    written = pl.col("_file").str.extract(f"^{pattern}$", 1)
-    newest = (
-        on_record.select("seq", "_file", "_checksum", part=written)
-        .with_columns(stream=pl.col("part").str.extract("^(.*)@", 1), end=pl.col("part").str.extract("~(.*)$", 1))
-        .drop_nulls("end")
-        .sort("end", "seq")
-        .group_by("stream")
-        .last()
-        .collect()
-    )
-    ends = {row["stream"]: (row["end"], row["_checksum"], None) for row in newest.iter_rows(named=True)}
-    places: dict[str, tuple[str, str | None, Path | None]] = dict(ends)
+    places: dict[str, tuple[str, str | None, Path | None]] = {
+        stream: (end, checksum, None) for stream, (end, checksum) in _on_record(lake, source).items()
+    }
     for path, part in _landed(landing, source):
         if part.stream not in places or part.end > places[part.stream][0]:
             places[part.stream] = (part.end, None, path)
@@ -96,6 +102,38 @@ def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
 
     at = _read_at(lake, source) if source.feed and source.feed.reads_all else None
     return Reached({stream: end for stream, (end, _, _) in places.items()}, last, at)
+
+
+def _on_record(lake: Lake, source: Source) -> Mapping[str, tuple[str, str]]:
+    """By stream, the end and the checksum of its newest delivery on record."""
+    pattern = source.pattern.pattern.replace("(?P<part>", "(").replace("(?P<site>", "(?:").replace("(?P<day>", "(?:")
+    own = (lake.root, source.name, pattern)
+    before = _SEEN.get(own, _Seen())
+    columns = ["seq", "act", "_file", "_checksum", "_received_at"]
+    # A ledger only grows, unless it is another one: then the row that was its last is not there, or not the same.
+    rows = ledger.scan(lake, source).filter(pl.col("seq") >= before.last[0]).select(columns).sort("seq").collect()
+    if before.last[0] and (rows.is_empty() or (rows["seq"][0], rows["_received_at"][0]) != before.last):
+        before = _Seen()
+        rows = ledger.scan(lake, source).select(columns).sort("seq").collect()
+    if rows.is_empty():
+        return {}
+    newest = (
+        rows.lazy()
+        .filter(pl.col("act") == ledger.DELIVERED)
+        .with_columns(part=pl.col("_file").str.extract(f"^{pattern}$", 1))
+        .with_columns(stream=pl.col("part").str.extract("^(.*)@", 1), end=pl.col("part").str.extract("~(.*)$", 1))
+        .drop_nulls("end")
+        .sort("end", "seq")
+        .group_by("stream")
+        .last()
+        .collect()
+    )
+    ends = dict(before.ends)
+    for stream, end, checksum in newest.select("stream", "end", "_checksum").iter_rows():
+        if stream not in ends or end >= ends[stream][0]:
+            ends[stream] = (end, checksum)
+    _SEEN[own] = _Seen((rows["seq"][-1], rows["_received_at"][-1]), ends)
+    return ends
 
 
 def _read_at(lake: Lake, source: Source) -> datetime | None:
@@ -117,12 +155,17 @@ def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]
 def breaker(lake: Lake, source: Source) -> Breaker:
     """How the source's system has answered lately."""
     rows = lake.scan(table(source), schema=SCHEMA).sort("at").tail(64).collect()
-    failed = rows.with_columns(run=(pl.col("outcome") != FAILED).cum_sum(reverse=True)).filter(run=0)
+    outcome = pl.col("outcome")
+    since = rows.filter(outcome.is_in([BROUGHT, UNCHANGED]).cum_sum(reverse=True) == 0)
+    # That a system answers a look does not say that it can be pulled from.
+    silent = (outcome == SILENT) & ((outcome == ANSWERED).cum_sum(reverse=True) == 0)
+    failed = since.filter((outcome == FAILED) | silent)
     if failed.is_empty():
         return Breaker()
     count, at = failed.height, cast("datetime", failed["at"].max())
     wait = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
-    return Breaker(count, at + wait if wait else None, failed["why"][-1])
+    looks = failed.filter(outcome == SILENT).height
+    return Breaker(count, looks, at + wait if wait else None, failed["why"][-1])
 
 
 def pull(
@@ -167,7 +210,8 @@ def pull(
         pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
     # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
     if pulled.extracts or (not days and (pulled.trouble or state.failures or feed.reads_all)):
-        _keep(lake, source, pulled)
+        done = UNCHANGED if feed.reads_all and not pulled.extracts else BROUGHT
+        _keep(lake, source, FAILED if pulled.trouble else done, pulled)
     return pulled
 
 
@@ -185,16 +229,24 @@ def release(lake: Lake, source: Source, url: str) -> str | None:
 
 
 def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
-    """What waits in the source's system; `trouble` when it does not answer or is left alone."""
+    """What waits in the source's system; `trouble` when it does not answer, or is left alone, as looks can bring about.
+
+    Raises UnavailableError when the lake cannot be read, or that the system fails cannot be put on record.
+    """
     assert source.feed is not None
     state = breaker(lake, source)
     if state.wait():
         return Lag(trouble=_open(source.feed, state))
     try:
         with _in_words():
-            return source.feed.lag(url, source, reached(lake, source, landing))
+            found = source.feed.lag(url, source, reached(lake, source, landing))
     except FeedError as error:
-        return Lag(trouble=str(error))
+        found = Lag(trouble=str(error))
+        _keep(lake, source, SILENT, Pulled(trouble=str(error)))
+    else:
+        if state.looks:
+            _keep(lake, source, ANSWERED, Pulled())
+    return found
 
 
 def _open(feed: Feed, state: Breaker) -> str:
@@ -250,14 +302,11 @@ def _sweep(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _keep(lake: Lake, source: Source, pulled: Pulled) -> None:
-    """Put on record what came of a pull."""
-    assert source.feed is not None
-    unchanged = source.feed.reads_all and not pulled.extracts
-    outcome = FAILED if pulled.trouble else UNCHANGED if unchanged else BROUGHT
+def _keep(lake: Lake, source: Source, outcome: str, pulled: Pulled) -> None:
+    """Put on record what came of a pull, or of a look."""
     row = {"at": datetime.now(UTC), "outcome": outcome, "extracts": pulled.extracts, "bytes": pulled.bytes}
     rows = pl.DataFrame([{**row, "why": pulled.trouble}], schema=SCHEMA)
-    instead = f"outcome = '{UNCHANGED}'" if outcome == UNCHANGED else None
+    instead = f"outcome = '{outcome}'" if outcome in _ONE_ROW else None
     for attempt in range(_ATTEMPTS):
         delta = lake.create(table(source), SCHEMA)
         try:

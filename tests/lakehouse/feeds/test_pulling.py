@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -165,6 +166,61 @@ def test_a_system_that_answers_again_is_trusted_again(fed: House, station: Stati
     for _ in range(3):
         pull(fed)
     assert pulling.breaker(fed.lake, fed.source) == pulling.Breaker()
+
+
+def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the_same(fed, monkeypatch) -> None:
+    def look() -> str | None:
+        return pulling.lag(fed.lake, fed.source, fed.landing, URL).trouble
+
+    def silent(*_: object) -> Lag:
+        raise FeedError("the station says nothing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Station, "lag", silent)
+        assert [look(), look()] == ["the station says nothing"] * 2
+    assert look() is None
+    assert pulling.breaker(fed.lake, fed.source).failures == 0
+    fed.source.feed.breaks.extend([0, 0])
+    with monkeypatch.context() as patched:
+        pull(fed)
+        patched.setattr(Station, "lag", silent)
+        look()
+        patched.undo()
+        assert look() is None
+        pull(fed)
+        # That it answers looks says nothing of pulls.
+        assert pulling.breaker(fed.lake, fed.source).failures == 2
+        patched.setattr(Station, "lag", silent)
+        look()
+        patched.setattr(Station, "lag", lambda *_: pytest.fail("it was asked"))
+        assert (look() or "").startswith("station has failed 3 times in a row and is left alone for a while")
+
+
+def test_a_look_reads_what_is_new_on_record_and_not_what_was_read(fed: House, station: Station) -> None:
+    ledgers = []
+    for number in (5, 6, 7):
+        pull(fed)
+        fed.run()
+        ledgers.append(set((Path(fed.lake.root) / ledger.table(fed.source)).rglob("*.parquet")))
+        station.readings.append(reading(number))
+        if number == 6:
+            assert pulling.reached(fed.lake, fed.source).ends == {"all": "000005"}
+    # Whoever opened the ledger's first file would find it gone.
+    for file in ledgers[0]:
+        file.unlink()
+    assert pulling.reached(fed.lake, fed.source).ends == {"all": "000006"}
+
+
+def test_another_ledger_in_the_place_of_one_is_read_anew(fed: House) -> None:
+    pull(fed)
+    fed.run()
+    assert pulling.reached(fed.lake, fed.source).ends == {"all": "000004"}
+    shutil.rmtree(fed.lake.root)
+    assert pulling.reached(fed.lake, fed.source).ends == {}
+    for file in fed.landing.rglob("*4~000004.jsonl"):
+        file.unlink()
+    fed.run()
+    assert pulling.reached(fed.lake, fed.source).ends == {"all": "000003"}
 
 
 def test_a_look_that_finds_nothing_leaves_no_trace(fed: House) -> None:

@@ -111,6 +111,14 @@ def test_a_slow_server_is_not_waited_for(lab: Api) -> None:
     assert len(lab.laboratory.asked) == 6
 
 
+def test_a_server_that_hangs_is_asked_once_more_only(lab: Api) -> None:
+    lab.laboratory.always = "slow"
+    lab.laboratory.seconds = 20
+    error = lab.landing.pull(feed(timeout=timedelta(seconds=0.2)), lab.url)
+    assert "does not answer within 0.2 s, 2 times" in str(error)
+    assert len(lab.laboratory.asked) == 2
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [("401", "refuses these credentials"), ("403", "may not read it"), ("404", "no such path"), ("302", "answers 302")],
