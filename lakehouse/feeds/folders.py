@@ -82,10 +82,12 @@ class _Bucket(Folder):
 
         config: dict[str, Any] = {name.lower(): value for name, value in options.items()}
         http = str(config.pop("aws_allow_http", "")).lower() == "true"
-        client: dict[str, Any] = {"timeout": f"{_SECONDS:.0f}s", **({"allow_http": True} if http else {})}
+        # Options of the connection take the place of the environment's, such as AWS_ALLOW_HTTP, all of them; without
+        # any an answer may take 30 seconds.
+        client = {"allow_http": True} if http else None
         self._store = S3Store(
             parts.netloc, prefix=parts.path.strip("/") or None, config=cast("S3Config", config),
-            client_options=cast("ClientConfig", client),
+            client_options=cast("ClientConfig | None", client),
             retry_config={"max_retries": 2},
         )  # fmt: skip
 

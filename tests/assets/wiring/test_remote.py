@@ -5,9 +5,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
+import obstore
 import pytest
+import s3
 import sftp
 from house import HEADER
+from obstore.store import S3Store
 from pydantic import SecretStr
 from thermometer import THERMOMETER
 
@@ -73,6 +76,25 @@ def test_a_file_elsewhere_is_in_processed_after_the_sensors_and_their_run(settin
     assert rows.select("_file", "sensor").rows() == [(PATH, "s1")]
     again = tick(landing.build([THERMOMETER]), settings, fetched.cursor)
     assert again.skip_reason.skip_message == "nothing new in the folder elsewhere"
+
+
+def test_a_bucket_is_fetched_from_by_the_setting_and_the_usual_variables(settings, monkeypatch):
+    with s3.serving() as bucket:
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        config = {name: value for name, value in bucket.options.items() if name != "aws_allow_http"}
+        store = S3Store(bucket.name, prefix="drop", config=config, client_options={"allow_http": True})
+        obstore.put(store, PATH, f"{HEADER}s1,0,20.5\n".encode())
+        far = settings.model_copy(update={"remote": SecretStr(bucket.root("drop"))})
+        fetched = tick(landing.build([THERMOMETER]), far)
+        assert fetched.skip_reason.skip_message == "1 files (30 bytes) were fetched"
+        assert (settings.landing / PATH).read_text() == f"{HEADER}s1,0,20.5\n"
+        again = tick(landing.build([THERMOMETER]), far, fetched.cursor)
+        assert (again.skip_reason.skip_message, again.asset_events) == ("nothing new in the folder elsewhere", [])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        [event] = tick(landing.build([THERMOMETER]), far, again.cursor).asset_events
+        assert "refuses this user" in event.description
+    assert "wrong" not in event.description
 
 
 def test_a_server_that_does_not_answer_is_told_once_by_a_check_and_keeps_no_landed_file_back(settings):
