@@ -71,7 +71,7 @@ def look(
     waited for once. Raises what `listing` raises.
     """
     found = listing(landing, sources)
-    archives = [path for path in found.unclaimed if _archive(path)]
+    archives = [path for path in found.unclaimed if is_archive(path)]
     if not archives:
         return found, Unpacked()
     if wait and (youngest := max((_changed(landing / path) for path in archives), default=0.0)):
@@ -93,15 +93,28 @@ def refusals(landing: Path, sources: Sequence[Source], unclaimed: Iterable[str])
     """By path, why archives among the unclaimed files cannot be unpacked. Writes nothing."""
     patterns = tuple(source.pattern for source in sources)
     found: dict[str, str] = {}
-    for path in filter(_archive, unclaimed):
+    for path in filter(is_archive, unclaimed):
         with suppress(OSError):
             reason = _refusal(landing, path, _identity((landing / path).stat(follow_symlinks=False)), patterns)
             found |= {path: reason} if reason else {}
     return found
 
 
-def _archive(path: str) -> bool:
+def is_archive(path: str) -> bool:
+    """Whether a file that no source claims is taken for an archive of files."""
     return path.lower().endswith(".zip")
+
+
+def unpacked(landing: Path) -> set[tuple[str, int, int]]:
+    """Every archive that was unpacked: its path without its ending, its size, and its time in nanoseconds."""
+    found = set()
+    for kept in (landing / UNPACKED).rglob("*.zip"):
+        with suppress(OSError):
+            entry = kept.stat()
+            # Without the checksum, too.
+            path = kept.relative_to(landing / UNPACKED).with_suffix("").with_suffix("").as_posix()
+            found.add((path, entry.st_size, entry.st_mtime_ns))
+    return found
 
 
 def _changed(path: Path) -> float:
@@ -234,7 +247,7 @@ def _misnamed(members: Sequence[zipfile.ZipInfo], path: str, patterns: Patterns)
             continue
         if name in files:
             return f"it holds {shown} twice; leave out one of them"
-        if _archive(name) and not any(pattern.fullmatch(_below(path, member)) for pattern in patterns):
+        if is_archive(name) and not any(pattern.fullmatch(_below(path, member)) for pattern in patterns):
             return f"it holds the archive {shown}; send that by itself"
         files.add(name)
         folders.update(parent.as_posix() for parent in plain.parents)

@@ -2,13 +2,13 @@
 
 A file is known by its path, size and time, which the copy carries: so a file is brought again when it has changed, and
 not when it was cleared from the landing folder after it was put on record. What is gone from the other side means
-nothing, as in the landing folder itself.
+nothing, as in the landing folder itself. Archives of many files are brought as well, to be unpacked where they land.
 """
 
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from lakehouse.feeds.folders import AGAIN, Changed, Entry, Folder, folder
 from lakehouse.lake import Lake
 from lakehouse.landing import TEMPORARY
 from lakehouse.source import Source
+from lakehouse.unpacking import is_archive, unpacked
 
 _ENDING = ".fetching"
 _ABANDONED = 86_400.0
@@ -130,6 +131,7 @@ def fetch(
 ) -> Fetched:
     """Bring what is new or changed in the folder at `url` into `landing`; what was brought.
 
+    An archive of files, which no source claims, is brought unless it was unpacked already.
     url: `s3://bucket/prefix`, or `sftp://user:password@host:port/folder?host_key=SHA256:…`. known: see `on_record`.
     settle_seconds: a file that changed later than so long ago may still be written, and is left for the next look.
     options: of the object store, beside the usual AWS_* variables. seconds: no further file is begun after so long.
@@ -140,15 +142,17 @@ def fetch(
     size = unclaimed = 0
     left: dict[str, str] = {}
     begun, more = time.monotonic(), False
+    done = unpacked(landing)
     with folder(url, options) as remote:
         for entry in sorted(remote.entries(), key=lambda entry: entry.path):
             if not _visible(entry.path):
                 continue
+            claimed = any(source.pattern.fullmatch(entry.path) for source in sources)
             if not _sound(entry.path):
                 left[ascii(entry.path)] = "its name leads out of the folder or is no text: rename it"
-            elif not any(source.pattern.fullmatch(entry.path) for source in sources):
+            elif not claimed and not is_archive(entry.path):
                 unclaimed += 1
-            elif (entry.size, entry.mtime_ns) in (known.get(entry.path), _here(landing / entry.path)):
+            elif _had(entry, landing, known, set() if claimed else done):
                 continue
             elif time.time() - entry.mtime_ns // 10**9 < settle_seconds:
                 left[entry.path] = f"it was written just now: {AGAIN}"
@@ -164,6 +168,15 @@ def fetch(
                     files.append(entry.path)
                     size += entry.size
     return Fetched(tuple(files), size, left, unclaimed, more)
+
+
+def _had(
+    entry: Entry, landing: Path, known: Mapping[str, tuple[int, int]], done: Collection[tuple[str, int, int]]
+) -> bool:
+    """Whether this version of a file is on record, has landed, or is an archive that was unpacked."""
+    version = entry.size, entry.mtime_ns
+    name = PurePosixPath(entry.path).with_suffix("").as_posix()
+    return version in (known.get(entry.path), _here(landing / entry.path)) or (name, *version) in done
 
 
 def _visible(path: str) -> bool:

@@ -1,7 +1,9 @@
 """Landing folders on object storage and behind SFTP: every version of every file once, whole, under its own path."""
 
+import io
 import os
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +17,7 @@ from house import HEADER, House
 from obstore.store import S3Store
 from thermometer import THERMOMETER
 
-from lakehouse import clearing
+from lakehouse import clearing, unpacking
 from lakehouse.errors import ConfigurationError
 from lakehouse.feeds import FeedError
 from lakehouse.feeds.remote import Fetched, _sound, fetch, on_record
@@ -74,6 +76,27 @@ def test_a_file_that_was_cleared_is_not_fetched_again_until_it_changes(house: Ho
     assert look(house, server.url()).files == ()
     put(server, ONE, BODY, 1_600_000_009)
     assert look(house, server.url()).files == (ONE,)
+
+
+def test_an_archive_is_fetched_and_unpacked_once_for_each_version(house: House, server: sftp.Server) -> None:
+    def archive(*sensors: str) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as made:
+            for number, sensor in enumerate(sensors, 1):
+                made.writestr(f"thermometer_2020-01-0{number}.csv", f"{HEADER}{sensor},0,20.5\n")
+        return buffer.getvalue()
+
+    path = "A/week.1.ZIP"
+    for number, sensors in enumerate((("s1",), ("s1", "s2"))):
+        put(server, path, archive(*sensors), 1_600_000_000 + number)
+        assert look(house, server.url()).files == (path,)
+        # It waits to be unpacked, and is not fetched again meanwhile, nor after that.
+        assert look(house, server.url()).files == ()
+        assert unpacking.look(house.landing, [house.source], 0)[1].landed == {path: len(sensors)}
+        house.run()
+        assert sorted(house.table("processed")["sensor"]) == list(sensors)
+        assert look(house, server.url()) == Fetched()
+    assert house.idle()
 
 
 def test_a_connection_that_is_cut_leaves_no_part_of_a_file(house: House, server: sftp.Server) -> None:
