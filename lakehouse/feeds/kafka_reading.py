@@ -56,7 +56,7 @@ class Held:
         """What is kept of the last message, to know the topic again by."""
         if self.last is None:
             return {}
-        return {"last_offset": str(self.last.offset()), "last_print": _print(self.last)}
+        return {"last_offset": str(self.last.offset()), "last_print": printed(self.last)}
 
 
 Limits = tuple[int, int, float]
@@ -106,7 +106,7 @@ def read(
             offset = message.offset()
             span, part = left[at], held[at]
             if offset < span.begin:
-                if span.check and offset == span.check[0] and _print(message) != span.check[1]:
+                if span.check and offset == span.check[0] and printed(message) != span.check[1]:
                     trouble(f"partition {at} has another message at offset {offset} than the one that was read")
                     del left[at], held[at]
                 continue
@@ -160,7 +160,7 @@ def _header(value: bytes | str | None) -> object:
         return {"base64": base64.b64encode(value).decode()}
 
 
-def _print(message: Any) -> str:
+def printed(message: Any) -> str:
     """Tells a message from any other at its place."""
     whole = hashlib.sha256()
     for part in (str(message.timestamp()[1]).encode(), message.key(), message.value()):

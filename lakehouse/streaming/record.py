@@ -36,7 +36,7 @@ class State:
 
     ordinal: of its last alert. positions: by partition, the offset of the next message. judges: by partition, the rules
     at work. delivered: by way out, the ordinal of the last alert that went through. counts: by word, what became of
-    messages that are no events.
+    messages that are no events. prints: by partition, what tells the message before the position from any other.
     """
 
     ordinal: int = 0
@@ -44,6 +44,7 @@ class State:
     judges: Mapping[int, Any] = field(default_factory=dict)
     delivered: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    prints: Mapping[int, str] = field(default_factory=dict)
 
     def packed(self) -> bytes:
         return zstandard.compress(msgspec.json.encode(self), 1)
@@ -77,8 +78,9 @@ class Record:
         except Exception as error:
             raise unavailable(error, f"the state of stream {self._stream.name} cannot be read") from error
         said = msgspec.json.decode(zstandard.decompress(packed))
-        for name in ("positions", "judges"):
-            said[name] = {int(partition): value for partition, value in said[name].items()}
+        # States of earlier versions of this code have no prints.
+        for name in ("positions", "judges", "prints"):
+            said[name] = {int(partition): value for partition, value in said.get(name, {}).items()}
         state = State(**said)
         self._ordinal = state.ordinal
         return state

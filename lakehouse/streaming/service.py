@@ -14,12 +14,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.feeds.kafka_client import Address
 from lakehouse.judge import Judge
 from lakehouse.lake import Lake
 from lakehouse.rules import Alert
 from lakehouse.streaming import Stream
 from lakehouse.streaming.backlog import Backlog
-from lakehouse.streaming.brokers import Log, configuration
+from lakehouse.streaming.brokers import Log
 from lakehouse.streaming.events import AheadError, PoisonError, Reader
 from lakehouse.streaming.record import Record, State
 from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
@@ -54,7 +55,9 @@ class Service:
     ) -> None:
         """tell: is given a line for people now and then. commit_seconds: how often alerts come on record."""
         self._stream, self._tell, self._every = stream, tell, commit_seconds
-        self._brokers, self._webhook = configuration(stream.system, addresses.brokers), addresses.webhook
+        # The client's own log has addresses in it.
+        self._brokers = {**Address.of(addresses.brokers, stream.system).client, "log_level": 0}
+        self._webhook = addresses.webhook
         self._record = Record(lake, stream)
         self._reader = Reader(stream)
         self._judges: dict[int, Judge] = {}
@@ -91,7 +94,7 @@ class Service:
         for partition, saved in state.judges.items():
             self._judge(partition).restore(saved)
         # A partition that has no messages any more is followed all the same.
-        log.follow(state.positions)
+        log.follow(state.positions, state.prints)
         self._backlog = Backlog(state.ordinal, self._record.after)
         for sink in self._sinks():
             # A way out that is new begins with what comes from now on.
@@ -182,6 +185,7 @@ class Service:
             {partition: judge.saved() for partition, judge in self._judges.items()},
             {courier.sink.name: min(courier.delivered, ordinal) for courier in self._couriers},
             dict(self._counts),
+            dict(log.prints),
         )
         packed, alerts = state.packed(), self._backlog.pending()
         self._saving = keeper.submit(self._keep, state, packed, alerts)

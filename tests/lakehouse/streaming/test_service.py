@@ -1,10 +1,12 @@
 """The streaming service, with a real broker and a real receiver of a webhook."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import broker
 import pytest
+from confluent_kafka import Message, TopicPartition
 from rates import (
     Receiver,
     Running,
@@ -20,11 +22,12 @@ from rates import (
 )
 
 from lakehouse import query
-from lakehouse.errors import ConfigurationError, SupersededError, UnavailableError
+from lakehouse.errors import SupersededError, UnavailableError
+from lakehouse.feeds import FeedError
 from lakehouse.lake import Lake
 from lakehouse.streaming import backlog
-from lakehouse.streaming.brokers import configuration
-from lakehouse.streaming.service import Addresses
+from lakehouse.streaming.brokers import AnotherTopicError, Log
+from lakehouse.streaming.service import Addresses, Service
 
 HIGH = [message("a", at, 130) for at in range(2)]
 
@@ -208,17 +211,71 @@ def test_messages_that_are_gone_are_told(kafka: broker.Broker, lake: Lake) -> No
     assert "5 lost" in service.lines[-1]
 
 
-def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake) -> None:
+@pytest.mark.parametrize(
+    ("again", "words"), [(0, "ends at 0, and was read up to 6"), (5, "another message at offset 5")]
+)
+def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake, again: int, words: str) -> None:
+    """Whether it holds fewer messages than were read, or more."""
     stream = declared(topic(kafka))
     kafka.produce(stream.topic, highs(3))
     with running(stream, lake, Addresses(url(kafka))):
         until(lambda: on_record(lake).height == 3)
     kafka.drop(stream.topic)
     kafka.topic(1, stream.topic)
-    again = Running(stream, lake, Addresses(url(kafka)), 1)
-    again.join()
-    with pytest.raises(UnavailableError, match="ends at 0, and was read up to 6"):
-        again.end()
+    kafka.produce(stream.topic, highs(again, begin=50))
+    refused = Running(stream, lake, Addresses(url(kafka)), 1)
+    refused.join()
+    with pytest.raises(UnavailableError, match=words):
+        refused.end()
+    assert on_record(lake).height == 3
+
+
+def stopped(one: broker.Broker) -> None:
+    assert one.process is not None
+    one.process.terminate()
+    one.process.wait()
+
+
+def test_brokers_that_come_back_with_another_topic_are_noticed(tmp_path: Path) -> None:
+    """It has grown past what was read by then."""
+    port = broker.free_port()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with broker.started(broker.NOIDA, port, tmp_path / "one") as first:
+        first.produce(first.topic(1, "rates"), highs(3))
+        with closing(Log("rates", {**first.client, "log_level": 0}, lambda *_: None)) as log:
+            log.follow({})
+            until(lambda: bool(log.next(0.1)) or log.positions == {0: 6})
+            stopped(first)
+            until(lambda: not log.next(0.1) and log.trouble is not None)
+            with broker.started(broker.NOIDA, port, tmp_path / "other") as second:
+                second.produce(second.topic(1, "rates"), highs(5, begin=50))
+                with pytest.raises(AnotherTopicError, match="the topic was made anew"):
+                    until(lambda: bool(log.next(0.1)))
+
+
+def test_a_broker_that_is_gone_while_a_position_is_looked_for_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has said that a position is out of range, and then nobody answers what the range is."""
+    monkeypatch.setattr("lakehouse.streaming.brokers._SOON_SECONDS", 0.2)
+    port = broker.free_port()
+    with broker.started(broker.NOIDA, port, tmp_path) as first:
+        first.produce(first.topic(1, "rates"), highs(3))
+        with closing(Log("rates", {**first.client, "log_level": 0}, lambda *_: None)) as log:
+            log.follow({})
+            until(lambda: bool(log.next(0.1)) or log.positions == {0: 6})
+            log._consumer.incremental_unassign([TopicPartition("rates", 0)])
+            log._consumer.incremental_assign([TopicPartition("rates", 0, 99)])
+            until(lambda: not log.next(0.1) and bool(log._adrift))
+            stopped(first)
+            assert log.next(0.1) == log.next(0.1) == []
+            assert "the brokers do not answer" in str(log.trouble)
+            with broker.started(broker.NOIDA, port, tmp_path) as second:
+                second.produce("rates", highs(1, begin=3))
+                found: list[Message] = []
+                until(lambda: bool(found.extend(log.next(0.1)) or len(found) == 2))
+            assert [message.offset() for message in found] == [6, 7]
 
 
 def test_a_broker_that_restarts_is_waited_for(lake: Lake, tmp_path: Path, webhook: Receiver) -> None:
@@ -229,9 +286,7 @@ def test_a_broker_that_restarts_is_waited_for(lake: Lake, tmp_path: Path, webhoo
         one = Running(stream, lake, Addresses(url(first), webhook.url), 0.2)
         first.produce(stream.topic, highs(5))
         until(lambda: len(webhook.got) == 5)
-        assert first.process is not None
-        first.process.terminate()
-        first.process.wait()
+        stopped(first)
     until(lambda: "the brokers do not answer" in one.service.told())
     with broker.started(broker.NOIDA, port, tmp_path / "kafka") as second:
         second.produce(stream.topic, highs(5, begin=5))
@@ -250,17 +305,18 @@ def test_what_is_not_there_is_told_in_words(kafka: broker.Broker, lake: Lake) ->
             service.end()
 
 
-@pytest.mark.parametrize("written", ["http://host", "kafka://", "host:9092", "kafka://u:hidden@host:1?x"])
-def test_addresses_are_checked_and_never_told(written: str) -> None:
-    with pytest.raises(ConfigurationError, match="LAKEHOUSE_SYSTEM_DEVICES is no address") as told:
-        configuration("devices", written)
+@pytest.mark.parametrize("written", ["http://host", "kafka://", "host:9092", "kafka://u:hidden@host:1?x=1"])
+def test_addresses_are_checked_and_never_told(lake: Lake, written: str) -> None:
+    with pytest.raises(FeedError, match="devices: its URL") as told:
+        Service(declared("rates"), lake, Addresses(written), print)
     assert "hidden" not in str(told.value)
 
 
-def test_credentials_of_an_address() -> None:
-    found = configuration("devices", "kafka+ssl://me:p%40ss@one:9092,two:9092/")
+def test_an_address_is_written_as_for_feeds(lake: Lake) -> None:
+    where = "kafka://me:p%40ss@one:9092,two:9092/?mechanism=PLAIN&registry=https%3A%2F%2Fregistry"
+    found = Service(declared("rates"), lake, Addresses(where), print)._brokers
     assert found["bootstrap.servers"] == "one:9092,two:9092"
-    assert (found["security.protocol"], found["sasl.username"], found["sasl.password"]) == ("sasl_ssl", "me", "p@ss")
+    assert (found["security.protocol"], found["sasl.username"], found["sasl.password"]) == ("SASL_SSL", "me", "p@ss")
 
 
 def test_a_lake_that_fails_for_a_while_delays_only_the_table(
