@@ -23,6 +23,7 @@ from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.brokers import Log
 from lakehouse.streaming.events import AheadError, PoisonError, Reader
 from lakehouse.streaming.record import Record, State
+from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
 
 # Seconds between two commits: at most 120 an hour; without alerts, where the service is comes on record less often.
@@ -58,11 +59,12 @@ class Service:
         # The client's own log has addresses in it.
         self._brokers = {**Address.of(addresses.brokers, stream.system).client, "log_level": 0}
         self._webhook = addresses.webhook
-        self._record = Record(lake, stream)
+        self._lake, self._record = lake, Record(lake, stream)
         self._reader = Reader(stream)
         self._judges: dict[int, Judge] = {}
         self._counts: Counter[str] = Counter()
         self._couriers: list[Courier] = []
+        self._refused: list[Refusal] = []
         self._saving: Future[None] | None = None
         self._saved = State()
         self._log: Log | None = None
@@ -179,24 +181,45 @@ class Service:
     def _save(self, log: Log, keeper: ThreadPoolExecutor) -> "Future[None]":
         """Put on record, in a thread of its own, the state as it is at this moment."""
         ordinal = self._backlog.ordinal
+        delivered = {courier.sink.name: min(courier.delivered, ordinal) for courier in self._couriers}
+        self._take_refused()
         state = State(
             ordinal,
             dict(log.positions),
             {partition: judge.saved() for partition, judge in self._judges.items()},
-            {courier.sink.name: min(courier.delivered, ordinal) for courier in self._couriers},
+            delivered,
             dict(self._counts),
             dict(log.prints),
         )
         packed, alerts = state.packed(), self._backlog.pending()
-        self._saving = keeper.submit(self._keep, state, packed, alerts)
+        self._saving = keeper.submit(self._keep, state, packed, alerts, self._refused.copy())
         return self._saving
 
-    def _keep(self, state: State, packed: bytes, alerts: list[tuple[int, Alert]]) -> None:
+    def _take_refused(self) -> None:
+        """Take over from the couriers what was refused for good, and count it."""
+        for courier in self._couriers:
+            while courier.refused:
+                self._refused.append(courier.refused.popleft())
+                self._counts[f"refused by the {courier.sink.name}"] += 1
+
+    def _keep(self, state: State, packed: bytes, alerts: list[tuple[int, Alert]], refused: list[Refusal]) -> None:
+        name = self._stream.name
         try:
+            # Before the state, which says that these need not be sent any more.
+            if refused:
+                keep(self._lake, name, refused)
             self._record.save(alerts, state.ordinal, packed)
         except UnavailableError as error:
-            self._tell(f"{self._stream.name}: {error}; alerts go out meanwhile, and it is tried again")
+            self._tell(f"{name}: {error}; alerts go out meanwhile, and it is tried again")
             return
+        if refused:
+            # Nobody else takes from its beginning.
+            del self._refused[: len(refused)]
+            why = ", ".join(sorted({one.why for one in refused}))
+            self._tell(
+                f"{name}: {len(refused):,} alerts were refused for good and set aside ({why}): alerts/{name} has them, "
+                f"refused/{name} says which; have whoever receives them look why"
+            )
         self._backlog.recorded(state.ordinal)
         self._saved = State(state.ordinal, state.positions, {}, state.delivered, {})
 

@@ -6,6 +6,7 @@ delivered waits in the backlog, of which memory holds a bounded part.
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.rules import Alert
 from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.record import Numbered
+from lakehouse.streaming.refusals import Refusal
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _BATCH = 200
 _SECONDS = 10.0
 _LONGEST_PAUSE = 30.0
+# Answers that speak of the alert itself: the same alert would be refused for ever, and the next one need not be. What
+# speaks of the address, of who asks or of the receiver's state (401, 404, 429, 500) is mended, and tried until then.
+_FOR_GOOD = {400, 409, 413, 422}
 
 
 def written(stream: str, alert: Alert) -> bytes:
@@ -35,22 +40,30 @@ def _iso(at: int) -> str:
     return datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000).isoformat()
 
 
+class Done(Protocol):
+    """Told of an alert that it is done with. refused: why it did not go through, and never will."""
+
+    def __call__(self, ordinal: int, refused: str | None = None) -> None: ...
+
+
 class Sink(Protocol):
     """A way out."""
 
     name: str
 
-    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
-        """Send alerts in order; `done` is told the number of each that went through.
+    def deliver(self, alerts: Sequence[Numbered], done: "Done") -> None:
+        """Send alerts in order; `done` is told the number of each that went through, or was refused for good, and why.
 
-        Raises UnavailableError, saying what is the matter, when one does not go through.
+        Raises UnavailableError, saying what is the matter, when one does not go through for now.
         """
 
     def close(self) -> None: ...
 
 
 class Webhook:
-    """Posts each alert to a URL, over one connection that is kept. Any 2xx answer is taken for a receipt."""
+    """Posts each alert to a URL, over one connection that is kept. Any 2xx answer is taken for a receipt,
+    400, 409, 413 and 422 for a refusal of this one alert.
+    """
 
     name = "webhook"
 
@@ -62,7 +75,7 @@ class Webhook:
             timeout=_SECONDS, limits=httpx.Limits(max_connections=1, keepalive_expiry=300), trust_env=False
         )
 
-    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
+    def deliver(self, alerts: Sequence[Numbered], done: Done) -> None:
         import httpx
 
         for ordinal, alert in alerts:
@@ -74,9 +87,12 @@ class Webhook:
                 raise UnavailableError(f"the webhook does not answer ({type(error).__name__})") from None
             except httpx.InvalidURL:
                 raise UnavailableError("the webhook's address is no URL") from None
-            if not answer.is_success:
+            if answer.is_success:
+                done(ordinal)
+            elif answer.status_code in _FOR_GOOD:
+                done(ordinal, f"the webhook answers {answer.status_code}")
+            else:
                 raise UnavailableError(f"the webhook answers {answer.status_code}")
-            done(ordinal)
 
     def close(self) -> None:
         self._client.close()
@@ -94,7 +110,9 @@ class Topic:
         waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000)}
         self._producer = Producer({**brokers, **waits})
 
-    def deliver(self, alerts: Sequence[Numbered], done: Callable[[int], None]) -> None:
+    def deliver(self, alerts: Sequence[Numbered], done: Done) -> None:
+        from confluent_kafka import KafkaException
+
         failed: dict[int, str] = {}
         sent: set[int] = set()
 
@@ -109,12 +127,18 @@ class Topic:
 
         for ordinal, alert in alerts:
             value = written(self._stream, alert)
-            self._producer.produce(self._topic, value, key=alert.key.encode(), on_delivery=told(ordinal))
+            try:
+                self._producer.produce(self._topic, value, key=alert.key.encode(), on_delivery=told(ordinal))
+            except KafkaException as error:
+                failed[ordinal] = error.args[0].name()
         self._producer.flush(_SECONDS + 5)
         for ordinal, _ in alerts:
-            if ordinal not in sent:
+            if ordinal in sent:
+                done(ordinal)
+            elif failed.get(ordinal) == "MSG_SIZE_TOO_LARGE":
+                done(ordinal, "the alert is larger than the alerts' topic takes")
+            else:
                 raise UnavailableError(f"the alerts' topic takes nothing ({failed.get(ordinal, 'no answer')})")
-            done(ordinal)
 
     def close(self) -> None:
         self._producer.purge()
@@ -122,9 +146,10 @@ class Topic:
 
 
 class Courier(threading.Thread):
-    """Delivers the backlog by one way out, again and again until each alert went through.
+    """Delivers the backlog by one way out, again and again until each alert went through or was refused for good.
 
-    delivered: the number of the last alert that did. trouble: why the next one does not, in words; None while it does.
+    delivered: the number of the last alert that it is done with. refused: what was refused, for the service to take and
+    put on record. trouble: why the next one does not go through, in words; None while it does.
     """
 
     def __init__(self, sink: Sink, backlog: Backlog, delivered: int) -> None:
@@ -132,6 +157,7 @@ class Courier(threading.Thread):
         self.sink, self.delivered = sink, delivered
         self.trouble: str | None = None
         self.failure: Exception | None = None
+        self.refused: deque[Refusal] = deque()
         self._backlog, self._ending, self._pause = backlog, threading.Event(), 0.0
 
     @property
@@ -151,14 +177,19 @@ class Courier(threading.Thread):
     def _deliver(self) -> None:
         try:
             if alerts := self._backlog.after(self.delivered, _BATCH, wait=1.0):
-                self.sink.deliver(alerts, self._done)
+                ids = {ordinal: alert.id for ordinal, alert in alerts}
+
+                def done(ordinal: int, refused: str | None = None) -> None:
+                    if refused:
+                        # First: what is delivered comes on record no sooner than what was refused of it.
+                        self.refused.append(Refusal(ids[ordinal], self.sink.name, refused, datetime.now(UTC)))
+                    self.delivered, self.trouble, self._pause = ordinal, None, 0.0
+
+                self.sink.deliver(alerts, done)
         except LakehouseError as error:
             self.trouble = str(error)
             self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
             self._ending.wait(self._pause * random.uniform(0.5, 1))
-
-    def _done(self, ordinal: int) -> None:
-        self.delivered, self.trouble, self._pause = ordinal, None, 0.0
 
     def end(self, seconds: float) -> None:
         """Stop: what it is at may take so long, what it then has not delivered waits for the next start."""

@@ -80,13 +80,16 @@ def ids_on_record(lake: Lake) -> list[str]:
 
 
 class Receiver:
-    """A webhook's receiver. Set `status` to have it refuse; `down` and `up` take the server itself away and back."""
+    """A webhook's receiver. Set `status` to have it refuse, `odd` to have it refuse alerts of one key for good (400);
+    `down` and `up` take the server itself away and back.
+    """
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
         self.when: list[float] = []
         self.keys: list[str | None] = []
         self.status = 204
+        self.odd: str | None = None
         self.refused = 0
         self._port = 0
         self.up()
@@ -104,13 +107,14 @@ class Receiver:
 
             def do_POST(self) -> None:
                 said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if receiver.status >= 300:
+                status = 400 if said["key"] == receiver.odd else receiver.status
+                if status >= 300:
                     receiver.refused += 1
                 else:
                     receiver.when.append(time.time())
                     receiver.keys.append(self.headers["Idempotency-Key"])
                     receiver.got.append(said)
-                self.send_response(receiver.status)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -27,6 +27,7 @@ from lakehouse.feeds import FeedError
 from lakehouse.lake import Lake
 from lakehouse.streaming import backlog
 from lakehouse.streaming.brokers import AnotherTopicError, Log
+from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.service import Addresses, Service
 
 HIGH = [message("a", at, 130) for at in range(2)]
@@ -164,6 +165,37 @@ def test_what_a_webhook_missed_comes_with_the_next_start(kafka: broker.Broker, l
     with running(stream, lake, Addresses(url(kafka), webhook.url)):
         until(lambda: len(webhook.got) == 20)
     assert len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 20
+
+
+def test_what_a_webhook_refuses_for_good_is_set_aside_on_record(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver
+) -> None:
+    """It holds up nothing behind it, and is not sent again; the alert stays in the table."""
+    stream = declared(topic(kafka))
+    webhook.odd = "k1"
+    kafka.produce(stream.topic, highs(3))
+    where = Addresses(url(kafka), webhook.url)
+    for _ in range(2):
+        with running(stream, lake, where) as service:
+            until(lambda: len(webhook.got) == 2 and on_record(lake).height == 3)
+    assert (webhook.refused, [item["key"] for item in webhook.got]) == (1, ["k0", "k2"])
+    assert "1 refused by the webhook" in service.lines[-1]
+    joined = "select key, way, why from refused.rates join alerts.rates using (id)"
+    assert query.sql(lake, joined).rows() == [("k1", "webhook", "the webhook answers 400")]
+    known = [Refusal(*row) for row in query.sql(lake, "select * from refused.rates").rows()]
+    keep(lake, "rates", [*known, *known])
+    assert query.sql(lake, "select * from refused.rates").height == 1
+
+
+def test_an_alert_too_large_for_its_topic_holds_up_nothing(kafka: broker.Broker, lake: Lake) -> None:
+    stream = declared(kafka.topic(1, max_message_bytes="10000000"))
+    kafka.topic(1, stream.alerts_topic)
+    kafka.produce(stream.topic, [message("x" * 1_100_000, at, 130) for at in range(2)], key=b"x")
+    kafka.produce(stream.topic, highs(1))
+    with running(stream, lake, Addresses(url(kafka))):
+        until(lambda: on_record(lake).height == 2)
+        until(lambda: len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 1)
+    assert query.sql(lake, "select way from refused.rates").rows() == [("topic",)]
 
 
 def test_a_second_service_gives_up_and_the_table_stays_exact(kafka: broker.Broker, lake: Lake) -> None:
