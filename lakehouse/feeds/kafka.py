@@ -34,7 +34,8 @@ class KafkaTopic(Feed):
         ingested; the next goes on. on_loss: what to do when messages that were never read are gone from the topic:
         `stop` reading their partition until a person has looked, or `go on` with what is left, and tell it once.
     generation: one more each time that the topic is deleted and made again, so that what the new one holds is not taken
-        for what the old one held; its streams are then `g1_p0`, and it is read from its beginning.
+        for what the old one held; its streams are then `g1_p0`, and it is read from its beginning. A key made of
+        partition and offset needs `kafka_generation` as well: offsets begin anew.
     """
 
     topic: str
@@ -174,7 +175,8 @@ class KafkaTopic(Feed):
     def _again(self, what: str) -> str:
         return (
             f"{self.system}: topic {self.topic} is not the one that was read before: {what}. Nothing of it was read, "
-            "and what was pulled before is kept: if it was made again, add one to the feed's `generation`"
+            "and what was pulled before is kept: if it was made again, add one to the feed's `generation`; a source "
+            "whose key is partition and offset needs kafka_generation in it first, or new messages replace old ones"
         )
 
     def _extracts(
@@ -195,7 +197,8 @@ class KafkaTopic(Feed):
                 schemas = registry.schemas(values) if address.registry else [None] * len(values)
                 topic = [self.topic] * len(values)
                 columns = {**held.columns, "topic": topic, "partition": [held.partition] * len(values)}
-                data = messages.packed({**columns, "schema": schemas}, held.about())
+                told = {**held.about(), "generation": str(self.generation)}
+                data = messages.packed({**columns, "schema": schemas}, told)
                 part = Part(named(held.partition), f"{held.begin:020}", f"{held.end:020}")
                 yield Extract(part, data, datetime.now(UTC).date())
 

@@ -29,7 +29,7 @@ RECEIVED: dict[str, pl.DataType] = {
     "headers": pl.String(),
     "schema": pl.String(),
 }
-COLUMNS = ("kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_key")
+COLUMNS = ("kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_key", "kafka_generation")
 PROBLEM = "record:payload"
 _OURS = "kafka_"
 # 0001-01-01 to 9999-12-31, which ISO 8601 writes with four digits.
@@ -56,7 +56,8 @@ class Messages(Format):
     """Files of messages, as a feed lands them (`RECEIVED`). A record is a message, numbered from 1.
 
     Columns: `kafka_topic`, `kafka_partition`, `kafka_offset`, `kafka_timestamp` (ISO 8601, UTC), `kafka_key` (its
-    text; `base64:` and so on where it is none), and the payload's members, each as text, as `members.py` says. A
+    text; `base64:` and so on where it is none), `kafka_generation` (the feed's when it was pulled: offsets begin anew
+    with each), and the payload's members, each as text, as `members.py` says. A
     member called like one of these gets a `_` in front. `_text` is a JSON object of topic, partition, offset and value:
     the decoded object; of a message that cannot be decoded its text, or `value_base64` where it is no text.
 
@@ -75,7 +76,7 @@ class Messages(Format):
         written = {name: f"_{name}" if name.startswith(_OURS) else name for name in names}
         rows = pl.DataFrame(
             [
-                *(column.alias(name) for name, column in zip(COLUMNS, _own(these), strict=True)),
+                *(column.alias(name) for name, column in zip(COLUMNS, _own(these, about(data)), strict=True)),
                 *(members[name].alias(ours) for name, ours in written.items()),
                 pl.select(pl.when(~sound).then(pl.lit(PROBLEM))).to_series().alias("_problem"),
                 _told(these, pl.Series(texts, dtype=pl.Binary), sound),
@@ -98,8 +99,8 @@ def received(data: bytes) -> pl.DataFrame:
         raise RefusalError(*_DAMAGED) from None
 
 
-def _own(received: pl.DataFrame) -> list[pl.Series]:
-    """The columns `COLUMNS` of messages."""
+def _own(received: pl.DataFrame, told: Mapping[str, str]) -> list[pl.Series]:
+    """The columns `COLUMNS` of messages. told: what their file's writer says of it."""
     moment = pl.col("timestamp")
     written = pl.when(moment.is_between(_FIRST_MS, _LAST_MS)).then(moment).cast(pl.Datetime("ms", "UTC"))
     return received.select(
@@ -108,6 +109,8 @@ def _own(received: pl.DataFrame) -> list[pl.Series]:
         pl.col("offset").cast(pl.String),
         pl.coalesce(written.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f+00:00"), moment.cast(pl.String)).alias("timestamp"),
         _text(received["key"]),
+        # Files that were written before generations were told have none.
+        pl.lit(told.get("generation", "0")).alias("generation"),
     ).get_columns()
 
 

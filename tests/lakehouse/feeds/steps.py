@@ -24,12 +24,13 @@ class Step(Contract):
 
     partition = dy.Int64()
     offset = dy.Int64()
+    generation = dy.Int64()
     n = dy.Int64()
 
 
 def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Messages with their numbers."""
-    names = {"partition": "kafka_partition", "offset": "kafka_offset", "n": "n"}
+    names = {"partition": "kafka_partition", "offset": "kafka_offset", "generation": "kafka_generation", "n": "n"}
     return raw.with_columns(
         pl.col(column).cast(pl.Int64, strict=False).alias(name) for name, column in names.items()
     ).select(Step.column_names())
@@ -42,8 +43,8 @@ def source(topic: str, payload: Payload | None = None, **feed: object) -> Source
         owner="team:tests",
         contract=Step,
         tidy=tidy,
-        key=("partition", "offset"),
-        columns=("kafka_partition", "kafka_offset"),
+        key=("generation", "partition", "offset"),
+        columns=("kafka_partition", "kafka_offset", "kafka_generation"),
         optional=("n",),
         path="{site}/{name}/{day}_{part}.parquet",
         dialect=Messages(payload=payload or Json()),

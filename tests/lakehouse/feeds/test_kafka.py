@@ -192,6 +192,9 @@ def test_a_topic_made_again_is_never_taken_for_the_old(kafka: Broker, tmp_path: 
     assert (said.extracts, steps(one)) == (0, before)
     new = [(part.stream, int(part.begin), int(part.end)) for part in pulled(kafka, topic, ends(p0=4), generation=1)]
     assert new == [("g1_p0", 0, again - 1)]
+    on = house(tmp_path, topic, generation=1)
+    assert pull(on, kafka.url()).trouble is None
+    assert steps(on) == sorted([*before, *((0, n, 100 + n) for n in range(again))])
 
 
 def test_a_deleted_topic_and_an_absent_partition_are_told(kafka: Broker) -> None:

@@ -66,6 +66,7 @@ def test_members_are_columns_beside_the_place() -> None:
         "kafka_offset": "40",
         "kafka_timestamp": "2014-01-02T03:04:05.678+00:00",
         "kafka_key": "k",
+        "kafka_generation": "0",
         "rate": "70.50",
         "more": '{"a": [1.0]}',
         "_kafka_offset": "7",
