@@ -1,6 +1,7 @@
 # make demo   sets up and runs a real trial through the lakehouse
 # make test   sets up and runs the tests
 # make chaos  kills and retries everything, KILLS times (200), and compares what survives
+# make chaos-feeds  kills those who pull, their systems and the lines between, KILLS times each, and the stream service
 # make soak   feeds the reader 20,000 damaged files and goes through HISTORIES (400) random histories
 # make bench  does the same task with lakehouse and with what others use, and writes bench/RESULTS.md
 # make bench-quick  says whether lakehouse got slower beside bare Polars than bench/results.json has it
@@ -8,7 +9,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test chaos soak bench bench-quick lint lock screenshots clean
+.PHONY: setup demo test chaos chaos-feeds soak bench bench-quick lint lock screenshots clean
 
 setup: .venv/installed
 
@@ -28,6 +29,10 @@ test: setup
 KILLS ?= 200
 chaos: setup
 	$(BIN)/python tests/chaos/run.py --kills $(KILLS)
+
+chaos-feeds: setup
+	$(BIN)/python -W ignore tests/chaos/pulled.py --kills $(KILLS)
+	$(BIN)/python -W ignore tests/chaos/stream.py --kills $(KILLS)
 
 HISTORIES ?= 400
 soak: setup
