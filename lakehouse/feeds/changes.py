@@ -44,7 +44,8 @@ class Changes(Feed):
     table: with its schema: `public.visits`. key: the columns that name a row, those of its primary key or replica
         identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk.
     starts: how many fresh starts there were; one more asks for a fresh snapshot, and what was told between the last
-        change on record and that snapshot is not known.
+        change on record and that snapshot is not known. Every row tells it: positions of another server's log are
+        another count, so that a fresh start alone says what came first.
     """
 
     table: str
@@ -196,7 +197,7 @@ class Changes(Feed):
                 begins - 1,
                 at,
             )
-            yield from extracts(frames, stream, most_bytes, "")
+            yield from extracts(frames, stream, self.starts, most_bytes, "")
 
     def _changes(
         self, connection: "Connection", source: "Source", now: State, position: str, most_bytes: int
@@ -217,13 +218,13 @@ class Changes(Feed):
                 frame for batch in batches(cursor, peek, most_bytes) for frame in decoder.frames(batch.column(0))
             )
             told = False
-            for extract in extracts(decoded, stream, most_bytes, last):
+            for extract in extracts(decoded, stream, self.starts, most_bytes, last):
                 told = True
                 yield extract
             if not told and now.now - _lsn(last) >= _QUIET:
                 quiet = f"{now.now - 1:016X}.{WHOLE}"
                 empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *ADDED], pl.String))
-                yield Extract(Part(stream, quiet, quiet), parquet([empty]), today())
+                yield Extract(Part(stream, quiet, quiet), parquet([empty], self.starts), today())
 
 
 def _slot(source: "Source") -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_postgresql.dbapi import Cursor
 
-# A change's columns beside the table's own.
+# A change's columns beside the table's own; `STARTS` is the same for all of a pull.
+STARTS = "cdc_starts"
 LSN, SEQ, OP, XID, AT, UNCHANGED = "cdc_lsn", "cdc_seq", "cdc_op", "cdc_xid", "cdc_at", "cdc_unchanged"
 ADDED = (OP, LSN, SEQ, XID, AT, UNCHANGED)
 # Ends the position of the last change of a transaction: it is whole.
@@ -58,7 +59,7 @@ def snapshot_frames(
     )
 
 
-def extracts(frames: Iterator[pl.DataFrame], stream: str, most_bytes: int, last: str) -> Iterator[Extract]:
+def extracts(frames: Iterator[pl.DataFrame], stream: str, starts: int, most_bytes: int, last: str) -> Iterator[Extract]:
     """Rows after `last` in extracts of about `most_bytes`.
 
     What is held back until the next rows come tells whether the transaction before them is whole.
@@ -72,12 +73,12 @@ def extracts(frames: Iterator[pl.DataFrame], stream: str, most_bytes: int, last:
         bytes_ = _size(after)
         if held and (size + bytes_ > most_bytes or held[0].columns != after.columns):
             begun = after["cdc_lsn"][0] == held[-1]["cdc_lsn"][-1]
-            yield _extract(held, stream, whole=not begun)
+            yield _extract(held, stream, starts, whole=not begun)
             held, size = [], 0
         held.append(after)
         size += bytes_
     if held:
-        yield _extract(held, stream, whole=True)
+        yield _extract(held, stream, starts, whole=True)
 
 
 def _size(rows: pl.DataFrame) -> int:
@@ -93,16 +94,16 @@ def _places(rows: pl.DataFrame) -> pl.Series:
     ).to_series()
 
 
-def _extract(held: list[pl.DataFrame], stream: str, *, whole: bool) -> Extract:
+def _extract(held: list[pl.DataFrame], stream: str, starts: int, *, whole: bool) -> Extract:
     begin, end = _places(held[0][:1])[0], _places(held[-1][-1:])[0]
     if whole:
         end = f"{end[:16]}.{WHOLE}"
-    return Extract(Part(stream, begin, end), parquet(held), today())
+    return Extract(Part(stream, begin, end), parquet(held, starts), today())
 
 
-def parquet(frames: list[pl.DataFrame]) -> bytes:
+def parquet(frames: list[pl.DataFrame], starts: int) -> bytes:
     """Rows as Parquet whose columns are all text."""
     written = io.BytesIO()
-    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String))
+    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String), pl.lit(str(starts)).alias(STARTS))
     rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False)
     return written.getvalue()

@@ -16,7 +16,7 @@ from lakehouse import postgres
 from lakehouse.feeds import Extract, FeedError, Reached
 from lakehouse.feeds.changes import Changes
 
-ADDED = ("cdc_op", "cdc_lsn", "cdc_seq", "cdc_xid", "cdc_at", "cdc_unchanged")
+ADDED = ("cdc_starts", "cdc_op", "cdc_lsn", "cdc_seq", "cdc_xid", "cdc_at", "cdc_unchanged")
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def log(extracts: list[Extract]) -> pl.DataFrame:
     """The changes in extracts, as a source's processed table has them."""
     read = [pl.read_parquet(io.BytesIO(extract.data)) for extract in extracts]
     assert all(set(frame.dtypes) == {pl.String} for frame in read)
-    return pl.concat(read, how="diagonal").with_columns(pl.col("cdc_seq").cast(pl.Int64))
+    return pl.concat(read, how="diagonal").with_columns(pl.col("cdc_starts", "cdc_seq").cast(pl.Int64))
 
 
 def values(frame: pl.DataFrame, *names: str) -> list[tuple[Any, ...]]:

@@ -441,6 +441,11 @@ def test_what_is_lost_is_said_and_a_fresh_start_mends_it(things: Puller, words: 
     execute(things.url, "update things set word = 'c' where id = 2")
     things.pull()
     same(things, "id", "word")
+    assert things.log().sort("cdc_starts", "cdc_lsn", "cdc_seq").select("cdc_starts", "cdc_op").rows() == [
+        *((1, operation) for operation in ("snapshot", "complete")),
+        *((2, operation) for operation in ("snapshot",) * things.log().filter(cdc_starts=2, cdc_op="snapshot").height),
+        *((2, operation) for operation in ("complete", "update")),
+    ]
 
 
 def test_a_database_that_cannot_tell_changes_says_what_to_set(server: str) -> None:

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -209,6 +209,14 @@ def test_whatever_happens_the_log_is_what_the_database_went_through(
         assert values(ended, *COLUMNS, "cdc_xid", "until") == model.versions()
         assert values(past.filter("is_current"), *COLUMNS) == values(now, *COLUMNS)
         assert (past["valid_from"] <= past["valid_to"].fill_null("9")).all()
+        # A fresh start, as on a server whose log is far behind the one before.
+        model.puller.feed = replace(model.feed, starts=2)
+        model.puller.pull()
+        ahead = pl.when(cdc_starts=1).then(pl.lit("F") + pl.col("cdc_lsn").str.tail(15)).otherwise("cdc_lsn")
+        moved = model.puller.log().with_columns(cdc_lsn=ahead).sample(fraction=1, shuffle=True, seed=seed)
+        assert values(current(moved.lazy(), ["id", "part"]).collect(), *COLUMNS) == texts(url, "things", *COLUMNS)
+        after = history(moved.lazy(), ["id", "part"]).collect()
+        assert values(after, *COLUMNS, "cdc_xid") == values(past, *COLUMNS, "cdc_xid")
     finally:
         for writer in model.writers:
             writer.close()
