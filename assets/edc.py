@@ -12,6 +12,7 @@ import polars as pl
 
 from assets.adverse_events import NO_YES, OUTCOMES, RELATIONS, SEVERITIES
 from assets.cdisc import STUDY_BEGAN, dtc_in_order, is_dtc
+from lakehouse.changes import typed
 from lakehouse.contract import Contract
 from lakehouse.feeds.changes import Changes
 from lakehouse.formats.parquet import Parquet
@@ -43,6 +44,9 @@ class EventChange(Contract):
         nullable=True, time_unit="us", time_zone="UTC", description="When the row was last written by a person (UTC)."
     )
     cdc_op = dy.String(description="insert, update, delete, truncate, snapshot; complete after a snapshot's last row.")
+    cdc_starts = dy.Int64(
+        min=1, description="How many fresh starts there were by then: positions in the log are told apart by it."
+    )
     cdc_lsn = dy.String(
         regex="^[0-9A-F]{16}$", description="Where in the database's log the transaction committed, hexadecimal."
     )
@@ -108,15 +112,16 @@ class EventChange(Contract):
 
 def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Changes with numbers, times and Y or N in place of PostgreSQL's own words for them."""
-    return raw.with_columns(
-        pl.col("aeid", "aeseq", "cdc_seq").cast(pl.Int64, strict=False),
-        # What is neither true nor false is left for the contract to tell.
-        aeser=pl.col("aeser").replace({"t": "Y", "f": "N"}),
-        entered_at=pl.col("entered_at").str.to_datetime(_TIME, time_unit="us", time_zone="UTC", strict=False),
-        cdc_at=pl.col("cdc_at")
-        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
-        .dt.replace_time_zone("UTC"),
-    ).select(EventChange.column_names())
+    return (
+        typed(raw)
+        .with_columns(
+            pl.col("aeid", "aeseq").cast(pl.Int64, strict=False),
+            # What is neither true nor false is left for the contract to tell.
+            aeser=pl.col("aeser").replace({"t": "Y", "f": "N"}),
+            entered_at=pl.col("entered_at").str.to_datetime(_TIME, time_unit="us", time_zone="UTC", strict=False),
+        )
+        .select(EventChange.column_names())
+    )
 
 
 EDC_ADVERSE_EVENTS = Source(
@@ -125,8 +130,10 @@ EDC_ADVERSE_EVENTS = Source(
     owner="team:clinical-data",
     contract=EventChange,
     tidy=tidy,
-    key=("aeid", "cdc_lsn", "cdc_seq"),
+    key=("aeid", "cdc_starts", "cdc_lsn", "cdc_seq"),
     columns=("aeid", *_NEEDED, "aerel", "aeout", "aestdtc", "aeendtc", "narrative", *_CDC),
+    # What landed before feeds wrote it has it in its file's name alone.
+    optional=("cdc_starts",),
     path="{site}/{name}/{day}_{part}.parquet",
     dialect=Parquet(),
     feed=Changes(system="edc", table="public.adverse_events", key=("aeid",)),

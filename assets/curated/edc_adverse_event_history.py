@@ -20,6 +20,9 @@ class EdcEventVersion(EdcEvent):
         time_zone="UTC",
         description="When the transaction was committed that changed or deleted it (UTC); null while it holds.",
     )
+    until_starts = dy.Int64(
+        nullable=True, description="How many fresh starts there were by that one; null while it holds."
+    )
     until_lsn = dy.String(nullable=True, description="Where that one is in the database's log; null while it holds.")
     is_current = dy.Bool(description="Whether it holds still.")
 
@@ -38,7 +41,7 @@ EDC_ADVERSE_EVENT_HISTORY = Curated(
     description="Versions of the EDC system's adverse events, by transaction: what was known when. Blinded.",
     owner="team:clinical-data",
     contract=EdcEventVersion,
-    key=("aeid", "cdc_lsn"),
+    key=("aeid", "cdc_starts", "cdc_lsn"),
     inputs=("processed/edc_adverse_events",),
     transform=edc_adverse_event_history,
     warehouse=None,

@@ -28,6 +28,7 @@ class EdcEvent(Contract):
     entered_by = EventChange.entered_by
     entered_at = EventChange.entered_at
     cdc_op = dy.String(description="The change that made the row what it is: insert, update or snapshot.")
+    cdc_starts = EventChange.cdc_starts
     cdc_lsn = EventChange.cdc_lsn
     cdc_seq = EventChange.cdc_seq
     cdc_xid = EventChange.cdc_xid

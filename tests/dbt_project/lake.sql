@@ -188,8 +188,8 @@ create table lake.wearable_alerts (
 
 create table lake.edc_adverse_events (
     aeid bigint, usubjid text, aeseq bigint, aeterm text, aesev text, aeser text, aerel text, aeout text, aestdtc
-    text, aeendtc text, narrative text, entered_by text, entered_at timestamptz, cdc_op text, cdc_lsn text, cdc_seq
-    bigint, cdc_xid text, cdc_at timestamptz, _file text, _line bigint, _checksum text, _delivered date, _site
+    text, aeendtc text, narrative text, entered_by text, entered_at timestamptz, cdc_op text, cdc_starts bigint, cdc_lsn
+    text, cdc_seq bigint, cdc_xid text, cdc_at timestamptz, _file text, _line bigint, _checksum text, _delivered date, _site
     text, _received_at timestamptz
 );
 

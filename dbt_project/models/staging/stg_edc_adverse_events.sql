@@ -13,6 +13,7 @@ select
     events.entered_by,
     events.entered_at,
     events.cdc_op,
+    events.cdc_starts,
     events.cdc_lsn,
     events.cdc_seq,
     events.cdc_xid,
