@@ -22,9 +22,9 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/lakehouse demo
 
-# A file's tests run one after another, files side by side: each process has its own PostgreSQL.
+# Groups of tests side by side, as tests/conftest.py makes them: each process has its own PostgreSQL.
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 KILLS ?= 200
 chaos: setup

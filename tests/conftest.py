@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,19 @@ hypothesis.settings.register_profile("soak", max_examples=20_000, deadline=None)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--histories N`: how many random histories the property test of ingestion goes through; `make soak` asks more."""
     parser.addoption("--histories", type=int, default=40, help="random histories for the property test of ingestion")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests one process runs one after another: those of files that use the whole pilot, so that it is made once;
+    else those of a file. What takes long is begun first.
+    """
+    uses: dict[Path, set[str]] = defaultdict(set)
+    for item in items:
+        uses[item.path].update(getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: ("trial" not in uses[item.path], not uses[item.path] & {"home", "call"}))
+    for item in items:
+        group = "pilot" if "trial" in uses[item.path] else item.path.relative_to(PROJECT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 LAKEHOUSE = [sys.executable, "-W", "ignore", "-m", "lakehouse.cli"]
