@@ -165,7 +165,8 @@ class Workbook:
         if self._archive.getinfo(part).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("a part is packed by an unusual method")
         with self._archive.open(part) as stream:
-            while chunk := stream.read(1 << 16):
+            # In small pieces, the parser would go through a very long comment again with each.
+            while chunk := stream.read(1 << 20):
                 self._left -= len(chunk)
                 if self._left < 0:
                     raise RefusalError(RULE, "the workbook unpacks to too much for its size; send it in smaller parts")

@@ -257,7 +257,8 @@ def test_what_is_on_record_is_committed_to_the_group(kafka: Broker) -> None:
     assert [one.offset for one in committed] == [-1001, 2]
 
 
-def test_a_cluster_that_is_not_there_is_told_without_its_address() -> None:
+def test_a_cluster_that_is_not_there_is_told_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakehouse.feeds.kafka.SECONDS", 2.0)
     one = source("anything")
     assert one.feed
     url = f"kafka://reader:s3cret@127.0.0.1:{broker.free_port()}/?tls=off"
