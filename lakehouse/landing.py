@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lakehouse.clock import Clock
 from lakehouse.errors import ConfigurationError, DefinitionError
@@ -44,6 +44,20 @@ class Listing:
 
     claimed: dict[str, list[Landed]]
     unclaimed: list[str]
+
+
+def visible(path: str) -> bool:
+    """Whether a file is not one that somebody hides or still writes, in a folder that nobody hides or still writes."""
+    # Of "." and ".." it is not for this rule to judge.
+    parts = (part for part in path.split("/") if part not in (".", ".."))
+    return not any(part.startswith(".") or part.endswith(TEMPORARY) for part in parts)
+
+
+def plain(path: str) -> bool:
+    """Whether a path is one that a file below the landing folder can have: text, and not leading out of it."""
+    pure = PurePosixPath(path)
+    text = path.isprintable() and "\\" not in path
+    return text and pure.as_posix() == path and not pure.is_absolute() and not {"..", "."} & set(pure.parts)
 
 
 def listing(landing: Path, sources: Sequence[Source]) -> Listing:
@@ -131,4 +145,4 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(TEMPORARY))
+    return (entry for entry in entries if visible(entry.name))

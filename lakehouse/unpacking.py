@@ -24,7 +24,7 @@ from typing import IO
 
 from lakehouse.archive import RULE, checked, most
 from lakehouse.errors import LakehouseError, RefusalError, UnavailableError
-from lakehouse.landing import TEMPORARY, Listing, listing
+from lakehouse.landing import Listing, listing, plain, visible
 from lakehouse.source import Source
 
 # Hidden, so that no source claims what is in it.
@@ -224,33 +224,34 @@ def _misnamed(members: Sequence[zipfile.ZipInfo], path: str, patterns: Patterns)
     folders: set[str] = set()
     for member in members:
         name = member.filename
-        plain = PurePosixPath(name)
+        below = name.removesuffix("/")
         shown = ascii(name)
         if not name.isascii() and not member.flag_bits & _UTF8:
             return f"the name {shown} is in no known encoding; use plain letters, or a tool that writes UTF-8"
-        if member.orig_filename != name or not name.isprintable() or "\\" in name:
-            return f"the name {shown} has characters that no path here has; rename it and put / between folders"
-        if plain.is_absolute() or ".." in plain.parts or plain.as_posix() != name.removesuffix("/"):
-            return f"the name {shown} leads out of the folder or is no plain path; rename it"
-        if len(name) > _LONGEST or any(len(part.encode()) > _LONGEST_PART for part in plain.parts):
+        if member.orig_filename != name or not plain(below):
+            return (
+                f"the name {shown} leads out of the folder, is no plain path or has characters that no path here has; "
+                "rename it and put / between folders"
+            )
+        if len(name) > _LONGEST or any(len(part.encode()) > _LONGEST_PART for part in below.split("/")):
             return f"the name {shown[:40]}… is too long; rename it"
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             return f"{shown} is a link or no file; put the file itself in its place"
         if _BESIDE.fullmatch(name):
             continue
-        if any(part.startswith(".") or part.endswith(TEMPORARY) for part in plain.parts):
+        if not visible(below):
             return f"{shown} is hidden or temporary by its name, so nobody would read it; rename it or leave it out"
         if member.is_dir():
             if member.file_size:
                 return f"the folder {shown} has bytes of its own; pack the archive anew"
-            folders.add(plain.as_posix())
+            folders.add(below)
             continue
         if name in files:
             return f"it holds {shown} twice; leave out one of them"
         if is_archive(name) and not any(pattern.fullmatch(_below(path, member)) for pattern in patterns):
             return f"it holds the archive {shown}; send that by itself"
         files.add(name)
-        folders.update(parent.as_posix() for parent in plain.parents)
+        folders.update(parent.as_posix() for parent in PurePosixPath(below).parents)
     if both := sorted(files & folders):
         return f"{both[0]!a} is a file and a folder; rename one of them"
     return None

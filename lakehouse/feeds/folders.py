@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.feeds import FeedError
+from lakehouse.landing import visible
 
 if TYPE_CHECKING:
     import paramiko
@@ -138,8 +139,9 @@ class _Sftp(Folder):
             return
         for one in found:
             mode, name = one.st_mode or 0, f"{path}{one.filename}"
-            if stat.S_ISDIR(mode) and not one.filename.startswith("."):
-                yield from self._below(f"{name}/")
+            if stat.S_ISDIR(mode):
+                if visible(one.filename):
+                    yield from self._below(f"{name}/")
             elif stat.S_ISREG(mode):
                 yield Entry(name, one.st_size or 0, (one.st_mtime or 0) * 10**9)
 

@@ -18,7 +18,7 @@ from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.feeds import FeedError
 from lakehouse.feeds.folders import AGAIN, Changed, Entry, Folder, folder
 from lakehouse.lake import Lake
-from lakehouse.landing import TEMPORARY
+from lakehouse.landing import plain, visible
 from lakehouse.source import Source
 from lakehouse.unpacking import is_archive, unpacked
 
@@ -145,10 +145,10 @@ def fetch(
     done = unpacked(landing)
     with folder(url, options) as remote:
         for entry in sorted(remote.entries(), key=lambda entry: entry.path):
-            if not _visible(entry.path):
+            if not visible(entry.path):
                 continue
             claimed = any(source.pattern.fullmatch(entry.path) for source in sources)
-            if not _sound(entry.path):
+            if not plain(entry.path):
                 left[ascii(entry.path)] = "its name leads out of the folder or is no text: rename it"
             elif not claimed and not is_archive(entry.path):
                 unclaimed += 1
@@ -177,23 +177,6 @@ def _had(
     version = entry.size, entry.mtime_ns
     name = PurePosixPath(entry.path).with_suffix("").as_posix()
     return version in (known.get(entry.path), _here(landing / entry.path)) or (name, *version) in done
-
-
-def _visible(path: str) -> bool:
-    """Whether a file is not one that somebody hides or still writes, in a folder that nobody hides."""
-    parts = path.split("/")
-    return not any(part.startswith(".") and part not in (".", "..") for part in parts) and not path.endswith(TEMPORARY)
-
-
-def _sound(path: str) -> bool:
-    plain = PurePosixPath(path)
-    return (
-        path.isprintable()
-        and "\\" not in path
-        and not plain.is_absolute()
-        and plain.as_posix() == path
-        and not {"..", "."} & set(plain.parts)
-    )
 
 
 def _here(path: Path) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from thermometer import THERMOMETER
 from lakehouse import landing
 from lakehouse.clock import Clock
 from lakehouse.errors import ConfigurationError, DefinitionError
-from lakehouse.landing import Landed, listing, refusal, settled
+from lakehouse.landing import Landed, listing, plain, refusal, settled, visible
 
 BAROMETER = replace(THERMOMETER, name="barometer")
 GOOD = "A/thermometer_2020-01-01.csv"
@@ -251,3 +251,17 @@ def test_no_waiting_when_asked_for_none(tmp_path: Path, monkeypatch: pytest.Monk
     put(tmp_path, GOOD)
     monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("slept"))
     assert [file.path for file in settled(tmp_path, THERMOMETER, 0)] == [GOOD]
+
+
+def test_names_that_lead_out_of_the_folder_are_not_plain() -> None:
+    assert plain(GOOD)
+    for path in ("../thermometer_2020-01-01.csv", "A/../B", "/A/b", "A//b", "A\\b", "A/b\n", "./A", "A/", ""):
+        assert not plain(path)
+
+
+def test_a_file_in_a_folder_that_is_hidden_or_still_written_is_not_visible(tmp_path: Path) -> None:
+    hidden = ("A.tmp/thermometer_2020-01-01.csv", ".A/thermometer_2020-01-01.csv", f"{GOOD}.part")
+    put(tmp_path, GOOD, *hidden)
+    assert claimed(tmp_path) == [GOOD]
+    assert visible(GOOD)
+    assert not any(visible(path) for path in hidden)
