@@ -11,7 +11,6 @@ import os
 import re
 import stat
 import struct
-import threading
 import time
 import zipfile
 import zlib
@@ -23,15 +22,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from lakehouse.archive import RULE, checked, most
-from lakehouse.errors import LakehouseError, RefusalError, UnavailableError
+from lakehouse.errors import LakehouseError, RefusalError
 from lakehouse.landing import Listing, listing, plain, visible
+from lakehouse.putting import put, sweep, unwritable
 from lakehouse.source import Source
 
 # Hidden, so that no source claims what is in it.
 UNPACKED = ".unpacked"
-_ENDING = ".unpacking"
 _CHUNK = 1 << 20
-_ABANDONED = 86_400.0
 # Empty members take no bytes, but each takes a place in the file system.
 _MOST_FILES = 100_000
 _SHOWN = 3
@@ -145,9 +143,8 @@ def _unpack(landing: Path, path: str, patterns: Patterns) -> int | None:
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
             # To the second the archive's time; the rest tells archives of one second apart.
             mtime_ns = identity[2] // 10**9 * 10**9 + int(checksum[:8], 16) % 10**6 * 1000
-            (landing / UNPACKED).mkdir(exist_ok=True)
-            _sweep(landing / UNPACKED)
             members = _members(archive)
+            sweep(landing, (_below(path, member) for member in members))
             for member in members:
                 _land(archive, member, landing, _below(path, member), mtime_ns)
             # Where another version has taken its place meanwhile, that is next.
@@ -161,10 +158,7 @@ def _unpack(landing: Path, path: str, patterns: Patterns) -> int | None:
     except _DAMAGE:
         raise RefusalError(RULE, "it changed while it was read; it is looked at again") from None
     except OSError as error:
-        raise UnavailableError(
-            f"the landing folder cannot be written ({error.strerror}): make room or make it writable; what was "
-            "unpacked before is kept, and the rest is tried again"
-        ) from None
+        raise unwritable(landing, error) from None
 
 
 def _ours(stream: IO[bytes]) -> bool:
@@ -292,23 +286,6 @@ def _land(archive: zipfile.ZipFile, member: zipfile.ZipInfo, landing: Path, path
         found = target.stat(follow_symlinks=False)
         if (found.st_size, found.st_mtime_ns) == (member.file_size, mtime_ns):
             return
-    aside = landing / UNPACKED / f"{os.getpid()}.{threading.get_ident()}{_ENDING}"
-    try:
-        with aside.open("wb") as stream:
-            for chunk in _chunks(archive, member):
-                stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.utime(aside, ns=(mtime_ns, mtime_ns))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.rename(target)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed attempts left, so long ago that none of them is still at work."""
-    for old in folder.glob(f"*{_ENDING}"):
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > _ABANDONED:
-                old.unlink()
+    with put(landing, path, mtime_ns) as write:
+        for chunk in _chunks(archive, member):
+            write(chunk)

@@ -5,7 +5,6 @@ How far a feed has got is the names of what has landed or is on record, and noth
 goes on where the files end; what two attempts landed twice is told apart by the source's key.
 """
 
-import os
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import cast
 
 import polars as pl
-import psutil
 
 from lakehouse import ledger
 from lakehouse.clock import Clock
@@ -22,6 +20,7 @@ from lakehouse.errors import SupersededError, UnavailableError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import listing
+from lakehouse.putting import put, sweep
 from lakehouse.source import Source
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -269,37 +268,11 @@ def _in_words() -> Iterator[None]:
 def _land(landing: Path, source: Source, feed: Feed, extract: Extract, day: date) -> None:
     """Write an extract as a file that is there whole or not at all, whatever dies."""
     path = source.path.format(name=source.name, site=feed.system, day=day.isoformat(), part=extract.part)
-    target = landing / path
     if not source.pattern.fullmatch(path):
         raise FeedError(f"{feed.system}: {path} is no path of source {source.name}; nothing of it was landed")
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        with aside.open("wb") as stream:
-            stream.write(extract.data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.rename(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UnavailableError(
-            f"the landing folder {landing} cannot be written ({error.strerror}): make room or make it writable; what "
-            "was landed before is kept"
-        ) from None
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what an attempt that died has left unfinished."""
-    for left in folder.glob(".*.part"):
-        writer = left.name.split(".")[-2]
-        if writer.isdigit() and not psutil.pid_exists(int(writer)):
-            left.unlink(missing_ok=True)
+    sweep(landing, [path])
+    with put(landing, path) as write:
+        write(extract.data)
 
 
 def _keep(lake: Lake, source: Source, outcome: str, pulled: Pulled) -> None:

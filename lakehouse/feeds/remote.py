@@ -5,25 +5,23 @@ not when it was cleared from the landing folder after it was put on record. What
 nothing, as in the landing folder itself. Archives of many files are brought as well, to be unpacked where they land.
 """
 
-import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lakehouse import ledger
-from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.errors import LakehouseError
 from lakehouse.feeds import FeedError
 from lakehouse.feeds.folders import AGAIN, Changed, Entry, Folder, folder
 from lakehouse.lake import Lake
 from lakehouse.landing import plain, visible
+from lakehouse.putting import put, sweep
 from lakehouse.source import Source
 from lakehouse.unpacking import is_archive, unpacked
 
-_ENDING = ".fetching"
-_ABANDONED = 86_400.0
 _SHOWN = 3
 # Of this process: a look that goes on in the background keeps others from bringing the same files beside it.
 _LOOKING = threading.Lock()
@@ -143,6 +141,7 @@ def fetch(
     left: dict[str, str] = {}
     begun, more = time.monotonic(), False
     done = unpacked(landing)
+    swept: set[PurePosixPath] = set()
     with folder(url, options) as remote:
         for entry in sorted(remote.entries(), key=lambda entry: entry.path):
             if not visible(entry.path):
@@ -160,6 +159,9 @@ def fetch(
                 more = True
                 break
             else:
+                if (place := PurePosixPath(entry.path).parent) not in swept:
+                    sweep(landing, [entry.path])
+                    swept.add(place)
                 try:
                     _bring(remote, entry, landing)
                 except Changed as reason:
@@ -190,63 +192,10 @@ def _here(path: Path) -> tuple[int, int] | None:
 
 def _bring(remote: Folder, entry: Entry, landing: Path) -> None:
     """Copy a file, which is there whole or not at all. Raises Changed when it changed meanwhile or may not be read."""
-    target = landing / entry.path
-    aside = target.with_name(f".{target.name}.{os.getpid()}{_ENDING}")
-    try:
-        with _writable(landing):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(target)
-        size, chunks = 0, remote.read(entry)
-        with _opened(aside, landing) as descriptor:
-            for chunk in chunks:
-                with _writable(landing):
-                    _write(descriptor, chunk)
-                size += len(chunk)
-            if size != entry.size:
-                raise Changed(f"it changed while it was read, or came cut short: {AGAIN}")
-            with _writable(landing):
-                os.fsync(descriptor)
-        with _writable(landing):
-            os.utime(aside, ns=(entry.mtime_ns, entry.mtime_ns))
-            aside.rename(target)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _write(descriptor: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sweep(target: Path) -> None:
-    """Remove what killed attempts left of a file."""
-    for old in target.parent.glob(f".{_literal(target.name)}.*{_ENDING}"):
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > _ABANDONED:
-                old.unlink()
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
-@contextmanager
-def _opened(path: Path, landing: Path) -> Iterator[int]:
-    with _writable(landing):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _writable(landing: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnavailableError(
-            f"the landing folder {landing} cannot be written ({error.strerror}): make room or make it writable; what "
-            "was landed before is kept"
-        ) from None
+    size, chunks = 0, remote.read(entry)
+    with put(landing, entry.path, entry.mtime_ns) as write:
+        for chunk in chunks:
+            write(chunk)
+            size += len(chunk)
+        if size != entry.size:
+            raise Changed(f"it changed while it was read, or came cut short: {AGAIN}")
