@@ -4,7 +4,6 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 
 import dagster as dg
@@ -20,8 +19,6 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 
 GROUP = "systems"
-# Seconds; Dagster gives a tick a minute.
-_PATIENCE = 20
 CHECK = "lag"
 _WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
 
@@ -161,15 +158,16 @@ def build(
     def _systems(
         context: dg.SensorEvaluationContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
     ) -> dg.SensorResult | dg.SkipReason:
-        connected = {name: source for name, source in fed.items() if landing.url(source)}
+        urls = {name: url for name, source in fed.items() if (url := landing.url(source))}
         looked: dict[str, dict[str, object]] = json.loads(context.cursor or "{}")
         now = time.time()
-        due = [name for name in connected if now - float(str(looked.get(name, {}).get("at", 0))) >= _every(fed[name])]
+        due = [name for name in urls if now - float(str(looked.get(name, {}).get("at", 0))) >= _every(fed[name])]
         if not due:
-            return dg.SkipReason("no system is connected" if not connected else "no system is to be looked at yet")
+            return dg.SkipReason("no system is connected" if not urls else "no system is to be looked at yet")
         active = runs.alive(context.instance, job)
         waiting, events = [], []
-        for name, lag in _looks(lake.lake, landing, [fed[name] for name in due]).items():
+        asked = {name: (fed[name], urls[name]) for name in due}
+        for name, lag in pulling.lags(lake.lake, landing.settings.landing, asked).items():
             passed, words, facts = judged(fed[name], lag)
             if _told(words) != _told(looked.get(name, {}).get("words")):
                 # What goes wrong, or comes right again, while no run is at work must show all the same.
@@ -186,22 +184,6 @@ def build(
         return dg.SensorResult([request], cursor=cursor, asset_events=events)
 
     return [_systems]
-
-
-def _looks(lake: Lake, landing: LandingResource, sources: Sequence[Source]) -> dict[str, Lag]:
-    """What waits in the sources' systems, all asked at once: one that says nothing keeps no other back."""
-
-    def look(source: Source) -> Lag:
-        url = landing.url(source)
-        assert url
-        return pulling.lag(lake, source, landing.settings.landing, url)
-
-    pool = ThreadPoolExecutor(len(sources))
-    asked = {source.name: pool.submit(look, source) for source in sources}
-    wait(asked.values(), _PATIENCE)
-    pool.shutdown(wait=False, cancel_futures=True)
-    silent = Lag(trouble=f"the system has not answered for {_PATIENCE} s")
-    return {name: found.result() if found.done() else silent for name, found in asked.items()}
 
 
 def _told(words: object) -> str | None:

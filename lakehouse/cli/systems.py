@@ -22,13 +22,10 @@ SCHEMA: dict[str, pl.DataType] = {
 
 def lags(settings: Settings, sources: Sequence[Source]) -> dict[str, Lag | None]:
     """By source with a feed, what waits in its system; None where nobody has said where the system is."""
-    lake = Lake(settings.lake_uri)
-    found: dict[str, Lag | None] = {}
-    for source in sources:
-        if source.feed:
-            url = settings.system(source.feed.system)
-            found[source.name] = pulling.lag(lake, source, settings.landing, url) if url else None
-    return found
+    urls = {source.name: settings.system(source.feed.system) for source in sources if source.feed}
+    asked = {source.name: (source, url) for source in sources if (url := urls.get(source.name))}
+    found = pulling.lags(Lake(settings.lake_uri), settings.landing, asked)
+    return {name: found.get(name) for name in urls}
 
 
 def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFrame:

@@ -5,7 +5,9 @@ How far a feed has got is the names of what has landed or is on record, and noth
 goes on where the files end; what two attempts landed twice is told apart by the source's key.
 """
 
+import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -39,6 +41,8 @@ _ONE_ROW = {UNCHANGED, ANSWERED}
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _ATTEMPTS = 5
+# Seconds to wait for what systems say that are looked at; a tick of Dagster's sensor has a minute.
+_PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -162,9 +166,9 @@ def breaker(lake: Lake, source: Source) -> Breaker:
     if failed.is_empty():
         return Breaker()
     count, at = failed.height, cast("datetime", failed["at"].max())
-    wait = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
+    pause = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
     looks = failed.filter(outcome == SILENT).height
-    return Breaker(count, looks, at + wait if wait else None, failed["why"][-1])
+    return Breaker(count, looks, at + pause if pause else None, failed["why"][-1])
 
 
 def pull(
@@ -186,8 +190,8 @@ def pull(
     feed = source.feed
     assert feed is not None
     state = breaker(lake, source)
-    if (wait := state.wait()) and not days:
-        return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {wait.total_seconds():.0f} s")
+    if (left := state.wait()) and not days:
+        return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {left.total_seconds():.0f} s")
     pulled = Pulled()
     newest = ledger.scan(lake, source).select(pl.col("_delivered").max()).collect().item() or date.min
     if newest > clock.last_day:
@@ -246,6 +250,28 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
         if state.looks:
             _keep(lake, source, ANSWERED, Pulled())
     return found
+
+
+def lags(lake: Lake, landing: Path, asked: Mapping[str, tuple[Source, str]]) -> dict[str, Lag]:
+    """What waits in the systems of some sources, all asked at once: one that says nothing keeps no other back.
+
+    asked: by source name, the source and its system's URL. Raises what `lag` raises.
+    """
+    found: dict[str, Future[Lag]] = {name: Future() for name in asked}
+
+    def look(name: str) -> None:
+        source, url = asked[name]
+        try:
+            found[name].set_result(lag(lake, source, landing, url))
+        except BaseException as error:  # noqa: BLE001 raised where the answer is taken
+            found[name].set_exception(error)
+
+    for name in asked:
+        # Not those of a pool, for which a command would wait when it ends.
+        threading.Thread(target=look, args=(name,), name=f"look at {name}", daemon=True).start()
+    wait(found.values(), _PATIENCE)
+    silent = Lag(trouble=f"the system has not answered for {_PATIENCE} s")
+    return {name: answer.result() if answer.done() else silent for name, answer in found.items()}
 
 
 def _open(feed: Feed, state: Breaker) -> str:

@@ -31,6 +31,8 @@ STREAM = "pages"
 _STREAM = re.compile(rf"{STREAM}(?:_(?P<replay>[0-9]{{6}})(?P<on>_on)?)?")
 # How often an extraction begins anew within a pull when records move while they are read.
 _STARTS = 3
+# Of a request, in all, when it is only to tell whether something is new: the next look comes soon.
+_LOOK_TRIES = 2
 # A cursor that has ended, in the words of different servers.
 _ENDED = {400, 404, 410, 422}
 
@@ -144,7 +146,8 @@ class RestApi(Feed):
             return Lag(seconds=past)
         if self.reads_all and pulled:
             return self.due(reached)
-        with self._caller(url) as caller:
+        # No shorter a time: looks that fail count, and would keep a system from being pulled that is only slow.
+        with self._caller(url, _LOOK_TRIES) as caller:
             answer = caller.get(self.path, {**self.paging.query(None, self.page_size), **self._range(way)})
         known, limit = order(way.mark) if way.mark else None, latest(answer.moment)
         landed = set(_records(way.landed, form))
@@ -190,9 +193,9 @@ class RestApi(Feed):
             raise SourceError(f"source {source.name}: what an API answers is read by the dialect Pages")
         return form
 
-    def _caller(self, url: str) -> Caller:
-        seconds = self.timeout.total_seconds()
-        return Caller(self.system, url, self.auth, seconds=seconds, most=self.most_body, tries=self.tries)
+    def _caller(self, url: str, tries: int | None = None) -> Caller:
+        seconds, tries = self.timeout.total_seconds(), min(self.tries, tries or self.tries)
+        return Caller(self.system, url, self.auth, seconds=seconds, most=self.most_body, tries=tries)
 
     def _begun(self, reached: Reached, form: Pages) -> _Way:
         """Where to go on."""

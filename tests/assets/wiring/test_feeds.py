@@ -176,7 +176,7 @@ def test_the_sensor_tells_once_that_a_system_fails_and_once_that_it_answers_agai
 
 
 def test_a_system_that_says_nothing_keeps_no_other_back(settings, source, monkeypatch):
-    monkeypatch.setattr("assets.wiring.feeds._PATIENCE", 0.5)
+    monkeypatch.setattr("lakehouse.feeds.pulling._PATIENCE", 0.5)
     over = threading.Event()
 
     class Silent(Station):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,13 +14,16 @@ from typing import ClassVar
 import polars as pl
 import pytest
 from house import House
+from pydantic import SecretStr
 from thermometer import THERMOMETER
 
 from lakehouse import ledger
+from lakehouse.cli import systems
 from lakehouse.clock import Clock
 from lakehouse.errors import SourceError, UnavailableError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, pulling
 from lakehouse.formats.jsonlines import JsonLines
+from lakehouse.settings import Settings
 from lakehouse.source import Source
 
 URL = "station://somewhere"
@@ -194,6 +198,27 @@ def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the
         look()
         patched.setattr(Station, "lag", lambda *_: pytest.fail("it was asked"))
         assert (look() or "").startswith("station has failed 3 times in a row and is left alone for a while")
+
+
+def test_a_system_that_says_nothing_keeps_no_other_back_nor_the_command(fed, tmp_path, monkeypatch) -> None:
+    over = threading.Event()
+
+    class Silent(Station):
+        def lag(self, url: str, source: Source, reached: Reached) -> Lag:
+            over.wait(30)
+            return Lag()
+
+    mute = replace(fed.source, name="mute", feed=Silent(system="deaf"))
+    monkeypatch.setattr(pulling, "_PATIENCE", 0.3)
+    urls = {name: SecretStr(URL) for name in ("station", "deaf")}
+    settings = Settings(home=tmp_path / "home", lake=fed.lake.root, landing=fed.landing, systems=urls)
+    unset = replace(fed.source, name="unset", feed=Silent(system="unset"))
+    found = systems.lags(settings, [mute, unset, fed.source])
+    silent = Lag(trouble="the system has not answered for 0.3 s")
+    assert found == {"mute": silent, "unset": None, "thermometer": Lag(events=5)}
+    # A command ends although it still waits.
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "look at mute"] == [True]
+    over.set()
 
 
 def test_a_look_reads_what_is_new_on_record_and_not_what_was_read(fed: House, station: Station) -> None:

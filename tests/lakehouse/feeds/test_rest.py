@@ -119,6 +119,12 @@ def test_a_server_that_hangs_is_asked_once_more_only(lab: Api) -> None:
     assert len(lab.laboratory.asked) == 2
 
 
+def test_a_look_tries_less_often_than_a_pull(lab: Api) -> None:
+    lab.laboratory.always = "503"
+    with pytest.raises(FeedError, match="answers 503, 2 times"):
+        feed().lag(lab.url, SOURCE, lab.landing.reached)
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [("401", "refuses these credentials"), ("403", "may not read it"), ("404", "no such path"), ("302", "answers 302")],
