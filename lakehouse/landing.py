@@ -60,11 +60,11 @@ def plain(path: str) -> bool:
     return text and pure.as_posix() == path and not pure.is_absolute() and not {"..", "."} & set(pure.parts)
 
 
-def listing(landing: Path, sources: Sequence[Source]) -> Listing:
+def listing(landing: Path, sources: Sequence[Source], below: str = "") -> Listing:
     """Every file below `landing` under the source that claims it, in the order of their paths.
 
-    Hidden and temporary names are passed over. Links are never followed: they count as unclaimed, as do files that may
-    not be read.
+    below: a folder in it, to look only there. Hidden and temporary names are passed over. Links are never followed:
+    they count as unclaimed, as do files that may not be read.
     Raises ConfigurationError when the folder does not exist, DefinitionError when two sources claim one file.
     """
     if not landing.is_dir():
@@ -73,7 +73,7 @@ def listing(landing: Path, sources: Sequence[Source]) -> Listing:
         )
     claimed: dict[str, list[Landed]] = {source.name: [] for source in sources}
     unclaimed = []
-    for path, entry in _files(landing, ""):
+    for path, entry in _below(landing, below):
         # A name that is not text has bytes no table can hold.
         readable = path.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in path)
         named = [(source, source.pattern.fullmatch(path)) for source in sources if readable]
@@ -128,6 +128,16 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _below(landing: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The files in a folder of the landing folder, as they are found on the way through all of it."""
+    place = landing
+    for part in filter(None, below.split("/")):
+        place = place / part
+        if place.is_symlink() or not place.is_dir() or not visible(part):
+            return
+    yield from _files(place, f"{below}/" if below else "")
 
 
 def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

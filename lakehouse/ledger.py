@@ -53,6 +53,11 @@ _AT_ONCE = 16
 _GROUP = 8192
 
 
+# A row, by its `seq` and `_received_at`; the first of none.
+Last = tuple[int, datetime | None]
+NONE: Last = (0, None)
+
+
 @dataclass(frozen=True)
 class Known:
     """What the ledger knows of a path: its newest bytes, how often it changed, how its folder entry looked, and whether
@@ -79,6 +84,18 @@ def scan(lake: Lake, source: Source) -> pl.LazyFrame:
 def read(lake: Lake, source: Source, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
     """Every row on record, in order; only these `columns`, `seq` among them, of the table's files are read."""
     return scan(lake, source).select(columns).sort("seq").collect()
+
+
+def after(lake: Lake, source: Source, last: Last, columns: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+    """The rows from `last` on, in order, with their `seq` and `_received_at`; and whether these are all there are,
+    because `last` is none of this ledger's: a ledger only grows, unless it is another one.
+    """
+    columns = ["seq", "_received_at", *columns]
+    if last[0]:
+        rows = scan(lake, source).filter(pl.col("seq") >= last[0]).select(columns).sort("seq").collect()
+        if not rows.is_empty() and rows.row(0)[:2] == last:
+            return rows, False
+    return scan(lake, source).select(columns).sort("seq").collect(), True
 
 
 def latest(ledger: pl.DataFrame) -> dict[str, Known]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, ClassVar
 from lakehouse.errors import UnavailableError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from lakehouse.source import Source
 
 # They tell whole addresses, and those may hold credentials.
@@ -49,6 +51,11 @@ class Part:
         """The part that is written so; None when none is."""
         match = _PART.fullmatch(text)
         return cls(**match.groupdict()) if match else None
+
+    @staticmethod
+    def fields(text: "pl.Expr") -> "pl.Expr":
+        """The parts that are written so, as structs of `stream`, `begin` and `end`; nulls in them where none is."""
+        return text.str.extract_groups(f"^{_PART.pattern}$")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ _ONE_ROW = {UNCHANGED, ANSWERED}
 # So many failures in a row, and the system is left alone; twice as long after each that follows.
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+# Failures before that say nothing: 64 in a row, of the longest waits, take less.
+_LATELY = timedelta(days=4)
 _ATTEMPTS = 5
 # Seconds to wait for what systems say that are looked at; a tick of Dagster's sensor has a minute.
 _PATIENCE = 20
@@ -73,10 +75,11 @@ class Breaker:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Of a ledger up to a row, by that row's `seq` and `_received_at`: each stream's newest end, and its checksum."""
+    """Of a ledger up to its row `last`: each stream's newest end, and its checksum; and the newest day of delivery."""
 
-    last: tuple[int, datetime | None] = (0, None)
+    last: ledger.Last = ledger.NONE
     ends: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    day: date | None = None
 
 
 # A look comes every few seconds, and a ledger is long: this process reads each row of it once.
@@ -90,8 +93,12 @@ def table(source: Source) -> str:
 
 def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
     """How far the source's feed has got: by what is on record and, with `landing`, by what has landed as well."""
+    return _reached(lake, source, landing, _on_record(lake, source))
+
+
+def _reached(lake: Lake, source: Source, landing: Path | None, seen: _Seen) -> Reached:
     places: dict[str, tuple[str, str | None, Path | None]] = {
-        stream: (end, checksum, None) for stream, (end, checksum) in _on_record(lake, source).items()
+        stream: (end, checksum, None) for stream, (end, checksum) in seen.ends.items()
     }
     for path, part in _landed(landing, source):
         if part.stream not in places or part.end > places[part.stream][0]:
@@ -107,24 +114,21 @@ def reached(lake: Lake, source: Source, landing: Path | None = None) -> Reached:
     return Reached({stream: end for stream, (end, _, _) in places.items()}, last, at)
 
 
-def _on_record(lake: Lake, source: Source) -> Mapping[str, tuple[str, str]]:
-    """By stream, the end and the checksum of its newest delivery on record."""
-    pattern = source.pattern.pattern.replace("(?P<part>", "(").replace("(?P<site>", "(?:").replace("(?P<day>", "(?:")
-    own = (lake.root, source.name, pattern)
+def _on_record(lake: Lake, source: Source) -> _Seen:
+    """What is on record of the source."""
+    pattern = source.pattern
+    own = (lake.root, source.name, pattern.pattern)
     before = _SEEN.get(own, _Seen())
-    columns = ["seq", "act", "_file", "_checksum", "_received_at"]
-    # A ledger only grows, unless it is another one: then the row that was its last is not there, or not the same.
-    rows = ledger.scan(lake, source).filter(pl.col("seq") >= before.last[0]).select(columns).sort("seq").collect()
-    if before.last[0] and (rows.is_empty() or (rows["seq"][0], rows["_received_at"][0]) != before.last):
-        before = _Seen()
-        rows = ledger.scan(lake, source).select(columns).sort("seq").collect()
+    rows, anew = ledger.after(lake, source, before.last, ("act", "_file", "_checksum", "_delivered"))
+    before = _Seen() if anew else before
     if rows.is_empty():
-        return {}
+        return before
+    path = pl.col("_file").str.extract(f"^{pattern.pattern}$", pattern.groupindex["part"])
     newest = (
         rows.lazy()
         .filter(pl.col("act") == ledger.DELIVERED)
-        .with_columns(part=pl.col("_file").str.extract(f"^{pattern}$", 1))
-        .with_columns(stream=pl.col("part").str.extract("^(.*)@", 1), end=pl.col("part").str.extract("~(.*)$", 1))
+        .select("seq", "_checksum", part=Part.fields(path))
+        .unnest("part")
         .drop_nulls("end")
         .sort("end", "seq")
         .group_by("stream")
@@ -135,8 +139,9 @@ def _on_record(lake: Lake, source: Source) -> Mapping[str, tuple[str, str]]:
     for stream, end, checksum in newest.select("stream", "end", "_checksum").iter_rows():
         if stream not in ends or end >= ends[stream][0]:
             ends[stream] = (end, checksum)
-    _SEEN[own] = _Seen((rows["seq"][-1], rows["_received_at"][-1]), ends)
-    return ends
+    days = [day for day in (before.day, cast("date | None", rows["_delivered"].max())) if day]
+    _SEEN[own] = _Seen((rows["seq"][-1], rows["_received_at"][-1]), ends, max(days, default=None))
+    return _SEEN[own]
 
 
 def _read_at(lake: Lake, source: Source) -> datetime | None:
@@ -148,7 +153,10 @@ def _read_at(lake: Lake, source: Source) -> datetime | None:
 def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]:
     if landing is None or not landing.is_dir():
         return
-    for file in listing(landing, [source]).claimed[source.name]:
+    assert source.feed is not None
+    # What comes before the first field that varies: nothing else can hold what this feed has landed.
+    fixed, _, _ = source.path.replace("{name}", source.name).replace("{site}", source.feed.system).partition("{")
+    for file in listing(landing, [source], fixed.rpartition("/")[0]).claimed[source.name]:
         match = source.pattern.fullmatch(file.path)
         assert match
         if part := Part.of(match["part"]):
@@ -157,7 +165,9 @@ def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]
 
 def breaker(lake: Lake, source: Source) -> Breaker:
     """How the source's system has answered lately."""
-    rows = lake.scan(table(source), schema=SCHEMA).sort("at").tail(64).collect()
+    # Delta passes over files that have nothing as new.
+    lately = pl.col("at") > datetime.now(UTC) - _LATELY
+    rows = lake.scan(table(source), schema=SCHEMA).filter(lately).sort("at").tail(64).collect()
     outcome = pl.col("outcome")
     since = rows.filter(outcome.is_in([BROUGHT, UNCHANGED]).cum_sum(reverse=True) == 0)
     # That a system answers a look does not say that it can be pulled from.
@@ -193,15 +203,17 @@ def pull(
     if (left := state.wait()) and not days:
         return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {left.total_seconds():.0f} s")
     pulled = Pulled()
-    newest = ledger.scan(lake, source).select(pl.col("_delivered").max()).collect().item() or date.min
+    seen = _on_record(lake, source)
+    newest = seen.day or date.min
     if newest > clock.last_day:
         words = f"{newest}, of which there are deliveries, is after {clock.last_day}: set the lakehouse's clock right"
         return Pulled(trouble=words)
     try:
+        done = _reached(lake, source, landing, seen)
         if days:
-            extracts = feed.replay(url, source, reached(lake, source, landing), days, most_bytes)
+            extracts = feed.replay(url, source, done, days, most_bytes)
         else:
-            extracts = feed.pull(url, source, reached(lake, source, landing), most_bytes)
+            extracts = feed.pull(url, source, done, most_bytes)
         with _in_words(), closing(cast("Generator[Extract, None, None]", extracts)):
             for extract in extracts:
                 # By the clock of an ended study, what is pulled now was delivered on its last day; and never before
@@ -213,14 +225,16 @@ def pull(
         pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
     # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
     if pulled.extracts or (not days and (pulled.trouble or state.failures or feed.reads_all)):
-        done = UNCHANGED if feed.reads_all and not pulled.extracts else BROUGHT
-        _keep(lake, source, FAILED if pulled.trouble else done, pulled)
+        ended = UNCHANGED if feed.reads_all and not pulled.extracts else BROUGHT
+        _keep(lake, source, FAILED if pulled.trouble else ended, pulled)
     return pulled
 
 
 def release(lake: Lake, source: Source, url: str) -> str | None:
     """Tell the system how much of what it keeps for us is on record; what is wrong, if it cannot be told."""
     assert source.feed is not None
+    if type(source.feed).release is Feed.release:
+        return None
     done = reached(lake, source)
     try:
         with _in_words():

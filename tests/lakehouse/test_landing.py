@@ -265,3 +265,21 @@ def test_a_file_in_a_folder_that_is_hidden_or_still_written_is_not_visible(tmp_p
     assert claimed(tmp_path) == [GOOD]
     assert visible(GOOD)
     assert not any(visible(path) for path in hidden)
+
+
+def test_a_folder_is_looked_into_as_on_the_way_through_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, GOOD, "B/thermometer_2020-01-01.csv", "C.tmp/thermometer_2020-01-01.csv")
+    (tmp_path / "D").symlink_to(tmp_path / "A")
+    real, looked = os.scandir, []
+
+    def scandir(folder: Path) -> object:
+        looked.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {
+        below: [file.path for file in listing(tmp_path, [THERMOMETER], below).claimed["thermometer"]]
+        for below in ("A", "C.tmp", "D", "E", GOOD)
+    }
+    assert found == {"A": [GOOD], "C.tmp": [], "D": [], "E": [], GOOD: []}
+    assert looked == [tmp_path / "A"]

@@ -17,12 +17,13 @@ from house import House
 from pydantic import SecretStr
 from thermometer import THERMOMETER
 
-from lakehouse import ledger
+from lakehouse import landing, ledger
 from lakehouse.cli import systems
 from lakehouse.clock import Clock
 from lakehouse.errors import SourceError, UnavailableError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, pulling
 from lakehouse.formats.jsonlines import JsonLines
+from lakehouse.lake import Change
 from lakehouse.settings import Settings
 from lakehouse.source import Source
 
@@ -234,6 +235,33 @@ def test_a_look_reads_what_is_new_on_record_and_not_what_was_read(fed: House, st
     for file in ledgers[0]:
         file.unlink()
     assert pulling.reached(fed.lake, fed.source).ends == {"all": "000006"}
+
+
+def files(house: House, table: str) -> set[Path]:
+    return set((Path(house.lake.root) / table).rglob("*.parquet"))
+
+
+def test_a_look_reads_neither_other_folders_nor_what_came_of_pulls_long_ago(fed: House, monkeypatch) -> None:
+    real, ago = landing._files, datetime.now(UTC) - timedelta(days=5)
+    delta = fed.lake.create(pulling.table(fed.source), pulling.SCHEMA)
+    rows = [{"at": ago, "outcome": "failed", "extracts": 0, "bytes": 0, "why": "x"}]
+    fed.lake.commit(delta, Change(pl.DataFrame(rows, schema=pulling.SCHEMA)), "pulls", 1)
+    for file in files(fed, pulling.table(fed.source)):
+        file.unlink()
+    pull(fed)
+    with monkeypatch.context() as patched:
+        # Nobody else's files could be found.
+        patched.setattr(landing, "_files", lambda place, below: real(place, below) if below else pytest.fail(below))
+        assert pulling.reached(fed.lake, fed.source, fed.landing).ends == {"all": "000004"}
+
+
+def test_a_feed_that_releases_nothing_does_not_ask_for_what_is_on_record(fed: House, monkeypatch) -> None:
+    pull(fed)
+    fed.run()
+    for file in files(fed, ledger.table(fed.source)):
+        file.unlink()
+    monkeypatch.setattr(Station, "release", Feed.release)
+    assert pulling.release(fed.lake, fed.source, URL) is None
 
 
 def test_another_ledger_in_the_place_of_one_is_read_anew(fed: House) -> None:
