@@ -7,13 +7,16 @@ has got is not remembered anywhere beside: it is the names of what is on record,
 
 import logging
 import re
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from lakehouse.errors import UnavailableError
+from lakehouse.errors import LakehouseError, UnavailableError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,6 +32,23 @@ _PART = re.compile(r"(?P<stream>[a-z0-9_]+)@(?P<begin>[A-Za-z0-9.+-]+)~(?P<end>[
 
 class FeedError(UnavailableError):
     """A system could not be read; what was pulled before stays. Says what to do, and holds no row's values."""
+
+
+@contextmanager
+def in_words(doing: str, kept: str) -> Iterator[None]:
+    """What fails in `doing` beside what is known of it becomes a FeedError without its words, which may hold a row, an
+    address or a secret: its kind, and where in the code. What we raise ourselves is told as it is.
+    """
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except LakehouseError as error:
+        raise FeedError(str(error)) from error
+    except Exception as error:
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        place = "/".join(Path(frame.f_code.co_filename).parts[-2:])
+        raise FeedError(f"{doing} failed ({type(error).__name__} at {place}:{line}); {kept}") from error
 
 
 @dataclass(frozen=True)

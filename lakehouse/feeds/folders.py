@@ -23,12 +23,20 @@ _CHUNK = 1 << 20
 _SECONDS = 30.0
 _KEPT = "what was fetched before is kept, and nothing counts as removed"
 _SETTING = "LAKEHOUSE_REMOTE"
-# The end of every reason that mends itself.
-AGAIN = "it is looked at again"
+# A listing that is refused is a GenericError, which no type and no field tells from other failures.
+_FORBIDDEN = "403 Forbidden"
 
 
 class Changed(Exception):  # noqa: N818
-    """A file is not what it was listed as, or may not be read; says so in words."""
+    """A file is not what it was listed as, or may not be read; says so in words. passing: mends itself."""
+
+    def __init__(self, words: str, *, passing: bool = False) -> None:
+        super().__init__(f"{words}: it is looked at again" if passing else words)
+        self.passing = passing
+
+
+class _StrangerError(Exception):
+    """A server's key is another than the one that is pinned, or nobody knows it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class _Bucket(Folder):
                 for chunk in found.stream(min_chunk_size=_CHUNK):
                     yield bytes(chunk)
         except (NotFoundError, PreconditionError):
-            raise Changed(f"it changed while it was read: {AGAIN}") from None
+            raise Changed("it changed while it was read", passing=True) from None
         except PermissionDeniedError:
             raise Changed("it may not be read: grant this user the right to read it") from None
 
@@ -155,11 +163,11 @@ class _Sftp(Folder):
                         yield chunk
                 now = self._client.lstat(path)
         except FileNotFoundError:
-            raise Changed(f"it is gone since it was listed: {AGAIN}") from None
+            raise Changed("it is gone since it was listed", passing=True) from None
         except PermissionError:
             raise Changed("it may not be read: grant this user the right to read it") from None
         if (now.st_size, now.st_mtime) != (entry.size, entry.mtime_ns // 10**9):
-            raise Changed(f"it changed while it was read: {AGAIN}")
+            raise Changed("it changed while it was read", passing=True)
 
 
 @contextmanager
@@ -170,17 +178,17 @@ def _connected(parts: SplitResult) -> Iterator["paramiko.SFTPClient"]:
     pinned = parse_qs(parts.query).get("host_key", [""])[0].replace(" ", "+")
     client = paramiko.SSHClient()
 
-    class Pinned(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
+    class Known(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, _client: object, _host: str, key: paramiko.PKey) -> None:
             found = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
             if not hmac.compare_digest(f"SHA256:{found}", pinned.rstrip("=")):
-                raise paramiko.SSHException(_WRONG_KEY)
+                raise _StrangerError
 
     if pinned and not pinned.startswith("SHA256:"):
         raise ConfigurationError(f"host_key in {_SETTING} must be SHA256:…, as ssh-keygen -l prints it")
     if not pinned:
         client.load_system_host_keys()
-    client.set_missing_host_key_policy(Pinned() if pinned else paramiko.RejectPolicy())
+    client.set_missing_host_key_policy(Known())
     password = unquote(parts.password) if parts.password else None
     with closing(client), _answering("the SFTP server"):
         client.connect(
@@ -195,9 +203,6 @@ def _connected(parts: SplitResult) -> Iterator["paramiko.SFTPClient"]:
             yield session
 
 
-_WRONG_KEY = "the key is another"
-
-
 @contextmanager
 def _answering(what: str, *passed: type[Exception]) -> Iterator[None]:
     """Raise a library's failure as a FeedError, without its words, which hold addresses. passed: not these."""
@@ -210,14 +215,12 @@ def _answering(what: str, *passed: type[Exception]) -> Iterator[None]:
         raise
     except (paramiko.AuthenticationException, PermissionDeniedError, UnauthenticatedError):
         raise FeedError(f"{what} refuses this user: mend the credentials; {_KEPT}") from None
-    except paramiko.BadHostKeyException:
+    except (paramiko.BadHostKeyException, _StrangerError):
         raise FeedError(_stranger(what)) from None
-    except paramiko.SSHException as error:
-        if _WRONG_KEY in str(error) or "known_hosts" in str(error):
-            raise FeedError(_stranger(what)) from None
+    except paramiko.SSHException:
         raise FeedError(f"{what} broke off: try again later; {_KEPT}") from None
     except (BaseError, OSError, EOFError) as error:
-        if "403 Forbidden" in str(error):
+        if _FORBIDDEN in str(error):
             raise FeedError(f"{what} refuses this user: mend the credentials; {_KEPT}") from None
         raise FeedError(f"{what} does not answer, or broke off: check {_SETTING} and try again; {_KEPT}") from None
 

@@ -8,7 +8,7 @@ goes on where the files end; what two attempts landed twice is told apart by the
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,8 +18,8 @@ import polars as pl
 
 from lakehouse import ledger
 from lakehouse.clock import Clock
-from lakehouse.errors import SupersededError, UnavailableError
-from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
+from lakehouse.errors import SupersededError
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, in_words
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import listing
 from lakehouse.putting import put, sweep
@@ -43,6 +43,7 @@ _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 # Failures before that say nothing: 64 in a row, of the longest waits, take less.
 _LATELY = timedelta(days=4)
 _ATTEMPTS = 5
+_READING = "reading", "what was pulled before is kept"
 # Seconds to wait for what systems say that are looked at; a tick of Dagster's sensor has a minute.
 _PATIENCE = 20
 
@@ -214,7 +215,7 @@ def pull(
             extracts = feed.replay(url, source, done, days, most_bytes)
         else:
             extracts = feed.pull(url, source, done, most_bytes)
-        with _in_words(), closing(cast("Generator[Extract, None, None]", extracts)):
+        with in_words(*_READING), closing(cast("Generator[Extract, None, None]", extracts)):
             for extract in extracts:
                 # By the clock of an ended study, what is pulled now was delivered on its last day; and never before
                 # what was delivered already, which would win.
@@ -237,7 +238,7 @@ def release(lake: Lake, source: Source, url: str) -> str | None:
         return None
     done = reached(lake, source)
     try:
-        with _in_words():
+        with in_words(*_READING):
             if done.ends:
                 source.feed.release(url, source, done)
     except FeedError as error:
@@ -255,7 +256,7 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
     if state.wait():
         return Lag(trouble=_open(source.feed, state))
     try:
-        with _in_words():
+        with in_words(*_READING):
             found = source.feed.lag(url, source, reached(lake, source, landing))
     except FeedError as error:
         found = Lag(trouble=str(error))
@@ -290,19 +291,6 @@ def lags(lake: Lake, landing: Path, asked: Mapping[str, tuple[Source, str]]) -> 
 
 def _open(feed: Feed, state: Breaker) -> str:
     return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """A library's failure that the feed did not expect becomes a FeedError without what it says, which may hold a row
-    or a secret.
-    """
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except Exception as error:
-        raise FeedError(f"reading failed ({type(error).__name__}); what was pulled before is kept") from error
 
 
 def _land(landing: Path, source: Source, feed: Feed, extract: Extract, day: date) -> None:

@@ -7,15 +7,14 @@ nothing, as in the landing folder itself. Archives of many files are brought as 
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lakehouse import ledger
 from lakehouse.errors import LakehouseError
-from lakehouse.feeds import FeedError
-from lakehouse.feeds.folders import AGAIN, Changed, Entry, Folder, folder
+from lakehouse.feeds import in_words
+from lakehouse.feeds.folders import Changed, Entry, Folder, folder
 from lakehouse.lake import Lake
 from lakehouse.landing import plain, visible
 from lakehouse.putting import put, sweep
@@ -23,6 +22,7 @@ from lakehouse.source import Source
 from lakehouse.unpacking import is_archive, unpacked
 
 _SHOWN = 3
+_FETCHING = "fetching", "check LAKEHOUSE_REMOTE; what was fetched before is kept"
 # Of this process: a look that goes on in the background keeps others from bringing the same files beside it.
 _LOOKING = threading.Lock()
 
@@ -33,6 +33,7 @@ class Fetched:
 
     files: the paths that landed, in order. bytes: of all of them. left: by path, why a file was not brought, in words.
     unclaimed: how many files no source claims; they are not brought. more: whether time was up before the last file.
+    passing: which of those left the next look may bring.
     """
 
     files: tuple[str, ...] = ()
@@ -40,11 +41,12 @@ class Fetched:
     left: Mapping[str, str] = field(default_factory=dict)
     unclaimed: int = 0
     more: bool = False
+    passing: frozenset[str] = frozenset()
 
     @property
     def stuck(self) -> dict[str, str]:
         """What was not brought and will not be until somebody does something."""
-        return {path: why for path, why in self.left.items() if not why.endswith(AGAIN)}
+        return {path: why for path, why in self.left.items() if path not in self.passing}
 
 
 @dataclass(frozen=True)
@@ -88,25 +90,12 @@ def look(
     if not _LOOKING.acquire(blocking=False):
         return Looked(Fetched(more=True))
     try:
-        with _in_words():
+        with in_words(*_FETCHING):
             return Looked(fetch(url, landing, sources, on_record(lake, sources), settle_seconds, seconds=seconds))
     except LakehouseError as error:
         return Looked(trouble=str(error))
     finally:
         _LOOKING.release()
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """What a library raises beside what is known of it becomes a FeedError without its words, which hold addresses."""
-    try:
-        yield
-    except LakehouseError:
-        raise
-    except Exception as error:
-        raise FeedError(
-            f"fetching failed ({type(error).__name__}): check LAKEHOUSE_REMOTE; what was fetched before is kept"
-        ) from error
 
 
 def on_record(lake: Lake, sources: Sequence[Source]) -> dict[str, tuple[int, int]]:
@@ -142,6 +131,7 @@ def fetch(
     begun, more = time.monotonic(), False
     done = unpacked(landing)
     swept: set[PurePosixPath] = set()
+    passing: set[str] = set()
     with folder(url, options) as remote:
         for entry in sorted(remote.entries(), key=lambda entry: entry.path):
             if not visible(entry.path):
@@ -154,7 +144,9 @@ def fetch(
             elif _had(entry, landing, known, set() if claimed else done):
                 continue
             elif time.time() - entry.mtime_ns // 10**9 < settle_seconds:
-                left[entry.path] = f"it was written just now: {AGAIN}"
+                late = Changed("it was written just now", passing=True)
+                left[entry.path] = str(late)
+                passing.add(entry.path)
             elif files and time.monotonic() - begun > seconds:
                 more = True
                 break
@@ -166,10 +158,11 @@ def fetch(
                     _bring(remote, entry, landing)
                 except Changed as reason:
                     left[entry.path] = str(reason)
+                    passing |= {entry.path} if reason.passing else set()
                 else:
                     files.append(entry.path)
                     size += entry.size
-    return Fetched(tuple(files), size, left, unclaimed, more)
+    return Fetched(tuple(files), size, left, unclaimed, more, frozenset(passing))
 
 
 def _had(
@@ -198,4 +191,4 @@ def _bring(remote: Folder, entry: Entry, landing: Path) -> None:
             write(chunk)
             size += len(chunk)
         if size != entry.size:
-            raise Changed(f"it changed while it was read, or came cut short: {AGAIN}")
+            raise Changed("it changed while it was read, or came cut short", passing=True)

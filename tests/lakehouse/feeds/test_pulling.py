@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -20,7 +21,7 @@ from thermometer import THERMOMETER
 from lakehouse import landing, ledger
 from lakehouse.cli import systems
 from lakehouse.clock import Clock
-from lakehouse.errors import SourceError, UnavailableError
+from lakehouse.errors import ConfigurationError, SourceError, UnavailableError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, pulling
 from lakehouse.formats.jsonlines import JsonLines
 from lakehouse.lake import Change
@@ -320,8 +321,15 @@ def test_a_library_that_fails_unexpectedly_says_nothing_of_rows(fed: House, monk
         raise ValueError("patient 01-701-1015")
         yield
 
+    def own(*_: object) -> Iterator[Extract]:
+        raise ConfigurationError("mend the dialect")
+        yield
+
     monkeypatch.setattr(Station, "pull", leak)
-    assert pull(fed).trouble == "reading failed (ValueError); what was pulled before is kept"
+    told = r"reading failed \(ValueError at feeds/test_pulling\.py:[0-9]+\); what was pulled before is kept"
+    assert re.fullmatch(told, pull(fed).trouble or "")
+    monkeypatch.setattr(Station, "pull", own)
+    assert pull(fed).trouble == "mend the dialect"
 
 
 def test_what_is_pulled_after_a_study_has_ended_belongs_to_its_last_day(fed: House) -> None:
