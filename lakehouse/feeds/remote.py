@@ -25,6 +25,8 @@ _SHOWN = 3
 _FETCHING = "fetching", "check LAKEHOUSE_REMOTE; what was fetched before is kept"
 # Of this process: a look that goes on in the background keeps others from bringing the same files beside it.
 _LOOKING = threading.Lock()
+# By lake and source, a ledger's last row and what `on_record` knows up to it: a look reads what has come since.
+_SEEN: dict[tuple[str, str], tuple[ledger.Last, dict[str, tuple[int, int]]]] = {}
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,13 @@ def look(
 ) -> Looked:
     """Bring what is new, and tell what goes wrong instead of raising it: it keeps back nothing that has landed.
 
-    seconds: no further file is begun after so long. See `fetch` for the others.
+    sources: those of them that have a feed get their files by that, and none from here. seconds: no further file is
+    begun after so long. See `fetch` for the others.
     """
     if not landing.is_dir():
         # Not made here: a share that is not mounted is not to be hidden by a folder in its place.
         return Looked(trouble=f"the landing folder {landing} does not exist: create it or set LAKEHOUSE_LANDING")
+    sources = [source for source in sources if source.feed is None]
     if not _LOOKING.acquire(blocking=False):
         return Looked(Fetched(more=True))
     try:
@@ -102,8 +106,13 @@ def on_record(lake: Lake, sources: Sequence[Source]) -> dict[str, tuple[int, int
     """Size and time of the newest version of every path on record."""
     known: dict[str, tuple[int, int]] = {}
     for source in sources:
-        rows = ledger.read(lake, source, ("seq", "_file", "bytes", "mtime_ns")).drop("seq").drop_nulls("_file")
-        known.update((path, (size, mtime_ns)) for path, size, mtime_ns in rows.iter_rows())
+        own = (lake.root, source.name)
+        last, before = _SEEN.get(own, (ledger.NONE, {}))
+        rows, anew = ledger.after(lake, source, last, ("_file", "bytes", "mtime_ns"))
+        versions = rows.drop_nulls("_file").select("_file", "bytes", "mtime_ns").iter_rows()
+        found = {**({} if anew else before), **{path: (size, mtime_ns) for path, size, mtime_ns in versions}}
+        _SEEN[own] = (rows.row(-1)[:2] if rows.height else ledger.NONE), found
+        known |= found
     return known
 
 

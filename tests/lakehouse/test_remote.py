@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from house import HEADER, House
 from obstore.store import S3Store
 from thermometer import THERMOMETER
 
-from lakehouse import clearing, unpacking
+from lakehouse import clearing, ledger, unpacking
 from lakehouse.errors import ConfigurationError
 from lakehouse.feeds import FeedError
 from lakehouse.feeds.remote import Fetched, fetch, on_record
@@ -79,6 +80,20 @@ def test_a_file_that_was_cleared_is_not_fetched_again_until_it_changes(house: Ho
     assert look(house, server.url()).files == ()
     put(server, ONE, BODY, 1_600_000_009)
     assert look(house, server.url()).files == (ONE,)
+
+
+def test_a_look_reads_what_is_new_on_record_and_another_ledger_anew(house: House, server: sftp.Server) -> None:
+    kept: list[set[Path]] = []
+    for number, path in enumerate((ONE, TWO, "A/thermometer_2020-01-03.csv")):
+        put(server, path, BODY, 1_600_000_000 + number)
+        assert look(house, server.url()).files == (path,)
+        house.run()
+        kept.append(set((Path(house.lake.root) / ledger.table(house.source)).rglob("*.parquet")))
+    for file in kept[0]:
+        file.unlink()
+    assert len(on_record(house.lake, [house.source])) == 3
+    shutil.rmtree(house.lake.root)
+    assert on_record(house.lake, [house.source]) == {}
 
 
 def test_an_archive_is_fetched_and_unpacked_once_for_each_version(house: House, server: sftp.Server) -> None:
