@@ -5,7 +5,6 @@ for a file of a site: bytes kept under their checksum, ledger, contract, quarant
 has got is not remembered anywhere beside: it is the names of what is on record, and the lake commits it with the data.
 """
 
-import logging
 import re
 import traceback
 from abc import ABC, abstractmethod
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from lakehouse.source import Source
-
-# They tell whole addresses, and those may hold credentials.
-for _talks in ("httpx", "httpcore"):
-    logging.getLogger(_talks).setLevel(logging.WARNING)
 
 _PART = re.compile(r"(?P<stream>[a-z0-9_]+)@(?P<begin>[A-Za-z0-9.+-]+)~(?P<end>[A-Za-z0-9.+-]+)")
 

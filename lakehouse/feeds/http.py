@@ -5,6 +5,7 @@ and 5xx. Everything else needs a person. No message holds a body, a query or a s
 """
 
 import email.utils
+import logging
 import random
 import time
 from dataclasses import dataclass
@@ -29,6 +30,16 @@ _WORDS = {
     403: "these credentials may not read it: ask the system's owner for the right to",
     404: "there is no such path: check the feed's path and the address in LAKEHOUSE_SYSTEM_{NAME}",
 }
+
+
+def client(**words: Any) -> "httpx.Client":
+    """A client of httpx, which logs nothing of what it asks. words: of `httpx.Client`."""
+    import httpx
+
+    # They tell whole addresses and headers, and those may hold credentials.
+    for talks in ("httpx", "httpcore"):
+        logging.getLogger(talks).setLevel(logging.WARNING)
+    return httpx.Client(**words)
 
 
 class RefusedError(FeedError):
@@ -66,8 +77,6 @@ class Caller:
     """
 
     def __init__(self, system: str, url: str, auth: Auth | None, *, seconds: float, most: int, tries: int) -> None:
-        import httpx
-
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise FeedError(f"LAKEHOUSE_SYSTEM_{system.upper()} must be an http or https address")
@@ -76,7 +85,7 @@ class Caller:
         self._system, self._seconds, self._most, self._tries, self._auth = system, seconds, most, tries, auth
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self._base = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path.rstrip('/')}"
-        self._client = httpx.Client(timeout=seconds, follow_redirects=False, headers={"Accept": "application/json"})
+        self._client = client(timeout=seconds, follow_redirects=False, headers={"Accept": "application/json"})
         user, secret = unquote(parts.username or ""), unquote(parts.password or "")
         self._pass = Pass(lambda: auth.fetch(user, secret, self._post) if auth else ({}, None))
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lakehouse.feeds import FeedError
+from lakehouse.feeds.http import client
 from lakehouse.formats.payloads import schema_number
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Registry:
     def _asked(self, number: int) -> str | None:
         import httpx
 
-        self._client = self._client or httpx.Client(timeout=_SECONDS, transport=httpx.HTTPTransport(retries=2))
+        self._client = self._client or client(timeout=_SECONDS, transport=httpx.HTTPTransport(retries=2))
         try:
             answer = self._client.get(f"{self.url.rstrip('/')}/schemas/ids/{number}")
             if answer.status_code == _MISSING:

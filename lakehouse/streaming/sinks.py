@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.feeds.http import client
 from lakehouse.rules import Alert
 from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.record import Numbered
@@ -71,7 +72,7 @@ class Webhook:
         import httpx
 
         self._stream, self._url = stream, url
-        self._client = httpx.Client(
+        self._client = client(
             timeout=_SECONDS, limits=httpx.Limits(max_connections=1, keepalive_expiry=300), trust_env=False
         )
 

@@ -1,11 +1,15 @@
 """How a feed of an API is let in, and that its secret stays out of what is kept and told."""
 
+import logging
+from urllib.parse import quote
+
 import pytest
 from api import Api, feed
 from httpx import URL
 
 from assets.pilot.laboratory import SECRET
 from lakehouse.feeds.auth import ApiKey, Auth, Bearer, ClientCredentials
+from lakehouse.feeds.registry import Registry
 
 WAYS: dict[str, Auth] = {"key": ApiKey(), "bearer": Bearer(), "oauth": ClientCredentials("/oauth/token")}
 
@@ -68,3 +72,17 @@ def test_a_token_that_is_withdrawn_is_fetched_anew_once(lab: Api) -> None:
 def test_a_token_path_that_gives_no_tokens_is_told(lab: Api) -> None:
     assert "no such path" in str(lab.landing.pull(feed(auth=ClientCredentials("/nowhere")), lab.url))
     assert lab.laboratory.asked == []
+
+
+def test_no_secret_is_logged_however_much_is(lab: Api, caplog: pytest.LogCaptureFixture) -> None:
+    for talks in ("httpx", "httpcore"):
+        logging.getLogger(talks).setLevel(logging.NOTSET)
+    caplog.set_level(logging.DEBUG)
+    lab.laboratory.login = "oauth"
+    assert lab.landing.pull(feed(auth=WAYS["oauth"]), lab.url) is None
+    for talks in ("httpx", "httpcore"):
+        logging.getLogger(talks).setLevel(logging.NOTSET)
+    with Registry(lab.url, "lab") as registry:
+        assert registry.schema(1) is None
+    assert quote(SECRET, safe="") in lab.url
+    assert not [secret for secret in (SECRET, quote(SECRET, safe=""), "token-1") if secret in caplog.text]
