@@ -66,7 +66,7 @@ class Since:
         best, least = before, order(before) if before is not None else None
         for text in _foremost(self._all(records), now):
             value = order(text)
-            if value is not None and (least is None or (type(value) is type(least) and value > least)):  # type: ignore[operator]
+            if value is not None and (least is None or later(value, least)):
                 best, least = text, value
         return best
 
@@ -126,6 +126,13 @@ def _foremost(marks: Iterable[str], now: datetime) -> Iterator[str]:
 def _passed(mark: str, now: datetime) -> bool:
     value = order(mark)
     return value is not None and not ahead(value, now)
+
+
+def later(value: datetime | int | None, than: datetime | int) -> bool:
+    """Whether a mark, by what it is ordered by, is after another; one of another kind is not."""
+    if isinstance(value, datetime):
+        return isinstance(than, datetime) and value > than
+    return isinstance(value, int) and isinstance(than, int) and value > than
 
 
 def ahead(value: datetime | int | None, now: datetime) -> bool:

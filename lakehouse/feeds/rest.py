@@ -20,7 +20,7 @@ from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.auth import Auth
 from lakehouse.feeds.http import Answer, Caller, RefusedError
-from lakehouse.feeds.marks import Since, ahead, day_range, latest, order
+from lakehouse.feeds.marks import Since, ahead, day_range, later, latest, order
 from lakehouse.feeds.paging import Paging
 from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelopes
 
@@ -155,7 +155,7 @@ class RestApi(Feed):
         for record in elements(answer.body, form.records) or []:
             mark = self.since.of(record) if self.since else None
             rank = None if mark is None else order(mark)
-            if known is not None and not (type(rank) is type(known) and rank > known):  # type: ignore[operator]
+            if known is not None and not later(rank, known):
                 continue
             # One that lies ahead moves no mark, so it comes with every answer.
             if not (ahead(rank, limit) and record in landed):
