@@ -34,7 +34,12 @@ class SubjectRecord(Contract):
     def subject_of_site(cls) -> pl.Expr:
         """USUBJID is written study-site-subject (01-701-1015), and its site is the one that delivers the file."""
         # A missing USUBJID is another rule's matter.
-        return pl.col("usubjid").is_null() | pl.col("usubjid").str.extract(_SITE).eq_missing(pl.col("_site"))
+        return pl.col("usubjid").is_null() | site(pl.col("usubjid")).eq_missing(pl.col("_site"))
+
+
+def site(usubjid: pl.Expr) -> pl.Expr:
+    """The site in a USUBJID that is written study-site-subject; null in any other."""
+    return usubjid.str.extract(_SITE)
 
 
 def number(text: pl.Expr) -> pl.Expr:

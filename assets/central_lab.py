@@ -5,7 +5,7 @@ from datetime import timedelta
 import dataframely as dy
 import polars as pl
 
-from assets.cdisc import STUDY_BEGAN, dtc_date, dtc_earliest, is_dtc, number, number_or_nan
+from assets.cdisc import STUDY_BEGAN, dtc_date, dtc_earliest, is_dtc, number, number_or_nan, site
 from lakehouse.contract import Contract
 from lakehouse.feeds.auth import ClientCredentials
 from lakehouse.feeds.marks import Since
@@ -53,7 +53,7 @@ class CentralResult(Contract):
     @dy.rule()
     def subject_of_named_site(cls) -> pl.Expr:
         """The subject's number holds the site that the laboratory names beside it."""
-        return pl.col("usubjid").str.extract(r"^[^-]+-([^-]+)-") == pl.col("siteid")
+        return site(pl.col("usubjid")) == pl.col("siteid")
 
     @dy.rule()
     def test_known(cls) -> pl.Expr:

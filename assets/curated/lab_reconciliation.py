@@ -3,6 +3,7 @@
 import dataframely as dy
 import polars as pl
 
+from assets.cdisc import site
 from assets.central_lab import UNITS
 from assets.labs import known_units
 from lakehouse.contract import PROVENANCE, Contract
@@ -59,7 +60,7 @@ def reconciled(labs: pl.LazyFrame, central: pl.LazyFrame) -> pl.LazyFrame:
     both = ours.join(theirs, on=SAME, how="full", coalesce=True)
     return both.with_columns(
         *[pl.coalesce(name, f"central{name}") for name in PROVENANCE],
-        siteid=pl.col("usubjid").str.extract(r"^[^-]+-([^-]+)-"),
+        siteid=site(pl.col("usubjid")),
         difference=_difference(),
     ).select(Reconciliation.column_names())
 

@@ -15,6 +15,7 @@ import dataframely as dy
 import polars as pl
 
 from assets import study
+from assets.cdisc import site
 from assets.curated.adam import rounded, worded
 from assets.curated.adverse_events import began
 from assets.disposition import LEFT
@@ -134,7 +135,7 @@ def attended(visits: pl.LazyFrame) -> pl.LazyFrame:
     return (
         visits.group_by("usubjid", "visitnum")
         .agg(first(name) for name in kept)
-        .with_columns(siteid=pl.col("usubjid").str.split("-").list.get(1), cutoff="_delivered")
+        .with_columns(siteid=site(pl.col("usubjid")), cutoff="_delivered")
     )
 
 
