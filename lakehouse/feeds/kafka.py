@@ -6,17 +6,18 @@ decides what is ours. Only messages of transactions that were committed are read
 transactions, what compaction took) are passed over, and a delivery's range covers them.
 """
 
+import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.kafka_client import SECONDS, Address, consuming, failure
-from lakehouse.feeds.kafka_reading import Span, read
+from lakehouse.feeds.kafka_reading import Limits, Span, read
 from lakehouse.feeds.registry import Registry
 from lakehouse.formats import messages
 
@@ -61,9 +62,10 @@ class KafkaTopic(Feed):
         (FeedError) when the others have been read.
         """
         with consuming(url, self.system, _group(source)) as consumer:
-            spans, troubles = self._spans(self._bounds(consumer), reached)
-            yielded = set()
-            for extract in self._extracts(consumer, url, spans, most_bytes, troubles.append, self._stream):
+            spans, troubles = self._spans(self._bounds(consumer), reached.ends)
+            spans = [self._checked(span, reached) for span in spans]
+            limits, yielded = (most_bytes, self.most_records, time.monotonic() + self.most_seconds), set()
+            for extract in self._extracts(consumer, url, spans, limits, troubles, self._stream):
                 yielded.add(extract.part.stream)
                 yield extract
             troubles += [span.lost for span in spans if span.lost and self._stream(span.partition) in yielded]
@@ -75,7 +77,7 @@ class KafkaTopic(Feed):
         # Only the first message of each partition is looked at.
         small = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1}
         with consuming(url, self.system, _group(source), **small) as consumer:
-            spans, troubles = self._spans(self._bounds(consumer), reached)
+            spans, troubles = self._spans(self._bounds(consumer), reached.ends)
             oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])
         # Where no message came there may be markers of transactions only.
         waiting = [span for span in spans if span.partition in oldest]
@@ -105,14 +107,15 @@ class KafkaTopic(Feed):
         A message keeps its partition and offset. Raises FeedError when the topic has none of those days.
         """
         troubles: list[str] = []
-        found = False
+        # However long it takes: there is no next replay that goes on.
+        limits, found = (most_bytes, self.most_records, math.inf), False
         with consuming(url, self.system, _group(source)) as consumer:
             bounds = self._bounds(consumer)
             for day in sorted({*days}):
                 begins, ends = self._at(consumer, bounds, day), self._at(consumer, bounds, day + timedelta(days=1))
                 spans = [Span(at, begins[at], max(ends[at], begins[at])) for at in bounds]
                 named = lambda at: f"{self._stream(at)}_again"  # noqa: E731
-                for extract in self._extracts(consumer, url, spans, most_bytes, troubles.append, named):
+                for extract in self._extracts(consumer, url, spans, limits, troubles, named):
                     found = True
                     yield extract
         if troubles:
@@ -146,9 +149,9 @@ class KafkaTopic(Feed):
             bounds[at] = (low, high)
         return bounds
 
-    def _spans(self, bounds: dict[int, tuple[int, int]], reached: Reached) -> tuple[list[Span], list[str]]:
+    def _spans(self, bounds: dict[int, tuple[int, int]], reached: Mapping[str, str]) -> tuple[list[Span], list[str]]:
         """What to read of each partition, and what is wrong with those that are left alone."""
-        ends = {at: int(end) for stream, end in reached.ends.items() if (at := self._partition(stream)) is not None}
+        ends = {at: int(end) for stream, end in reached.items() if (at := self._partition(stream)) is not None}
         spans, troubles = [], []
         for at in sorted(ends.keys() - bounds.keys()):
             troubles.append(self._again(f"partition {at} is gone"))
@@ -168,9 +171,14 @@ class KafkaTopic(Feed):
                     told = f"{self.system}: {lost}; reading went on with offset {low}"
                     spans.append(Span(at, low, high, lost=told))
             else:
-                kept = reached.last(self._stream(at)) if high > begin else None
-                spans.append(Span(at, begin, high, check=_last(kept)))
+                spans.append(Span(at, begin, high))
         return spans, troubles
+
+    def _checked(self, span: Span, reached: Reached) -> Span:
+        """The span with what was read before it, if that is still in the topic. Reads a whole delivery."""
+        if span.lost or span.stop <= span.begin:
+            return span
+        return replace(span, check=_last(reached.last(self._stream(span.partition))))
 
     def _again(self, what: str) -> str:
         return (
@@ -184,15 +192,21 @@ class KafkaTopic(Feed):
         consumer: "Consumer",
         url: str,
         spans: list[Span],
-        most_bytes: int,
-        trouble: Callable[[str], None],
+        limits: Limits,
+        troubles: list[str],
         named: Callable[[int], str],
     ) -> Iterator[Extract]:
-        """The messages of some spans, as deliveries of today."""
+        """The messages of some spans, as deliveries of today. What is wrong is added to `troubles`."""
         address = Address.of(url, self.system)
-        limits = (most_bytes, self.most_records, time.monotonic() + self.most_seconds)
+
+        def failed(name: str) -> None:
+            troubles.append(failure(self.system, name))
+
+        def another(what: str) -> None:
+            troubles.append(self._again(what))
+
         with Registry(address.registry or "", self.system) as registry:
-            for held in read(consumer, self.topic, spans, limits, lambda why: trouble(self._wrong(why))):
+            for held in read(consumer, self.topic, spans, limits, failed, another):
                 values = held.columns["value"]
                 schemas = registry.schemas(values) if address.registry else [None] * len(values)
                 topic = [self.topic] * len(values)
@@ -201,10 +215,6 @@ class KafkaTopic(Feed):
                 data = messages.packed({**columns, "schema": schemas}, told)
                 part = Part(named(held.partition), f"{held.begin:020}", f"{held.end:020}")
                 yield Extract(part, data, datetime.now(UTC).date())
-
-    def _wrong(self, why: str) -> str:
-        """What stopped reading, in words. why: an error's name, or words that begin with `partition`."""
-        return self._again(why) if why.startswith("partition") else failure(self.system, why)
 
     def _at(self, consumer: "Consumer", bounds: dict[int, tuple[int, int]], day: date) -> dict[int, int]:
         """By partition, the first offset whose message is of a day or later; one past the last where none is."""

@@ -63,13 +63,18 @@ Limits = tuple[int, int, float]
 
 
 def read(
-    consumer: "Consumer", topic: str, spans: list[Span], limits: Limits, trouble: Callable[[str], None]
+    consumer: "Consumer",
+    topic: str,
+    spans: list[Span],
+    limits: Limits,
+    failed: Callable[[str], None],
+    another: Callable[[str], None],
 ) -> Iterator[Held]:
     """The messages of some spans. What is held at a time is bounded: the largest part goes out when there is too much.
 
     limits: bytes that may be held, messages of one part, and when (by time.monotonic) to end with what there is.
-    trouble: told the name of an error that ends reading, or, in words that begin with `partition`, why one partition is
-        left alone; what was read before comes out all the same.
+    failed: told the name of an error that ends reading. another: told in words that a partition is not the one that
+        was read before; it is left alone. What was read comes out all the same.
     """
     from confluent_kafka import TopicPartition
 
@@ -89,7 +94,7 @@ def read(
         batch: list[Any] = consumer.consume(_AT_ONCE, timeout=0.05)
         heard = time.monotonic() if batch else heard
         if time.monotonic() - heard > _QUIET_SECONDS:
-            trouble("_TIMED_OUT")
+            failed("_TIMED_OUT")
             break
         for message in batch:
             at = message.partition()
@@ -97,7 +102,7 @@ def read(
                 continue
             if (error := message.error()) is not None:
                 if error.name() != "_PARTITION_EOF":
-                    trouble(error.name())
+                    failed(error.name())
                     left.clear()
                     break
                 if message.offset() >= left[at].stop:
@@ -107,7 +112,7 @@ def read(
             span, part = left[at], held[at]
             if offset < span.begin:
                 if span.check and offset == span.check[0] and printed(message) != span.check[1]:
-                    trouble(f"partition {at} has another message at offset {offset} than the one that was read")
+                    another(f"partition {at} has another message at offset {offset} than the one that was read")
                     del left[at], held[at]
                 continue
             if offset >= span.stop:

@@ -1,6 +1,7 @@
 """What is produced is in processed once, whatever happens to the topic, its messages and whoever reads them."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from feeds.broker import Broker
 from feeds.steps import house, pull, source, steps
 from house import House
 
-from lakehouse.feeds import FeedError, Lag, Part, Reached, pulling
+from lakehouse.feeds import Extract, FeedError, Lag, Part, Reached, kafka_reading, pulling
+from lakehouse.feeds.kafka_client import consuming
 from lakehouse.formats import messages
 
 MOST = 10**7
@@ -96,6 +98,61 @@ def test_a_replay_adds_nothing_twice_and_passes_over_nothing(kafka: Broker, tmp_
     assert one.unbalanced().is_empty()
     past = (today - timedelta(days=400),)
     assert "has no messages of these days" in str(pull(one, kafka.url(), days=past).trouble)
+
+
+def test_a_replay_is_not_cut_short_by_the_time_of_a_pull(kafka: Broker) -> None:
+    """A pull that ends early has a next one that goes on; a replay has none."""
+    topic, today = kafka.topic(2), datetime.now(UTC).date()
+    for at in range(2):
+        kafka.produce(topic, ns(*range(30)), at)
+    one = source(topic, most_seconds=1e-9)
+    assert one.feed
+    extracts = list(one.feed.replay(kafka.url(), one, [today], 1000))
+    read = {(row["partition"], row["offset"]) for one in extracts for row in rows(one)}
+    assert read == {(at, offset) for at in range(2) for offset in range(30)}
+
+
+def rows(extract: Extract) -> Iterator[dict[str, object]]:
+    return messages.received(extract.data).iter_rows(named=True)
+
+
+def test_a_look_at_the_lag_reads_no_delivery(kafka: Broker) -> None:
+    """Only a pull has to know the topic again by the last message that it read."""
+    topic = kafka.topic(1)
+    kafka.produce(topic, ns(1, 2))
+    asked: list[str] = []
+    one = source(topic)
+    assert one.feed
+    reached = Reached({"p0": f"{0:020}"}, asked.append)
+    assert one.feed.lag(kafka.url(), one, reached).events == 1
+    assert asked == []
+    assert len(list(one.feed.pull(kafka.url(), one, reached, MOST))) == 1
+    assert asked == ["p0"]
+
+
+def test_partitions_together_hold_no_more_than_asked(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is of all partitions at a time, however many there are."""
+    topic, most, held, greatest = kafka.topic(8), 5000, dict[int, int](), [0]
+    for at in range(8):
+        kafka.produce(topic, [b"x" * 200] * 40, at)
+    taken = kafka_reading._add
+
+    def add(part: kafka_reading.Held, message: object) -> int:
+        size = taken(part, message)
+        held[part.partition] = part.size
+        greatest[0] = max(greatest[0], sum(held.values()))
+        return size
+
+    monkeypatch.setattr(kafka_reading, "_add", add)
+    spans, limits = [kafka_reading.Span(at, 0, 40) for at in range(8)], (most, 10**6, math.inf)
+    count = 0
+    with consuming(kafka.url(), "wristbands", "tests") as consumer:
+        for part in kafka_reading.read(consumer, topic, spans, limits, pytest.fail, pytest.fail):
+            count += len(part.columns["offset"])
+            del held[part.partition]
+    assert count == 8 * 40
+    # With the one message that was too much.
+    assert most <= greatest[0] < most + 400
 
 
 def test_parts_follow_each_other_and_hold_no_more_than_asked(kafka: Broker) -> None:
