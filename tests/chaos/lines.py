@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 _PIECE = 128
@@ -27,6 +28,11 @@ class Line:
         self.cuts += bool(ended)
         for one in ended:
             _end(one)
+
+    def watched(self) -> Callable[[], bool]:
+        """Tells whether anybody connected from now on."""
+        before = self.connections
+        return lambda: self.connections > before
 
     def close(self) -> None:
         _end(self._listener)

@@ -16,7 +16,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -138,6 +138,10 @@ class System(ABC):
         """Kill the system itself, and have it up again; whether it was killed."""
         raise NotImplementedError
 
+    def watched(self) -> Callable[[], bool]:
+        """Tells whether anybody connected to the system from now on."""
+        raise NotImplementedError
+
 
 class Topic(System):
     """A topic of two partitions."""
@@ -193,6 +197,19 @@ class Database(System):
         PostgresServer._instances.pop(folder.resolve(), None)
         postgres._start(folder)
         return True
+
+    def watched(self) -> Callable[[], bool]:
+        cursor = logical.connect(self._own).cursor()
+
+        def connected() -> bool:
+            # Younger than this connection, so that none is meant which is just ending.
+            cursor.execute(
+                "select exists (select from pg_stat_activity where backend_type = 'client backend' and backend_start > "
+                "(select backend_start from pg_stat_activity where pid = pg_backend_pid()))"
+            )
+            return bool(cursor.fetchone()[0])
+
+        return connected
 
 
 class Records(System):
@@ -280,11 +297,11 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
         usual = completed()
         while done["kills"] < kills:
             system.write(chance)
-            before = line.connections if line else 0
+            connected = line.watched() if line else system.watched() if kind == "database server" else None
             worker = start()
-            if line:
+            if connected:
                 # Most of an attempt nobody talks: it is cut soon after a connection is made.
-                while worker.is_alive() and line.connections == before:
+                while worker.is_alive() and not connected():
                     worker.join(0.002)
                 worker.join(chance.uniform(0, 0.05))
             else:
