@@ -83,13 +83,20 @@ def _avro(datum: bytes, schema: str) -> bytes:
     found = schemaless_reader(stream, _avro_schema(schema), None)
     if not isinstance(found, dict) or stream.tell() != len(datum):
         return b""
-    # JSON has no way to write some numbers.
-    told = {name: _number(value) if isinstance(value, float) else value for name, value in found.items()}
-    return json.dumps(told, default=_leaf, allow_nan=False).encode()
+    return json.dumps(_writable(found), default=_leaf, allow_nan=False).encode()
 
 
-def _number(value: float) -> float | str:
-    return value if value - value == 0 else {"nan": "NaN", "inf": "Infinity"}.get(repr(value), "-Infinity")
+def _writable(value: Any) -> Any:
+    """The value with the numbers that JSON has no way to write as their names, however deep in it."""
+    if isinstance(value, dict):
+        return {name: _writable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_writable(one) for one in value]
+    return _named(value) if isinstance(value, float) and value - value != 0 else value
+
+
+def _named(value: float) -> str:
+    return {"nan": "NaN", "inf": "Infinity"}.get(repr(value), "-Infinity")
 
 
 def _leaf(value: Any) -> str:

@@ -113,6 +113,17 @@ def test_avro_is_told_by_the_writers_schema() -> None:
     assert set(read([sound], Avro())["_problem"]) == {"record:payload"}
 
 
+def test_numbers_that_are_none_go_by_their_names_however_deep() -> None:
+    deep = {"type": "map", "values": {"type": "array", "items": ["null", "double"]}}
+    schema = {"type": "record", "name": "Trace", "fields": [{"name": "waves", "type": deep}]}
+    stream = io.BytesIO()
+    waves = {"ii": [0.5, float("nan")], "v1": [float("inf"), None, float("-inf")]}
+    fastavro.schemaless_writer(stream, schema, {"waves": waves})
+    rows = read([framed(1, stream.getvalue())], Avro(), schema)
+    assert rows["_problem"].to_list() == [None]
+    assert json.loads(rows["waves"][0]) == {"ii": [0.5, "NaN"], "v1": ["Infinity", None, "-Infinity"]}
+
+
 def test_json_is_held_against_its_schema() -> None:
     bodies = [b'{"rate": 70.50}', b'{"rate": 251}', b"{}", b"{"]
     rows = read([*(framed(2, body) for body in bodies), bodies[0]], JsonSchema(), FITS)
