@@ -243,7 +243,8 @@ class Service:
         for judge in self._judges.values():
             total.update(vars(judge.counts))
         words = [f"{total['events']:,} events", f"{total['alerts']:,} alerts"]
-        words += [f"{total[name]:,} {name}" for name in ("late", "again") if total[name]]
+        shown = {"late": "late", "again": "again", "forgotten": "keys forgotten"}
+        words += [f"{total[name]:,} {word}" for name, word in shown.items() if total[name]]
         words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
         if self._log:
             words += [f"{self._log.waiting:,} to read"] if self._log.waiting is not None else []

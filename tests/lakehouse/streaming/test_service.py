@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import broker
@@ -113,20 +114,20 @@ def test_a_restart_goes_on_where_it_was(kafka: broker.Broker, lake: Lake, webhoo
 
 
 def test_poison_late_and_ahead_events_are_counted(kafka: broker.Broker, lake: Lake) -> None:
-    stream = declared(topic(kafka))
+    stream = replace(declared(topic(kafka)), most_keys=1)
     naive, text = b'{"who": "a", "at": "2024-01-01"}', b'{"who": "a", "at": 1, "rate": "x"}'
     late, ahead = message("a", 50, 130), message("a", 9e9, 130)
     bad = [b"\xff", b"[]", b'{"who": 1}', naive, text, None]
     kafka.produce(stream.topic, [*bad, message("a", 100, 70), late, ahead, message("a", 100, 70)])
     with running(stream, lake, Addresses(url(kafka))) as service:
         until(lambda: "1 again" in service.service.told())
-    kafka.produce(stream.topic, [message("a", 101, 130), message("a", 102, 130)])
+    kafka.produce(stream.topic, [message("a", 101, 130), message("a", 102, 130), message("b", 103, 70)])
     with running(stream, lake, Addresses(url(kafka))) as service:
-        until(lambda: on_record(lake).height == 2)
+        until(lambda: on_record(lake).height == 2 and " 6 events" in service.service.told())
     told = service.lines[-1]
-    for words in ("5 events", "1 late", "1 again", "1 ahead", "2 poison: no JSON", "1 poison: no object"):
+    for words in ("6 events", "1 late", "1 again", "1 keys forgotten", "1 ahead", "2 poison: no JSON"):
         assert f" {words}," in told
-    for words in ("1 poison: no key", "1 poison: time without zone", "1 poison: no number"):
+    for words in ("1 poison: no object", "1 poison: no key", "1 poison: time without zone", "1 poison: no number"):
         assert f" {words}," in told
 
 
