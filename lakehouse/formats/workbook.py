@@ -23,8 +23,8 @@ _DAMAGE = (
     EOFError,
     OSError,
     ValueError,
-    KeyError,
-    IndexError,
+    # An encoding that nobody knows is one, too.
+    LookupError,
     NotImplementedError,
     # zipfile's word for a part that is locked.
     RuntimeError,

@@ -158,10 +158,11 @@ def test_what_is_no_workbook_is_refused_in_words() -> None:
         assert "damaged" in refusal(workbook({"S": [[text("A")], [text("b") if "r=" in bad else "", bad]]}))
 
 
-def test_a_workbook_cannot_name_entities_or_unpack_to_very_much() -> None:
+def test_a_workbook_cannot_name_entities_or_encodings_of_its_own_or_unpack_to_very_much() -> None:
     whole = workbook({"S": [[text("A")], [number("1")]]})
     for old, new, words in (
         (b"<sst", b'<!DOCTYPE x [<!ENTITY a "b">]><sst', "damaged"),
+        (b'encoding="UTF-8"', b'encoding="UUF-8"', "no Excel workbook"),
         (b"</sst>", b"<!--" + b" " * (70 << 20) + b"--></sst>", "too much"),
     ):
         buffer = BytesIO()
