@@ -1,9 +1,11 @@
 """The streaming service, with a real broker and a real receiver of a webhook."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import broker
 import pytest
@@ -28,6 +30,7 @@ from lakehouse.feeds import FeedError
 from lakehouse.lake import Lake
 from lakehouse.streaming import backlog
 from lakehouse.streaming.brokers import AnotherTopicError, Log
+from lakehouse.streaming.record import Record
 from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.service import Addresses, Service
 
@@ -152,6 +155,31 @@ def test_a_webhook_that_is_down_stops_nothing(
         webhook.up()
         until(lambda: len(webhook.got) >= 600)
     assert [item["id"] for item in webhook.got] == on_record(lake)["id"].to_list()
+
+
+def test_with_too_many_alerts_that_are_not_on_record_reading_waits(
+    kafka: broker.Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory holds them all, so their number is bounded."""
+    monkeypatch.setattr("lakehouse.streaming.service._MOST_UNRECORDED", 10)
+    real, free = Record.save, threading.Event()
+
+    def save(self: Record, *given: Any) -> None:
+        free.wait(60)
+        real(self, *given)
+
+    monkeypatch.setattr(Record, "save", save)
+    stream = declared(topic(kafka))
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        waits: list[float] = []
+        monkeypatch.setattr(service.stop, "wait", waits.append)
+        kafka.produce(stream.topic, highs(10))
+        until(lambda: " 10 alerts" in service.service.told())
+        kafka.produce(stream.topic, highs(10, begin=10))
+        until(lambda: len(waits) > 100, "it waits")
+        assert service.service.told().startswith("rates: 20 events, 10 alerts")
+        free.set()
+        until(lambda: on_record(lake).height == 20)
 
 
 def test_what_a_webhook_missed_comes_with_the_next_start(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
