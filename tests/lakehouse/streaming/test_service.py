@@ -302,14 +302,14 @@ def test_brokers_that_come_back_with_another_topic_are_noticed(tmp_path: Path) -
     port = broker.free_port()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    with broker.started(broker.NOIDA, port, tmp_path / "one") as first:
+    with broker.started(port, tmp_path / "one") as first:
         first.produce(first.topic(1, "rates"), highs(3))
         with closing(Log("rates", {**first.client, "log_level": 0}, lambda *_: None)) as log:
             log.follow({})
             until(lambda: bool(log.next(0.1)) or log.positions == {0: 6})
             stopped(first)
             until(lambda: not log.next(0.1) and log.trouble is not None)
-            with broker.started(broker.NOIDA, port, tmp_path / "other") as second:
+            with broker.started(port, tmp_path / "other") as second:
                 second.produce(second.topic(1, "rates"), highs(5, begin=50))
                 with pytest.raises(AnotherTopicError, match="the topic was made anew"):
                     until(lambda: bool(log.next(0.1)))
@@ -321,7 +321,7 @@ def test_a_broker_that_is_gone_while_a_position_is_looked_for_is_waited_for(
     """The client has said that a position is out of range, and then nobody answers what the range is."""
     monkeypatch.setattr("lakehouse.streaming.brokers._SOON_SECONDS", 0.2)
     port = broker.free_port()
-    with broker.started(broker.NOIDA, port, tmp_path) as first:
+    with broker.started(port, tmp_path) as first:
         first.produce(first.topic(1, "rates"), highs(3))
         with closing(Log("rates", {**first.client, "log_level": 0}, lambda *_: None)) as log:
             log.follow({})
@@ -332,7 +332,7 @@ def test_a_broker_that_is_gone_while_a_position_is_looked_for_is_waited_for(
             stopped(first)
             assert log.next(0.1) == log.next(0.1) == []
             assert "the brokers do not answer" in str(log.trouble)
-            with broker.started(broker.NOIDA, port, tmp_path) as second:
+            with broker.started(port, tmp_path) as second:
                 second.produce("rates", highs(1, begin=3))
                 found: list[Message] = []
                 until(lambda: bool(found.extend(log.next(0.1)) or len(found) == 2))
@@ -342,14 +342,14 @@ def test_a_broker_that_is_gone_while_a_position_is_looked_for_is_waited_for(
 def test_a_broker_that_restarts_is_waited_for(lake: Lake, tmp_path: Path, webhook: Receiver) -> None:
     (tmp_path / "kafka").mkdir()
     port = broker.free_port()
-    with broker.started(broker.NOIDA, port, tmp_path / "kafka") as first:
+    with broker.started(port, tmp_path / "kafka") as first:
         stream = declared(topic(first))
         one = Running(stream, lake, Addresses(url(first), webhook.url), 0.2)
         first.produce(stream.topic, highs(5))
         until(lambda: len(webhook.got) == 5)
         stopped(first)
     until(lambda: "the brokers do not answer" in one.service.told())
-    with broker.started(broker.NOIDA, port, tmp_path / "kafka") as second:
+    with broker.started(port, tmp_path / "kafka") as second:
         second.produce(stream.topic, highs(5, begin=5))
         until(lambda: len(webhook.ids) == 10)
         until(lambda: "do not answer" not in one.service.told())
