@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from lakehouse.errors import RefusalError
 from lakehouse.formats import Format, Table
 from lakehouse.formats.members import columns
+from lakehouse.formats.parquet import read, undamaged
 from lakehouse.formats.payloads import Json, Payload
 
 # What a file of messages holds. timestamp: ms since 1970 UTC. headers: JSON, a list of [name, value]. schema: what the
@@ -88,15 +88,8 @@ class Messages(Format):
 
 def received(data: bytes) -> pl.DataFrame:
     """The messages of a file, with columns like `RECEIVED`; raises RefusalError when it is no such file."""
-    try:
-        return pl.read_parquet(io.BytesIO(data), glob=False).select(
-            pl.col(name).cast(kind) for name, kind in RECEIVED.items()
-        )
-    # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        raise RefusalError(*_DAMAGED) from None
+    with undamaged(*_DAMAGED):
+        return read(data).select(pl.col(name).cast(kind) for name, kind in RECEIVED.items())
 
 
 def _own(received: pl.DataFrame, told: Mapping[str, str]) -> list[pl.Series]:

@@ -1,6 +1,8 @@
 """Parquet: typed columns, read as text."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
@@ -23,16 +25,33 @@ class Parquet(Format):
 
     def table(self, data: bytes) -> Table:
         """The rows of one file, as text."""
-        try:
-            frame = pl.read_parquet(io.BytesIO(data), glob=False)
+        with undamaged(_RULE, "the file is no Parquet file, or is damaged; write it again"):
+            frame = read(data)
             texts = pl.DataFrame([as_text(column) for column in frame.get_columns()])
             rows = texts.with_columns(**numbered(frame.height), _text=told(texts))
-        # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-            raise RefusalError(_RULE, "the file is no Parquet file, or is damaged; write it again") from None
         return Table(tuple(frame.columns), rows)
+
+
+def read(data: bytes) -> pl.DataFrame:
+    """The rows of a Parquet file. Raises anything when it is damaged, see `undamaged`."""
+    from pyarrow.parquet import ParquetFile
+
+    # Polars believes what a page says of its size and asks for so much memory, which ends the process. Arrow does not.
+    for _ in ParquetFile(io.BytesIO(data)).iter_batches(use_threads=False):
+        pass
+    return pl.read_parquet(io.BytesIO(data), glob=False)
+
+
+@contextmanager
+def undamaged(rule: str, words: str) -> Iterator[None]:
+    """Raise a RefusalError for whatever reading a damaged file fails with."""
+    try:
+        yield
+    # Damage shows as any of Polars' errors, and as a panic, which is no Exception.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise RefusalError(rule, words) from None
 
 
 def numbered(height: int) -> dict[str, pl.Expr | pl.Series]:

@@ -26,6 +26,7 @@ from lakehouse.formats.jsonlines import JsonLines
 from lakehouse.formats.messages import RECEIVED, Messages
 from lakehouse.formats.messages import packed as packed_messages
 from lakehouse.formats.pages import Envelope, Pages
+from lakehouse.formats.parquet import Parquet
 from lakehouse.formats.payloads import Avro, JsonSchema
 from lakehouse.formats.xpt import Xpt
 from lakehouse.records import PROBLEMS
@@ -88,6 +89,14 @@ def avro() -> bytes:
     return framed(1, stream.getvalue())
 
 
+@cache
+def parquet() -> bytes:
+    stream = io.BytesIO()
+    values = {"a": [1, None, 3], "b": ["é", "", None], "c": [[1.5], None, []], "d": [datetime(2014, 1, 2)] * 3}
+    pl.DataFrame(values).write_parquet(stream)
+    return stream.getvalue()
+
+
 PAGES = (
     Envelope("u", 200, "2014-01-02", "2", mark="7", body='{"items": [{"a": 1, "b": [1.50]}, {"a": "é"}]}'),
     Envelope("u", 200, "2014-01-02", None, base64="eyJpdGVtcyI6IFt7ImEiOiAyfV19"),
@@ -104,6 +113,7 @@ FORMS: dict[str, tuple[Format, Callable[[], bytes]]] = {
     "loose": (Excel(), loose),
     "xpt": (Xpt(), lambda: BY_HAND),
     "fixed": (FixedWidth(columns={"A": (1, 2), "B": (4, 5)}), lambda: "a1 b2\nc3 é4\n\nd5".encode()),
+    "parquet": (Parquet(), parquet),
     "json lines": (JsonLines(), lambda: '{"a": 1, "b": [1.50]}\n\n{"a": "é", "c": null}\r\n{"a": {"b": 1}}'.encode()),
     "pages": (Pages(), lambda: b"".join(page.line() for page in PAGES)),
     "messages": (Messages(), lambda: '{"a": 1, "b": [1.50, {"c": null}], "d": "é"}'.encode()),

@@ -4,6 +4,7 @@ import io
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -55,6 +56,12 @@ def test_a_value_is_told_wholly(kind: str) -> None:
 def test_a_number_reads_back_to_itself(numbers: list[float]) -> None:
     table = Parquet().table(written(pl.DataFrame({"number": pl.Series(numbers, dtype=pl.Float64)})))
     assert [float(text) for text in table.rows["number"]] == numbers
+
+
+def test_a_page_that_says_it_is_endless_does_not_end_the_process() -> None:
+    """A page of this file says that it has some 10^18 values: Polars alone asks for that much memory, and aborts."""
+    with pytest.raises(RefusalError, match="is damaged"):
+        Parquet().table(Path(__file__).with_name("endless_page.parquet").read_bytes())
 
 
 def test_a_record_is_told_as_json() -> None:
