@@ -15,10 +15,13 @@ import hypothesis
 import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
+from click.testing import Result
+from typer.testing import CliRunner
 
 from assets import catalog
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import definitions, manifest, postgres
+from lakehouse.cli.__main__ import app
 from lakehouse.lake import Lake
 from lakehouse.settings import PROJECT, Settings, export
 from resources import instance
@@ -64,6 +67,18 @@ def _call(*words: str, project: Path = PROJECT, **settings: object) -> subproces
 def call() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Calls the command line: its words, and settings by name; `project` is the folder whose code runs."""
     return _call
+
+
+def _ask(*words: str, **settings: object) -> Result:
+    kept = dict.fromkeys(name for name in os.environ if name.startswith(("LAKEHOUSE_", "DAGSTER_")))
+    given = {f"LAKEHOUSE_{name.upper()}": str(value) for name, value in settings.items()}
+    return CliRunner().invoke(app, words, env={**kept, **given})
+
+
+@pytest.fixture(scope="session")
+def ask() -> Callable[..., Result]:
+    """Like `call`, in this process: for many questions, whose answers take less time than starting one."""
+    return _ask
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_every_layer_leads_to_the_same_lines(call, trial, table):
     assert lines == {(file, str(line)) for file, line in vitals.select("_file", "_line").iter_rows()}
 
 
-def test_every_mart_and_curated_table_leads_back(call, trial):
+def test_every_mart_and_curated_table_leads_back(ask, trial):
     marts = trial.query(
         "select table_schema || '.' || table_name from information_schema.tables "
         "where table_schema in ('marts', 'intermediate', 'unblinded')"
@@ -75,12 +75,12 @@ def test_every_mart_and_curated_table_leads_back(call, trial):
     # What its rows are made of is not there before the first reading.
     tables.remove("curated/activity_sessions")
     for table in tables:
-        done = call("trace", str(table), "--limit", "1", "--format", "json", **of(trial))
-        assert done.returncode == 0, (table, done.stderr)
+        done = ask("trace", str(table), "--limit", "1", "--format", "json", **of(trial))
+        assert done.exit_code == 0, (table, done.stderr)
         assert len(json.loads(done.stdout)) == (0 if table in empty else 1), table
 
 
-def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
+def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(ask, trial):
     through = {**catalog.through(), **declared(PROJECT / "dbt_project")}
     summaries = ("demographics", "vital_signs_change", "lab_change", "lab_shifts", "adverse_events", "disposition")
     assert set(through) >= {
@@ -93,7 +93,7 @@ def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
     }
 
     def count(table: str, where: str) -> int:
-        done = call("trace", table, "--where", where, "--limit", "10000", "--format", "json", **of(trial))
+        done = ask("trace", table, "--where", where, "--limit", "10000", "--format", "json", **of(trial))
         return len(json.loads(done.stdout))
 
     [(deliveries,)] = trial.query("select deliveries from marts.mart_site_quality where siteid='701' and source='labs'")
@@ -108,7 +108,7 @@ def test_a_count_leads_to_the_deliveries_or_subjects_it_counts(call, trial):
         "select month, cumulative_screened from marts.mart_enrolment where siteid = '701' order by month desc limit 1"
     )
     assert count("marts.mart_enrolment", f"siteid = '701' and month = '{month}'") == screened
-    told = call("trace", "marts.mart_enrolment", "--where", "siteid = '701'", **of(trial)).stdout
+    told = ask("trace", "marts.mart_enrolment", "--where", "siteid = '701'", **of(trial)).stdout
     assert "made of many" in told
     assert "marts.dim_subject" in told
 

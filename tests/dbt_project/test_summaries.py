@@ -264,12 +264,12 @@ def test_rejections_of_sites_add_up(trial) -> None:
     assert dict(rows) == dict(reasons.iter_rows()) != {}
 
 
-def test_a_summary_traces_to_as_many_lines_as_it_counts(call: Callable[..., Any], trial) -> None:
+def test_a_summary_traces_to_as_many_lines_as_it_counts(ask: Callable[..., Any], trial) -> None:
     settings = {"home": trial.settings.home, "landing": trial.settings.landing, "as_of": trial.settings.as_of}
 
     def lines(table: str, where: str) -> int:
-        done = call("trace", table, "--where", where, "--limit", "5000", "--format", "csv", **settings)
-        assert done.returncode == 0, done.stderr
+        done = ask("trace", table, "--where", where, "--limit", "5000", "--format", "csv", **settings)
+        assert done.exit_code == 0, done.stderr
         return len(done.stdout.splitlines()) - 1
 
     for place, arm in (("marts.{}", ""), ("unblinded.{}_by_treatment", " and treatmentn = 54")):
