@@ -53,7 +53,10 @@ def test_wrong_usage_is_exit_code_2(call, words, home):
 def test_an_unknown_source_is_told_with_the_choices(call, home):
     done = call("run", "--source", "vitls", home=home / "state")
     assert done.returncode == 1
-    assert "adverse_events, central_lab, disposition, edc_adverse_events, exposure, labs" in done.stderr
+    assert (
+        "adverse_events, central_lab, disposition, edc_adverse_events, edc_subjects, edc_visits, exposure"
+        in done.stderr
+    )
     assert done.stdout == ""
 
 

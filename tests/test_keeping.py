@@ -21,7 +21,7 @@ from lakehouse.warehouse import pinned
 # Nothing is in them while the systems they come from are not connected.
 EMPTY = (
     "lab_reconciliation",
-    *("edc_adverse_events", "edc_adverse_event_history"),
+    *("edc_adverse_events", "edc_adverse_event_history", "edc_subjects", "edc_visits"),
 )
 
 

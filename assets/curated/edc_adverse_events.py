@@ -3,19 +3,18 @@
 import dataframely as dy
 import polars as pl
 
-from assets.edc import EventChange
+from assets.edc import Now
+from assets.edc_adverse_events import EventChange
 from lakehouse.changes import current
-from lakehouse.contract import Contract
 from lakehouse.curated import Curated
 
 KEY = ["aeid"]
 
 
-class EdcEvent(Contract):
-    """One row of the EDC's table; its provenance is that of the change that last wrote the row, whole or in part."""
+class EdcEvent(Now):
+    """One row of the EDC's table of adverse events."""
 
     aeid = dy.Int64(description="The EDC's number of the row.")
-    usubjid = EventChange.usubjid
     aeseq = EventChange.aeseq
     aeterm = EventChange.aeterm
     aesev = EventChange.aesev
@@ -25,14 +24,6 @@ class EdcEvent(Contract):
     aestdtc = EventChange.aestdtc
     aeendtc = EventChange.aeendtc
     narrative = dy.String(nullable=True, description="Notes of any length; null where there are none.")
-    entered_by = EventChange.entered_by
-    entered_at = EventChange.entered_at
-    cdc_op = dy.String(description="The change that made the row what it is: insert, update or snapshot.")
-    cdc_starts = EventChange.cdc_starts
-    cdc_lsn = EventChange.cdc_lsn
-    cdc_seq = EventChange.cdc_seq
-    cdc_xid = EventChange.cdc_xid
-    cdc_at = EventChange.cdc_at
 
 
 def edc_adverse_events(changes: pl.LazyFrame) -> pl.LazyFrame:

@@ -138,7 +138,7 @@ def _enter_visit(cursor: "Cursor", chance: random.Random, at: datetime) -> None:
     subject, site = _subject(cursor, chance)
     cursor.execute(
         "insert into visits select %(subject)s, coalesce(max(visitnum), 0) + 0.1, 'UNSCHEDULED', %(day)s, %(day)s, "
-        "null, %(who)s, %(at)s from visits where usubjid = %(subject)s",
+        "'ADVERSE EVENT', %(who)s, %(at)s from visits where usubjid = %(subject)s",
         {"subject": subject, "day": at.date().isoformat(), "who": f"coordinator-{site}", "at": at},
     )
 

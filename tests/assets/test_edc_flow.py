@@ -12,14 +12,20 @@ import pytest
 
 from assets.curated.edc_adverse_event_history import EDC_ADVERSE_EVENT_HISTORY
 from assets.curated.edc_adverse_events import EDC_ADVERSE_EVENTS_NOW
-from assets.edc import EDC_ADVERSE_EVENTS
+from assets.curated.edc_subjects import EDC_SUBJECTS_NOW
+from assets.curated.edc_visits import EDC_VISITS_NOW
+from assets.edc_adverse_events import EDC_ADVERSE_EVENTS
+from assets.edc_subjects import EDC_SUBJECTS
+from assets.edc_visits import EDC_VISITS
 from assets.pilot.edc import coordinate
 from lakehouse import account, ingest, manifest
 from lakehouse.clock import Clock
 from lakehouse.curate import curate
+from lakehouse.curated import Curated
 from lakehouse.feeds import changes, pulling
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
+from lakehouse.source import Source
 
 SOURCE = EDC_ADVERSE_EVENTS
 CLOCK = Clock(None)
@@ -66,16 +72,18 @@ class Trial:
             cursor.execute(query)
             return [tuple("NY"[item] if isinstance(item, bool) else item for item in row) for row in cursor]
 
-    def pull(self, most_bytes: int = 2**20) -> int:
-        pulled = pulling.pull(self.lake, SOURCE, self.landing, self.url, CLOCK, most_bytes)
+    def pull(self, most_bytes: int = 2**20, source: Source = SOURCE) -> int:
+        pulled = pulling.pull(self.lake, source, self.landing, self.url, CLOCK, most_bytes)
         assert pulled.trouble is None
         return pulled.extracts
 
-    def ingest(self) -> None:
-        files = listing(self.landing, [SOURCE]).claimed[SOURCE.name]
-        unseen = ingest.pending(self.lake, SOURCE, files).unseen
-        ingest.ingest(self.lake, SOURCE, self.landing, unseen, CLOCK, 2**20)
-        curate(self.lake, [EDC_ADVERSE_EVENTS_NOW, EDC_ADVERSE_EVENT_HISTORY], [SOURCE], CLOCK)
+    def ingest(
+        self, source: Source = SOURCE, made: tuple[Curated, ...] = (EDC_ADVERSE_EVENTS_NOW, EDC_ADVERSE_EVENT_HISTORY)
+    ) -> None:
+        files = listing(self.landing, [source]).claimed[source.name]
+        unseen = ingest.pending(self.lake, source, files).unseen
+        ingest.ingest(self.lake, source, self.landing, unseen, CLOCK, 2**20)
+        curate(self.lake, made, [source], CLOCK)
 
     def table(self, name: str) -> pl.DataFrame:
         return self.lake.scan(name, manifest.versions(self.lake)[name]).collect()
@@ -154,6 +162,38 @@ def test_the_lake_is_what_coordinators_have_made_of_the_database(trial: Trial) -
     told = sorted(ended.select(*COLUMNS, "cdc_xid", "until").rows(), key=repr)
     assert told == versions(began, trial.query(f"{SEEN} order by at"))
     assert sorted(past.filter("is_current").select(COLUMNS).rows()) == trial.there()
+
+
+def test_subjects_and_visits_are_what_the_database_has(trial: Trial) -> None:
+    """By their keys of text, of two columns, and with renumbered visits."""
+    followed = (
+        (EDC_SUBJECTS, EDC_SUBJECTS_NOW, "usubjid, siteid, sex, age, race, entered_by, entered_at"),
+        (
+            EDC_VISITS,
+            EDC_VISITS_NOW,
+            "usubjid, visitnum::float8, visit, svstdtc, svendtc, svupdes, entered_by, entered_at",
+        ),
+    )
+    began = []
+    for turn in range(2):
+        for source, now, columns in followed:
+            trial.pull(source=source)
+            trial.ingest(source, (now,))
+            names = columns.replace("::float8", "").split(", ")
+            held = trial.table(f"curated/{source.name}").select(names).rows()
+            there = trial.query(f"select {columns} from {source.name.removeprefix('edc_')}")
+            assert sorted(held) == sorted(there)
+            assert trial.table(f"quarantine/{source.name}").is_empty()
+            assert trial.table(f"processed/{source.name}")["_warnings"].drop_nulls().is_empty()
+            began.append(held)
+        if not turn:
+            coordinate(trial.url, 3, 33)
+            trial.execute(
+                "update subjects set age = age + 1, sex = null where usubjid = '01-701-1015'",
+                "delete from subjects where usubjid = '01-701-1023'",
+            )
+    assert len(began[0]) == len(began[2]) + 1 == 306
+    assert sorted(began[1]) != sorted(began[3])
 
 
 def test_what_is_on_record_is_released_and_not_pulled_again(trial: Trial) -> None:

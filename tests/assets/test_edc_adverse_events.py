@@ -11,7 +11,7 @@ from rules import (  # noqa: F401
     test_every_rule_has_a_row_that_breaks_it,
 )
 
-from assets.edc import EDC_ADVERSE_EVENTS
+from assets.edc_adverse_events import EDC_ADVERSE_EVENTS
 from lakehouse.source import Source
 
 Row = Mapping[str, str | None]
