@@ -33,7 +33,7 @@ def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
 
     What landed before a feed wrote `cdc_starts` tells it by its file's name, and is of the first start if it does not.
     """
-    named = pl.col("_file").str.extract(r"_s([0-9]+)_[0-9]+@[^/]+$").fill_null("1")
+    named = pl.col("_file").str.extract(r"(?:^|[^A-Za-z0-9])s([0-9]+)_[0-9]+@[^/]+$").fill_null("1")
     return raw.with_columns(
         pl.col(_STARTS).fill_null(named).cast(pl.Int64, strict=False),
         pl.col("cdc_seq").cast(pl.Int64, strict=False),

@@ -85,6 +85,10 @@ def test_a_log_without_starts_has_begun_once() -> None:
     [
         pytest.param("3", "edc/things/2014-01-02_s3_16401@0.1~0.9.parquet", 3, id="written"),
         pytest.param(None, "edc/things/2014-01-02_s12_16401@0.1~0.9.parquet", 12, id="landed before it was written"),
+        pytest.param(None, "edc/things/s12_16401@0.1~0.9/2014-01-02.parquet", 1, id="folder of such a name"),
+        pytest.param(None, "edc/s12_16401@0.1~0.9.parquet", 12, id="part alone"),
+        pytest.param(None, "edc/2014-01-02-s12_16401@0.1~0.9.parquet", 12, id="part after a hyphen"),
+        pytest.param(None, "edc/2014-01-02_things3_16401@0.1~0.9.parquet", 1, id="end of a word"),
         pytest.param(None, "edc/things.parquet", 1, id="named by hand"),
         pytest.param("third", "edc/things/2014-01-02_s3_16401@0.1~0.9.parquet", None, id="unreadable"),
     ],
