@@ -54,17 +54,13 @@ def serving(folder: Path) -> Iterator[str]:
     """
     settings = Settings(home=folder)
     with postgres.serving(settings) as url:
-        kept = _logical(url)
-    if not kept:
-        with postgres.serving(settings) as url:
-            _execute(url, "alter system set wal_level = 'logical'", "alter system set fsync = off")
+        if _logical(url):
+            yield _filled(url)
+            return
+        _execute(url, "alter system set wal_level = 'logical'", "alter system set fsync = off")
+    # It is read when the server starts.
     with postgres.serving(settings) as url:
-        mine = url.replace(f"/{postgres.DATABASE}?", f"/{DATABASE}?")
-        if not _rows(url, "select 1 from pg_database where datname = %s", DATABASE):
-            _execute(url, f"create database {DATABASE} template template0 encoding utf8")
-        if not _rows(mine, "select 1 from pg_tables where tablename = 'adverse_events'"):
-            _fill(mine)
-        yield mine
+        yield _filled(url)
 
 
 def events() -> pl.DataFrame:
@@ -239,6 +235,16 @@ def _subject(cursor: "Cursor", chance: random.Random) -> tuple[str, str]:
 def _event(cursor: "Cursor", chance: random.Random) -> int:
     cursor.execute("select aeid from adverse_events order by aeid")
     return int(chance.choice(cursor.fetchall())[0])
+
+
+def _filled(url: str) -> str:
+    """URL of the EDC's database on the server at `url`, with its tables."""
+    mine = url.replace(f"/{postgres.DATABASE}?", f"/{DATABASE}?")
+    if not _rows(url, "select 1 from pg_database where datname = %s", DATABASE):
+        _execute(url, f"create database {DATABASE} template template0 encoding utf8")
+    if not _rows(mine, "select 1 from pg_tables where tablename = 'adverse_events'"):
+        _fill(mine)
+    return mine
 
 
 def _fill(url: str) -> None:

@@ -30,6 +30,11 @@ def test_it_is_filled_from_the_study_once(edc: str) -> None:
         assert rows(url, "show wal_level") == [("logical",)]
 
 
+def test_the_server_is_started_again_once_to_tell_changes(edc: str) -> None:
+    log = Path(edc.partition("host=")[2], "log").read_text()
+    assert log.count("starting PostgreSQL") == 2
+
+
 def test_the_same_seed_does_the_same(edc: str) -> None:
     with closing(psycopg2.connect(edc.replace("/edc?", "/postgres?"))) as connection:
         connection.autocommit = True
