@@ -123,6 +123,8 @@ class Source:
                 f"source {self.name}: path {self.path!r} must hold {' and '.join(wanted)} once each, perhaps {{name}}; "
                 f"it holds {', '.join(fields) or 'none of them'}"
             )
+        if self.feed:
+            self.feed.check(self.name)
         if self.feed and self.mode == "snapshot" and not self.feed.snapshots:
             raise SourceError(f"source {self.name}: what its feed lands is never all there is; its mode is 'rows'")
 

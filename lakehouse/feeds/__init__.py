@@ -146,6 +146,9 @@ class Feed(ABC):
         """Whether a pull reads all that there is, because nothing less tells if something is new."""
         return False
 
+    def check(self, name: str) -> None:  # noqa: B027
+        """Raises SourceError when a source of this name cannot have this feed."""
+
     @abstractmethod
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """What is new, in order, in extracts of about `most_bytes`; ends when it has what there was at the beginning.

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 # How much of the log may be about other tables before a part without rows lets it be released.
 _QUIET = 64 * 2**20
+# The first version whose slots tell why they are no longer good.
+_SERVER = 17
+# Of a slot's or a publication's name, in bytes.
+_LONGEST = 63
+# For how long a look may decode the first transaction that waits: a million rows of it take two seconds or more.
+_LOOK = "2s"
 _FRESH = "for a fresh snapshot raise `starts` of the source's feed by one"
 
 
@@ -67,11 +73,19 @@ class Changes(Feed):
         schema, _, name = self.table.partition(".")
         return schema, name
 
+    def check(self, name: str) -> None:
+        if (bytes_ := len(_slot(name).encode())) > _LONGEST:
+            # Cut short by PostgreSQL, it could be that of another source.
+            raise SourceError(
+                f"source {name}: its slot's name has {bytes_} bytes, and PostgreSQL takes {_LONGEST}: shorten the "
+                f"source's name by {bytes_ - _LONGEST}"
+            )
+
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
-        from lakehouse.feeds.slots import asking, connect, state
+        from lakehouse.feeds.slots import asking, connect
 
         with asking(self.system), closing(connect(url)) as connection:
-            now = state(connection, _slot(source), self._named)
+            now = self._state(connection, source)
             if trouble := self._unfit(now):
                 raise FeedError(trouble)
             if (position := self._position(reached)) is None:
@@ -82,12 +96,13 @@ class Changes(Feed):
             yield from self._changes(connection, source, now, position, most_bytes)
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled. Events are not
-        counted: that takes reading them all; 0 when there are none."""
-        from lakehouse.feeds.slots import asking, connect, state
+        """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled, None when its
+        transaction is so large that a look cannot tell. Events are not counted: that takes reading them all; 0 when
+        there are none."""
+        from lakehouse.feeds.slots import asking, connect
 
         with asking(self.system), closing(connect(url)) as connection:
-            now = state(connection, _slot(source), self._named)
+            now = self._state(connection, source)
             position = self._position(reached)
             if position is None:
                 return Lag(bytes=max(now.size, 1), trouble=self._unfit(now))
@@ -96,37 +111,49 @@ class Changes(Feed):
             if now.retained > self.most_retained_bytes:
                 trouble = (
                     f"{self.table}: {now.retained} bytes of log are held for {source.name}, more than "
-                    f"{self.most_retained_bytes}: pull it soon, or drop slot {_slot(source)} before the disk is full"
+                    f"{self.most_retained_bytes}: pull it soon, or drop slot {_slot(source.name)} before the disk is "
+                    "full"
                 )
             if now.active:
                 return Lag(bytes=now.retained, trouble=trouble)
             if position.endswith(WHOLE) and now.confirmed <= _lsn(position):
                 # What is on record was not released: the first transaction in the log is none that waits.
                 return Lag(bytes=max(now.retained, 1), trouble=trouble)
-            waits = _oldest(connection, _slot(source), position)
-            if waits is None and now.now - _lsn(position) < _QUIET:
+            waits, seconds = _oldest(connection, _slot(source.name), position)
+            if not waits and now.now - _lsn(position) < _QUIET:
                 return Lag(0, 0, 0.0, trouble)
-            return Lag(bytes=now.retained, seconds=waits, trouble=trouble)
+            return Lag(bytes=max(now.retained, 1), seconds=seconds, trouble=trouble)
 
     def release(self, url: str, source: "Source", reached: Reached) -> None:
-        from lakehouse.feeds.slots import advance, asking, connect, state
+        from lakehouse.feeds.slots import advance, asking, connect
 
         if (position := self._position(reached)) is None:
             return
         with asking(self.system), closing(connect(url)) as connection:
-            now = state(connection, _slot(source), self._named)
+            now = self._state(connection, source)
             if trouble := self._unfit(now) or self._broken(now, position):
                 raise FeedError(trouble)
             # One byte past where a whole transaction's commit begins is past it, and before any other.
             until = _lsn(position) + position.endswith(WHOLE)
             if until > now.confirmed:
-                advance(connection, _slot(source), until)
+                advance(connection, _slot(source.name), until)
 
     def _position(self, reached: Reached) -> str | None:
         """The last change on record, with its stream before it; None when there is no whole snapshot."""
         mine = {name: end for name, end in reached.ends.items() if name.startswith(f"s{self.starts}_")}
         whole = {end: name for name, end in mine.items() if end.endswith(WHOLE) or not _lsn(end) % 2}
         return f"{whole[max(whole)]}@{max(whole)}" if whole else None
+
+    def _state(self, connection: "Connection", source: "Source") -> State:
+        """What the database says now. Raises FeedError when it is of a version that cannot tell it."""
+        from lakehouse.feeds.slots import state, version
+
+        if (number := version(connection)) < _SERVER:
+            raise FeedError(
+                f"{self.system}: PostgreSQL {number} is too old to follow: upgrade it to {_SERVER} or newer, or give "
+                "the source a feed of a table without change capture; what was pulled is kept"
+            )
+        return state(connection, _slot(source.name), self._named)
 
     def _unfit(self, now: State) -> str | None:
         """Why the database cannot tell changes of the table at all."""
@@ -170,15 +197,15 @@ class Changes(Feed):
         An attempt that died is begun again with a new slot: nobody else can read its snapshot. Rows that it left are
         at a position of which no row says that it is complete.
         """
-        from lakehouse.feeds.slots import connect, created, drop, literal, publish, quoted, state
+        from lakehouse.feeds.slots import connect, created, drop, literal, publish, quoted
 
-        drop(connection, _slot(source))
+        drop(connection, _slot(source.name))
         if now.published is None or not now.sound:
-            publish(connection, _slot(source), self._named)
-            now = state(connection, _slot(source), self._named)
+            publish(connection, _slot(source.name), self._named)
+            now = self._state(connection, source)
         stream = self._stream(now)
         with (
-            created(url, _slot(source)) as (begins, snapshot),
+            created(url, _slot(source.name)) as (begins, snapshot),
             closing(connect(url, autocommit=False)) as reader,
             reader.cursor() as cursor,
         ):
@@ -207,7 +234,7 @@ class Changes(Feed):
         from lakehouse.feeds.slots import literal, lsn
 
         stream, _, last = position.partition("@")
-        name = literal(_slot(source))
+        name = literal(_slot(source.name))
         with connection.cursor() as cursor:
             peek = (
                 f"select data from pg_logical_slot_peek_binary_changes({name}, '{lsn(now.now)}', null, "
@@ -227,9 +254,9 @@ class Changes(Feed):
                 yield Extract(Part(stream, quiet, quiet), parquet([empty], self.starts), today())
 
 
-def _slot(source: "Source") -> str:
-    """Name of the source's slot and publication; PostgreSQL takes no longer one than 63 bytes."""
-    return f"lakehouse_{source.name}"[:63]
+def _slot(name: str) -> str:
+    """Name of a source's slot and publication."""
+    return f"lakehouse_{name}"
 
 
 def _lsn(position: str) -> int:
@@ -237,20 +264,31 @@ def _lsn(position: str) -> int:
     return int(position.rpartition("@")[2].partition(".")[0], 16)
 
 
-def _oldest(connection: "Connection", slot: str, position: str) -> float | None:
-    """Seconds since the first commit after `position`; None when there is none. Reads no more than one transaction."""
-    from lakehouse.feeds.slots import literal
+def _oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, float | None]:
+    """Whether there is a commit after `position`, and seconds since the first; None where that takes too long to tell.
+
+    PostgreSQL decodes all of a transaction before it tells when it was committed.
+    """
+    from adbc_driver_manager import Error
+
+    from lakehouse.feeds.slots import CANCELED, literal
 
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"select data from pg_logical_slot_peek_binary_changes({literal(slot)}, null, 1, 'proto_version', '1', "
-            f"'publication_names', {literal(slot)}) limit 1"
-        )
-        row = cursor.fetchone()
+        cursor.execute(f"set statement_timeout = {literal(_LOOK)}")
+        try:
+            cursor.execute(
+                f"select data from pg_logical_slot_peek_binary_changes({literal(slot)}, null, 1, 'proto_version', '1', "
+                f"'publication_names', {literal(slot)}) limit 1"
+            )
+            row = cursor.fetchone()
+        except Error as error:
+            if error.sqlstate == CANCELED:
+                return True, None
+            raise
     if row is None:
-        return None
+        return False, None
     # A Begin: where its transaction commits, and when, in microseconds since 2000.
     where, when = int.from_bytes(row[0][1:9]), int.from_bytes(row[0][9:17])
     if f"{where:016X}.{WHOLE}" <= position.partition("@")[2]:
-        return None
-    return max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
+        return False, None
+    return True, max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)

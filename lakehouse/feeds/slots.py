@@ -22,6 +22,8 @@ _SESSION = """
     set search_path = ''; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
     set client_connection_check_interval = '1s'
 """
+# What a statement that reached its limit of time fails with.
+CANCELED = "57014"
 _WHY = {
     "55006": "another process is reading the slot: wait until it is done, or end it",
     "42501": "the user lacks a right: it must have REPLICATION, read the table, and own it or find a publication",
@@ -92,6 +94,11 @@ def literal(text: str) -> str:
 def quoted(*names: str) -> str:
     """A name as SQL, with its schema."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def version(connection: "Connection") -> int:
+    """The server's major version."""
+    return int(_row(connection, "select current_setting('server_version_num')::int / 10000 as major")["major"])
 
 
 def state(connection: "Connection", name: str, table: tuple[str, str]) -> State:

@@ -7,17 +7,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
+import dataframely as dy
 import polars as pl
 import pytest
 from logical import ADDED, Puller, connect, execute, rows, serving, texts, values
 
 from lakehouse.changes import current
+from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, FeedError, Part, Reached
+from lakehouse.feeds import Extract, FeedError, Part, Reached, changes
 from lakehouse.feeds.changes import Changes
 from lakehouse.feeds.extracts import WHOLE
+from lakehouse.formats.parquet import Parquet
+from lakehouse.source import Source
+
+
+class Thing(Contract):
+    """A thing, by its number."""
+
+    id = dy.String()
 
 
 @pytest.fixture(scope="module")
@@ -405,6 +416,15 @@ def test_lag_tells_what_waits(things: Puller) -> None:
     assert "more than 1" in trouble
 
 
+def test_a_look_does_not_decode_a_large_transaction_to_its_end(things: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
+    things.pull()
+    execute(things.url, "insert into things select number from generate_series(1, 20000) as made (number)")
+    monkeypatch.setattr(changes, "_LOOK", "1ms")
+    lag = things.feed.lag(things.url, things.source, things.reached)
+    assert lag.any
+    assert (lag.seconds, lag.trouble) == (None, None)
+
+
 LOST = {
     "slot is gone": ["select pg_drop_replication_slot('lakehouse_things')"],
     "ahead of what is on record": [
@@ -458,6 +478,14 @@ def test_a_database_that_cannot_tell_changes_says_what_to_set(server: str) -> No
     assert "wal_level" in trouble
 
 
+def test_a_server_that_is_too_old_is_told(things: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "_SERVER", 99)
+    for asked in (things.pull, lambda: things.feed.lag(things.url, things.source, Reached())):
+        with pytest.raises(FeedError, match="too old to follow: upgrade it to 99 or newer"):
+            asked()
+    assert rows(things.url, "select 1 from pg_replication_slots") == []
+
+
 def test_a_table_without_its_key_is_left_as_it_was(url: str) -> None:
     execute(url, "create table keyless (id int, word text)", "insert into keyless values (1)")
     for key, table in ((("id",), "public.keyless"), (("id",), "public.nowhere")):
@@ -487,3 +515,27 @@ def test_a_feed_that_cannot_work_says_so() -> None:
     ):
         with pytest.raises(SourceError):
             Changes(system="edc", **wrong)  # type: ignore[arg-type]
+
+
+def test_names_that_postgresql_would_cut_to_one_are_refused() -> None:
+    feed = Changes(system="edc", table="a.b", key=("id",))
+
+    def named(name: str) -> Source:
+        return Source(
+            name=name,
+            description="",
+            owner="team:things",
+            contract=Thing,
+            tidy=lambda raw: raw,
+            key=("id",),
+            columns=("id",),
+            path="{site}/{name}/{day}_{part}.parquet",
+            dialect=Parquet(),
+            feed=feed,
+            first_day=date(2014, 1, 1),
+            late_after=timedelta(days=1),
+        )
+
+    assert named("a" * 53).feed == feed
+    with pytest.raises(SourceError, match="64 bytes, and PostgreSQL takes 63: shorten the source's name by 1"):
+        named("a" * 54)
