@@ -25,6 +25,7 @@ import polars as pl
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.extracts import ADDED, WHOLE, batches, extracts, parquet, snapshot_frames, today
+from lakehouse.feeds.postgres import literal, quoted
 from lakehouse.feeds.slots import State
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Changes(Feed):
         An attempt that died is begun again with a new slot: nobody else can read its snapshot. Rows that it left are
         at a position of which no row says that it is complete.
         """
-        from lakehouse.feeds.slots import connect, created, drop, literal, publish, quoted
+        from lakehouse.feeds.slots import connect, created, drop, publish
 
         drop(connection, _slot(source.name))
         if now.published is None or not now.sound:
@@ -231,7 +232,7 @@ class Changes(Feed):
     ) -> Iterator[Extract]:
         """Every change of the transactions that had been committed when the pull began, after `position`."""
         from lakehouse.feeds.pgoutput import Decoder
-        from lakehouse.feeds.slots import literal, lsn
+        from lakehouse.feeds.slots import lsn
 
         stream, _, last = position.partition("@")
         name = literal(_slot(source.name))
@@ -271,7 +272,7 @@ def _oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, f
     """
     from adbc_driver_manager import Error
 
-    from lakehouse.feeds.slots import CANCELED, literal
+    from lakehouse.feeds.slots import CANCELED
 
     with connection.cursor() as cursor:
         cursor.execute(f"set statement_timeout = {literal(_LOOK)}")

@@ -1,8 +1,13 @@
-"""One consistent look into a PostgreSQL through ADBC: rows, and the result of a query as Parquet of texts."""
+"""A PostgreSQL that feeds read: one consistent look through ADBC, names and texts in SQL, failures in words.
+
+A failure comes out as a FeedError with PostgreSQL's code, never with its words, which may hold values of rows, or with
+the URL, which holds a password.
+"""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.feeds import FeedError
@@ -31,6 +36,9 @@ _MEANINGS = {
     "53": "it has no more room or connections: try again later",
 }
 
+_UNREACHABLE = "it cannot be reached or read: check its address and that it is up"
+_BROKEN_OFF = "reading broke off: look into the server's log, and pull again"
+
 
 class Session:
     """A transaction that sees one state of the database and changes nothing."""
@@ -48,10 +56,6 @@ class Session:
         """The one row that a query finds."""
         (found,) = self.rows(query)
         return found
-
-    def literal(self, text: str) -> str:
-        """A text as it is written in SQL."""
-        return "'" + text.replace("'", "''") + "'"
 
     def parquet(self, query: str, most_bytes: int) -> Iterator[bytes]:
         """What a query of texts finds, in files of about `most_bytes` of texts; none when it finds nothing.
@@ -113,24 +117,33 @@ def impatient(url: str) -> str:
 
 
 @contextmanager
-def failing(system: str) -> Iterator[None]:
-    """Raise a driver's failure as a FeedError, without its words, which hold statements, values and addresses."""
+def failing(system: str, meanings: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Raise a driver's failure as a FeedError. meanings: of PostgreSQL's codes, where they are others than usual."""
+    import psycopg2
+    import pyarrow as pa
     from adbc_driver_manager import Error
 
     try:
         yield
-    except Error as error:
-        code = str(error.sqlstate or "")
-        words = next((words for begin, words in _MEANINGS.items() if code.startswith(begin)), None)
-        if words is None:
-            told = f" (PostgreSQL's code is {code})" if code.strip("\0") else ""
-            words = f"it cannot be reached or read{told}: check its address and that it is up"
-        raise FeedError(f"{system}: {words}; what was pulled before is kept") from None
+    except (Error, psycopg2.Error) as error:
+        code = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "").strip("\0")
+        known = (*meanings.items(), *_MEANINGS.items())
+        words = next((words for begin, words in known if code.startswith(begin)), _UNREACHABLE)
+        told = f" (PostgreSQL's code is {code})" if code else ""
+        raise FeedError(f"{system}: {words}{told}; what was pulled before is kept") from None
+    # Of rows after the first, by way of Arrow, which knows no codes.
+    except (pa.ArrowException, OSError):
+        raise FeedError(f"{system}: {_BROKEN_OFF}; what was pulled before is kept") from None
 
 
-def quoted(name: str) -> str:
-    """A name as it is written in SQL."""
-    return '"' + name.replace('"', '""') + '"'
+def quoted(*names: str) -> str:
+    """A name as it is written in SQL, with its schema before it where that is given."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def literal(text: str) -> str:
+    """A text as it is written in SQL; backslashes stand for themselves."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _file(batches: list[Any]) -> bytes:

@@ -1,16 +1,11 @@
-"""What a feed of changes keeps in PostgreSQL: a publication of one table, and a slot that holds its log for us.
-
-Every failure of the database comes out as a FeedError with PostgreSQL's code, never with its words, which may hold
-values of rows, or with the URL, which holds a password.
-"""
+"""What a feed of changes keeps in PostgreSQL: a publication of one table, and a slot that holds its log for us."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.feeds import FeedError
-from lakehouse.feeds.postgres import impatient
+from lakehouse.feeds.postgres import failing, impatient, literal, quoted
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
@@ -57,22 +52,9 @@ class State:
     now: int
 
 
-@contextmanager
-def asking(system: str) -> Iterator[None]:
+def asking(system: str) -> AbstractContextManager[None]:
     """Turn a failure of the database inside the block into a FeedError."""
-    import psycopg2
-    import pyarrow as pa
-    from adbc_driver_manager import dbapi
-
-    try:
-        yield
-    # Reading on after the first rows fails in Arrow's own way.
-    except (dbapi.Error, psycopg2.Error, pa.ArrowException, OSError) as error:
-        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-        why = _WHY.get(str(code), "see its log" if code else "it does not answer; look whether it is up")
-        raise FeedError(
-            f"{system}: PostgreSQL fails ({code or 'no connection'}): {why}; what was pulled is kept"
-        ) from None
+    return failing(system, _WHY)
 
 
 def connect(url: str, *, autocommit: bool = True) -> "Connection":
@@ -84,16 +66,6 @@ def connect(url: str, *, autocommit: bool = True) -> "Connection":
         for statement in _SESSION.split(";"):
             cursor.execute(statement)
     return connection
-
-
-def literal(text: str) -> str:
-    """A text as SQL; backslashes stand for themselves."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted(*names: str) -> str:
-    """A name as SQL, with its schema."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def version(connection: "Connection") -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
-from lakehouse.feeds.postgres import Session, quoted, session
+from lakehouse.feeds.postgres import Session, literal, quoted, session
 
 if TYPE_CHECKING:
     from lakehouse.source import Source
@@ -147,7 +147,7 @@ class DatabaseTable(Feed):
 
     @property
     def _name(self) -> str:
-        return ".".join(map(quoted, self.table.split(".")))
+        return quoted(*self.table.split("."))
 
     def _columns(self, db: Session, source: "Source") -> list[str]:
         """The table's columns in order. Raises FeedError when there is no such table, or it lacks what is needed."""
@@ -155,7 +155,7 @@ class DatabaseTable(Feed):
         found = db.rows(
             "select attname::text, format_type(atttypid, null), relkind::text from pg_attribute "
             "join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace "
-            f"where nspname = {db.literal(schema)} and relname = {db.literal(table)} "
+            f"where nspname = {literal(schema)} and relname = {literal(table)} "
             "and attnum > 0 and not attisdropped order by attnum"
         )
         if not found:

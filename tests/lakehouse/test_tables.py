@@ -17,6 +17,7 @@ from house import House
 from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, FeedError, Lag, Reached, pulling
+from lakehouse.feeds.postgres import session
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.parquet import Parquet
 from lakehouse.source import Source
@@ -315,6 +316,18 @@ def test_what_may_not_be_read_or_reached_is_told_without_secrets(table: Table) -
             assert "127.0.0.1" not in str(failed.value)
     finally:
         table.run("revoke usage on schema odd from nobody_here; drop role nobody_here")
+
+
+def test_a_read_that_breaks_off_is_told_without_values(table: Table) -> None:
+    """The driver tells of rows after the first in another way."""
+    rows = "select (1000000 / (9000 - number))::text as secret from generate_series(1, 10000) as made (number)"
+    with session(table.url, "trial") as database:
+        parts = database.parquet(rows, 1024)
+        assert next(parts)
+        with pytest.raises(FeedError, match=r"^trial: reading broke off.* what was pulled before is kept$") as failed:
+            list(parts)
+    assert "zero" not in str(failed.value)
+    assert failed.value.__suppress_context__
 
 
 def test_a_database_that_was_replaced_is_told(table: Table) -> None:
