@@ -10,6 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.cdisc import STUDY_BEGAN, SubjectRecord, dtc_date, dtc_earliest, dtc_in_order, is_dtc, number_or_nan
+from lakehouse.contract import Contract
 from lakehouse.source import Source
 
 DATES = ("aedtc", "aestdtc", "aeendtc")
@@ -35,7 +36,31 @@ RELATIONS = ["NONE", "REMOTE", "POSSIBLE", "PROBABLE"]
 CRITERIA = ("aescan", "aescong", "aesdisab", "aesdth", "aeshosp", "aeslife", "aesod")
 
 
-class AdverseEvent(SubjectRecord):
+class EventWords(Contract):
+    """How an adverse event may be put, whichever system holds it; its columns are told by those that are one."""
+
+    @dy.rule()
+    def severity_known(cls) -> pl.Expr:
+        """AESEV is MILD, MODERATE or SEVERE."""
+        return pl.col("aesev").is_in(SEVERITIES)
+
+    @dy.rule()
+    def relation_known(cls) -> pl.Expr:
+        """AEREL is NONE, REMOTE, POSSIBLE or PROBABLE."""
+        return pl.col("aerel").is_in(RELATIONS)
+
+    @dy.rule()
+    def outcome_known(cls) -> pl.Expr:
+        """AEOUT is one of CDISC's outcomes, such as RECOVERED/RESOLVED, NOT RECOVERED/NOT RESOLVED or FATAL."""
+        return pl.col("aeout").is_in(OUTCOMES)
+
+    @dy.rule()
+    def end_not_before_start(cls) -> pl.Expr:
+        """AEENDTC is not before AESTDTC."""
+        return dtc_in_order(pl.col("aestdtc"), pl.col("aeendtc"))
+
+
+class AdverseEvent(EventWords, SubjectRecord):
     """One look at one adverse event of one subject."""
 
     aeseq = dy.Float64(description="Number of the record in the subject's log of events, as written down (SDTM AESEQ).")
@@ -77,11 +102,6 @@ class AdverseEvent(SubjectRecord):
         return pl.col("aeseq").is_nan() | ((pl.col("aeseq") == pl.col("aeseq").floor()) & (pl.col("aeseq") >= 1))
 
     @dy.rule()
-    def severity_known(cls) -> pl.Expr:
-        """AESEV is MILD, MODERATE or SEVERE."""
-        return pl.col("aesev").is_in(SEVERITIES)
-
-    @dy.rule()
     def seriousness_known(cls) -> pl.Expr:
         """AESER, and each reason for it that is given (AESCAN, AESDTH, AESHOSP and so on), is Y or N."""
         return pl.all_horizontal(pl.col(name).is_in(NO_YES).fill_null(True) for name in ("aeser", *CRITERIA))
@@ -102,16 +122,6 @@ class AdverseEvent(SubjectRecord):
         return pl.col("aeacn").is_in(ACTIONS)
 
     @dy.rule()
-    def relation_known(cls) -> pl.Expr:
-        """AEREL is NONE, REMOTE, POSSIBLE or PROBABLE."""
-        return pl.col("aerel").is_in(RELATIONS)
-
-    @dy.rule()
-    def outcome_known(cls) -> pl.Expr:
-        """AEOUT is one of CDISC's outcomes, such as RECOVERED/RESOLVED, NOT RECOVERED/NOT RESOLVED or FATAL."""
-        return pl.col("aeout").is_in(OUTCOMES)
-
-    @dy.rule()
     def death_is_fatal(cls) -> pl.Expr:
         """An event that results in death (AESDTH is Y) has the outcome FATAL, and no other has."""
         return (pl.col("aesdth") == "Y") == (pl.col("aeout") == "FATAL")
@@ -130,11 +140,6 @@ class AdverseEvent(SubjectRecord):
     def recorded_in_study(cls) -> pl.Expr:
         """AEDTC is not before 2012, when the study began; AESTDTC may be."""
         return dtc_earliest(pl.col("aedtc")) >= STUDY_BEGAN
-
-    @dy.rule()
-    def end_not_before_start(cls) -> pl.Expr:
-        """AEENDTC is not before AESTDTC."""
-        return dtc_in_order(pl.col("aestdtc"), pl.col("aeendtc"))
 
     @dy.rule()
     def start_not_after_record(cls) -> pl.Expr:

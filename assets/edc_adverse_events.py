@@ -3,14 +3,14 @@
 import dataframely as dy
 import polars as pl
 
-from assets.adverse_events import NO_YES, OUTCOMES, RELATIONS, SEVERITIES
-from assets.cdisc import dtc_in_order, is_dtc
+from assets.adverse_events import NO_YES, EventWords
+from assets.cdisc import is_dtc
 from assets.edc import Change, entered, followed, has, tells
 
 _NEEDED = ("usubjid", "aeseq", "aeterm", "aesev", "aeser")
 
 
-class EventChange(Change):
+class EventChange(EventWords, Change):
     """One change of the EDC's table of adverse events."""
 
     aeid = dy.Int64(nullable=True, description="The EDC's number of the row; null where the change is of no one row.")
@@ -35,34 +35,14 @@ class EventChange(Change):
         return has(*_NEEDED)
 
     @dy.rule()
-    def severity_known(cls) -> pl.Expr:
-        """AESEV is MILD, MODERATE or SEVERE."""
-        return pl.col("aesev").is_in(SEVERITIES)
-
-    @dy.rule()
     def seriousness_known(cls) -> pl.Expr:
         """AESER is Y or N."""
         return pl.col("aeser").is_in(NO_YES)
 
     @dy.rule()
-    def relation_known(cls) -> pl.Expr:
-        """AEREL is NONE, REMOTE, POSSIBLE or PROBABLE."""
-        return pl.col("aerel").is_in(RELATIONS)
-
-    @dy.rule()
-    def outcome_known(cls) -> pl.Expr:
-        """AEOUT is one of CDISC's outcomes, such as RECOVERED/RESOLVED or FATAL."""
-        return pl.col("aeout").is_in(OUTCOMES)
-
-    @dy.rule()
     def dates_real(cls) -> pl.Expr:
         """AESTDTC and AEENDTC are dates that exist, in ISO 8601: 2014-01-02, or 2014-01 or 2014 if partial."""
         return pl.all_horizontal(is_dtc(pl.col(name)).fill_null(True) for name in ("aestdtc", "aeendtc"))
-
-    @dy.rule()
-    def end_not_before_start(cls) -> pl.Expr:
-        """AEENDTC is not before AESTDTC."""
-        return dtc_in_order(pl.col("aestdtc"), pl.col("aeendtc"))
 
 
 def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
