@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from assets.cdisc import number_or_nan
+from assets.cdisc import number_or_nan, site
 from assets.edc import Change, entered, followed, has, tells
 from assets.subjects import OLDEST, SEXES
 
@@ -30,7 +30,7 @@ class SubjectChange(Change):
     def subject_of_site(cls) -> pl.Expr:
         """The site in USUBJID is SITEID: 01-701-1015 is a subject of site 701."""
         # What is not written study-site-subject is told by another rule.
-        return pl.col("usubjid").str.extract("^[^-]+-([^-]+)-[^-]+$") == pl.col("siteid")
+        return site(pl.col("usubjid")) == pl.col("siteid")
 
     @dy.rule()
     def sex_known(cls) -> pl.Expr:
