@@ -107,7 +107,7 @@ def test_a_replay_is_not_cut_short_by_the_time_of_a_pull(kafka: Broker) -> None:
         kafka.produce(topic, ns(*range(30)), at)
     one = source(topic, most_seconds=1e-9)
     assert one.feed
-    extracts = list(one.feed.replay(kafka.url(), one, [today], 1000))
+    extracts = list(one.feed.replay(kafka.url(), one, Reached(), [today], 1000))
     read = {(row["partition"], row["offset"]) for one in extracts for row in rows(one)}
     assert read == {(at, offset) for at in range(2) for offset in range(30)}
 
