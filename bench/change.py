@@ -7,7 +7,8 @@
 
 Each change is an adverse event's outcome that a coordinator mends; the time runs from its commit to the moment readers
 of `processed/edc_adverse_events` see it. The pauses between changes vary, so that they meet the sensor at any moment of
-its interval.
+its interval. With short ones, `--pause 1`, a change mostly comes while the run of the one before is still at work on
+what is made of it, and waits for its end.
 """
 
 import argparse
@@ -49,16 +50,17 @@ def main() -> None:
     """Make changes one after another and print the median, the 95th percentile and the slowest."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--changes", type=int, default=20)
-    changes = options.parse_args().changes
+    options.add_argument("--pause", type=float, default=25.0, help="least seconds between two changes")
+    given = options.parse_args()
     settings = Settings.load()
     url = settings.system("edc")
     if url is None:
         raise SystemExit("set LAKEHOUSE_SYSTEM_EDC to the EDC's address first")
     lake, taken = Lake(settings.lake_uri), []
-    for number in range(changes):
+    for number in range(given.changes):
         taken.append(change(url, lake, number))
         print(f"{len(taken):3}  {taken[-1]:5.1f} s", flush=True)
-        time.sleep(random.uniform(1, 8))
+        time.sleep(given.pause + random.uniform(0, 7))
     taken.sort()
     middle, high = taken[len(taken) // 2], taken[round(0.95 * len(taken)) - 1]
     print(f"median {middle:.1f} s, 95th percentile {high:.1f} s, slowest {taken[-1]:.1f} s")

@@ -151,7 +151,7 @@ def _catch_up(
         if begun > max(ledger.last_seq(on_record), reached.seq // PARTS) * PARTS:
             # Another run put more on record meanwhile and began it: a batch cut from what we read would lack its end.
             on_record = _waiting(lake, source, reached)
-        step = next_step(on_record, reached, batch_bytes, begun)
+        step = next_step(on_record, reached, batch_bytes // source.expands, begun)
         if step is None:
             return
         if begun > max(step.begin, (step.goal - 1) * PARTS) and not made_by(gate, "ledger", source.contract_version):

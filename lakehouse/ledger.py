@@ -186,7 +186,7 @@ def rebuild(lake: Lake, source: Source, who: str, why: str, part_bytes: int) -> 
         last = _last(on_record)
         if not last:
             return pl.DataFrame(schema=SCHEMA)
-        return _act(last, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes})
+        return _act(last, REBUILD, who, why, {"bytes": 0, "part_bytes": part_bytes // source.expands})
 
     _append(lake, source, order)
 

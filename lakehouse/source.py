@@ -145,6 +145,11 @@ class Source:
         yield None, self.dialect
         yield from sorted(self.site_dialects.items())
 
+    @property
+    def expands(self) -> int:
+        """How many times its size a delivery may be as text."""
+        return max(dialect.expands if isinstance(dialect, Format) else 1 for _, dialect in self.dialects())
+
     def dialect_of(self, site: object) -> Dialect | Format:
         """How a site writes its files."""
         return self.site_dialects.get(str(site), self.dialect)

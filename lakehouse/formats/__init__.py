@@ -44,6 +44,8 @@ class Format(ABC):
     compression: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     decimal: ClassVar[str] = "."
+    # How many times its size a delivery may be as text: rather too much, for what is read together is held together.
+    expands: ClassVar[int] = 1
     header: ClassVar[tuple[str, ...] | None] = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
@@ -22,6 +23,8 @@ class Parquet(Format):
     2014-01-02T03:04:05.000006, with the offset where there is a time zone), bytes in hexadecimal, lists and structs as
     JSON.
     """
+
+    expands: ClassVar[int] = 16
 
     def table(self, data: bytes) -> Table:
         """The rows of one file, as text."""
