@@ -12,7 +12,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.cdisc import STUDY_BEGAN
-from lakehouse.changes import typed
+from lakehouse.changes import left_out, typed
 from lakehouse.contract import Contract
 from lakehouse.feeds.changes import Changes
 from lakehouse.formats.parquet import Parquet
@@ -83,10 +83,7 @@ def tells(*key: str) -> pl.Expr:
 
 def has(*needed: str) -> pl.Expr:
     """Whether a row has what it needs, and who entered it when; what had not changed need not be told."""
-    left_out = pl.concat_str(pl.lit(" "), pl.col("cdc_unchanged").fill_null(""), pl.lit(" "))
-    told = [
-        pl.col(name).is_not_null() | left_out.str.contains(f" {name} ", literal=True) for name in (*needed, *_ENTERED)
-    ]
+    told = [pl.col(name).is_not_null() | left_out(name) for name in (*needed, *_ENTERED)]
     return ~pl.col("cdc_op").is_in(_ROWS) | pl.all_horizontal(told)
 
 

@@ -11,6 +11,8 @@ from lakehouse.errors import RefusalError
 
 KINDS = {"gzip": ".gz", "zip": ".zip"}
 RULE = "file:compression"
+# How many times its size a packed delivery may be as text: rather too much, for what is read together is held together.
+EXPANDS = 16
 
 # A small archive that unpacks to very much is a mistake or an attack, and would take the memory of everybody's run.
 # Exports of mostly empty columns reach 100:1.

@@ -98,6 +98,12 @@ def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     )
 
 
+def left_out(name: str) -> pl.Expr:
+    """Whether a change did not tell the value of a column because it had not changed."""
+    words = pl.concat_str(pl.lit(" "), _UNCHANGED, pl.lit(" "))
+    return words.str.contains(f" {name} ", literal=True).fill_null(False)
+
+
 def _log(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     """Changes of rows that count, once each, with what was left out filled in.
 
@@ -132,8 +138,7 @@ def _filled(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     A row is followed back to its key's row before, and an insert to the delete that stands just before it in its
     transaction: the two are one update of a key. The way back is halved each time, however long it is.
     """
-    left_out = rows[_UNCHANGED].drop_nulls().unique()
-    if left_out.is_empty():
+    if rows[_UNCHANGED].drop_nulls().is_empty():
         return rows
     rows = rows.sort(_NUMBER).with_row_index("_row")
     before = pl.col("_row").shift().over(key)
@@ -145,8 +150,7 @@ def _filled(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
         .to_series()
     )
     for name in rows.columns:
-        words = pl.concat_str(pl.lit(" "), _UNCHANGED, pl.lit(" "))
-        gap = rows.select(words.str.contains(f" {name} ", literal=True).fill_null(False)).to_series()
+        gap = rows.select(left_out(name)).to_series()
         if not gap.any():
             continue
         source = pl.select(pl.when(gap).then(back).otherwise(rows["_row"])).to_series()

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import polars as pl
 
-from lakehouse.archive import KINDS, unpack
+from lakehouse.archive import EXPANDS, KINDS, unpack
 from lakehouse.errors import RefusalError, SourceError
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
@@ -119,6 +119,11 @@ class Dialect:
             names = self.names(self.header)
             if not names or "" in names or len(set(names)) < len(names):
                 raise SourceError(f"dialect: header {self.header!r} must name every column, and each once")
+
+    @property
+    def expands(self) -> int:
+        """How many times its size a delivery may be as text."""
+        return EXPANDS if self.compression else 1
 
     def names(self, written: Sequence[str]) -> list[str]:
         """Header names as the source knows them."""

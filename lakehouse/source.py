@@ -148,7 +148,7 @@ class Source:
     @property
     def expands(self) -> int:
         """How many times its size a delivery may be as text."""
-        return max(dialect.expands if isinstance(dialect, Format) else 1 for _, dialect in self.dialects())
+        return max(dialect.expands for _, dialect in self.dialects())
 
     def dialect_of(self, site: object) -> Dialect | Format:
         """How a site writes its files."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from lakehouse.archive import KINDS, unpack
+from lakehouse.archive import EXPANDS, KINDS, unpack
 from lakehouse.dialect import Dialect
 from lakehouse.errors import SourceError
 
@@ -44,8 +44,8 @@ class Format(ABC):
     compression: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     decimal: ClassVar[str] = "."
-    # How many times its size a delivery may be as text: rather too much, for what is read together is held together.
-    expands: ClassVar[int] = 1
+    # Whether deliveries are packed by the format itself.
+    packed: ClassVar[bool] = False
     header: ClassVar[tuple[str, ...] | None] = None
 
     def __post_init__(self) -> None:
@@ -53,6 +53,11 @@ class Format(ABC):
             raise SourceError(f"format: compression {self.compression!r} must be None, {' or '.join(KINDS)}")
         # A copy in one order: equal formats are told by equal words.
         object.__setattr__(self, "aliases", dict(sorted(self.aliases.items())))
+
+    @property
+    def expands(self) -> int:
+        """How many times its size a delivery may be as text."""
+        return EXPANDS if self.packed or self.compression else 1
 
     def names(self, written: Sequence[str]) -> list[str]:
         """Column names as the source knows them."""

@@ -7,6 +7,7 @@ make nothing of error cells and of days that they cannot place.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
@@ -32,6 +33,7 @@ class Excel(Format):
 
     sheet: str | None = None
     header_row: int = 1
+    packed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ import polars as pl
 
 from lakehouse.formats import Format, Table
 from lakehouse.formats.members import columns
-from lakehouse.formats.parquet import Parquet, read, undamaged
+from lakehouse.formats.parquet import read, undamaged
 from lakehouse.formats.payloads import Json, Payload
 
 # What a file of messages holds. timestamp: ms since 1970 UTC. headers: JSON, a list of [name, value]. schema: what the
@@ -67,7 +67,7 @@ class Messages(Format):
     """
 
     payload: Payload = field(default_factory=Json)
-    expands: ClassVar[int] = Parquet.expands
+    packed: ClassVar[bool] = True
 
     def table(self, data: bytes) -> Table:
         """The messages of one file; raises RefusalError when it is no such file."""

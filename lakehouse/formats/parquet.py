@@ -24,7 +24,7 @@ class Parquet(Format):
     JSON.
     """
 
-    expands: ClassVar[int] = 16
+    packed: ClassVar[bool] = True
 
     def table(self, data: bytes) -> Table:
         """The rows of one file, as text."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
+from logged import LOGGED, rowless
 from rules import (  # noqa: F401
     test_a_row_that_breaks_one_rule_is_told_that_rule,
     test_every_column_is_described,
@@ -28,17 +29,9 @@ GOOD: Row = {
     "aestdtc": "2014-01-03",
     "aeendtc": "2014-01-05",
     "narrative": "A note.",
-    "entered_by": "coordinator-701",
-    "entered_at": "2014-01-06 09:00:00+00",
-    "cdc_op": "insert",
-    "cdc_starts": "1",
-    "cdc_lsn": "00000000019A2B38",
-    "cdc_seq": "1",
-    "cdc_xid": "771",
-    "cdc_at": "2014-01-06T09:00:00.123456Z",
-    "cdc_unchanged": None,
+    **LOGGED,
 }
-NO_ROW: Row = {name: value if name.startswith("cdc_") else None for name, value in GOOD.items()}
+NO_ROW: Row = rowless(GOOD)
 
 
 def test_a_change_is_read_in_its_types(raw_row: Callable[[Source, Row], pl.DataFrame]) -> None:
