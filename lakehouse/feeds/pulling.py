@@ -219,7 +219,12 @@ def pull(
             for extract in extracts:
                 # By the clock of an ended study, what is pulled now was delivered on its last day; and never before
                 # what was delivered already, which would win.
-                _land(landing, source, feed, extract, max(newest, min(extract.day, clock.today)))
+                path = _path(source, feed, extract, max(newest, min(extract.day, clock.today)))
+                if not pulled.extracts:
+                    # Once: it looks through the folder, which may hold the files of days.
+                    sweep(landing, [path])
+                with put(landing, path) as write:
+                    write(extract.data)
                 pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
                 say(pulled)
     except FeedError as error:
@@ -293,14 +298,12 @@ def _open(feed: Feed, state: Breaker) -> str:
     return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
 
 
-def _land(landing: Path, source: Source, feed: Feed, extract: Extract, day: date) -> None:
-    """Write an extract as a file that is there whole or not at all, whatever dies."""
+def _path(source: Source, feed: Feed, extract: Extract, day: date) -> str:
+    """Where an extract lands. Raises FeedError when the source would not take it from there."""
     path = source.path.format(name=source.name, site=feed.system, day=day.isoformat(), part=extract.part)
     if not source.pattern.fullmatch(path):
         raise FeedError(f"{feed.system}: {path} is no path of source {source.name}; nothing of it was landed")
-    sweep(landing, [path])
-    with put(landing, path) as write:
-        write(extract.data)
+    return path
 
 
 def _keep(lake: Lake, source: Source, outcome: str, pulled: Pulled) -> None:

@@ -102,6 +102,19 @@ def test_what_a_system_holds_lands_and_goes_the_way_of_every_file(fed: House) ->
     assert rows["_site"].unique().to_list() == ["station"]
 
 
+def test_a_folder_is_looked_through_once_in_a_pull(fed: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold the files of days, and a pull land hundreds."""
+    real, looks = Path.glob, []
+
+    def glob(folder: Path, pattern: str) -> Iterator[Path]:
+        looks.append(folder)
+        return real(folder, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    assert pull(fed).extracts == 3
+    assert looks.count(fed.landing / "station/thermometer") == 1
+
+
 def test_a_pull_goes_on_where_the_files_end_and_where_the_record_ends(fed: House, station: Station) -> None:
     pull(fed)
     station.readings.append(reading(5))
