@@ -1,16 +1,19 @@
-"""The report's charts as SVG that stands in the page: its texts are text, and its colours the page's, light or dark."""
+"""The report's charts as SVG that stands in the page: its texts are text, and its colours the page's, light or dark.
+
+Matplotlib is loaded by who draws: it takes a second, and Dagster loads this module for every run.
+"""
 
 import io
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Colours that stand for the page's own, which follow the reader's light or dark.
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
@@ -47,8 +50,7 @@ _MARKS = ("o", "s", "^", "D")
 
 def arrivals(by_month: pl.DataFrame) -> str:
     """Records by month of delivery, those in quarantine hatched on top."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9, 2.9), layout="constrained")
+    with _drawing(9, 2.9) as figure:
         axes = figure.subplots()
         months, kept, apart = (by_month[name].to_list() for name in ("month", "kept", "quarantined"))
         axes.bar(months, kept, width=24, color=HUES[0], label="in the tables")
@@ -65,8 +67,7 @@ def arrivals(by_month: pl.DataFrame) -> str:
 def enrolment(course: pl.DataFrame) -> str:
     """Subjects screened, treated, completed and gone, added up; each line named at its end."""
     names = {"screened": "screened", "treated": "treated", "completed": "completed", "left": "left early"}
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+    with _drawing(9, 3.2) as figure:
         axes = figure.subplots()
         months = course["month"].to_list()
         ends = _apart([course[name][-1] for name in names], max(1, *course["screened"].to_list()) / 14)
@@ -84,9 +85,10 @@ def enrolment(course: pl.DataFrame) -> str:
 
 def changes(rows: pl.DataFrame) -> str:
     """Mean change from baseline by week with its confidence interval, one small chart for each sign."""
-    with rc_context(_STYLE):
-        params = rows["param"].unique(maintain_order=True).to_list()
-        figure = Figure(figsize=(9, 2.5 * ((len(params) + 1) // 2)), layout="constrained")
+    from matplotlib.ticker import MaxNLocator
+
+    params = rows["param"].unique(maintain_order=True).to_list()
+    with _drawing(9, 2.5 * ((len(params) + 1) // 2)) as figure:
         grid = figure.subplots((len(params) + 1) // 2, 2, squeeze=False)
         for number, axes in enumerate(grid.flat):
             if number >= len(params):
@@ -107,8 +109,7 @@ def changes(rows: pl.DataFrame) -> str:
 
 def rejections(rows: pl.DataFrame) -> str:
     """Lines in quarantine by the rule they break, the most first."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9, 0.9 + 0.32 * rows.height), layout="constrained")
+    with _drawing(9, 0.9 + 0.32 * rows.height) as figure:
         axes = figure.subplots()
         names = [f"{source}: {rule}" for source, rule in rows.select("source", "rule").iter_rows()]
         bars = axes.barh(names, rows["lines"].to_list(), color=HUES[1], height=0.65)
@@ -120,7 +121,20 @@ def rejections(rows: pl.DataFrame) -> str:
         return _svg(figure, "rejections")
 
 
-def _dated(axes: Axes) -> None:
+@contextmanager
+def _drawing(width: float, height: float) -> "Iterator[Figure]":
+    """An empty drawing in the page's style; inches."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _dated(axes: "Axes") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter
+
     locator = AutoDateLocator(  # type: ignore[no-untyped-call]
         minticks=4, maxticks=9
     )
@@ -138,7 +152,7 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return [placed[number] for number in range(len(values))]
 
 
-def _svg(figure: Figure, name: str) -> str:
+def _svg(figure: "Figure", name: str) -> str:
     """The drawing without a fixed size, in the page's colours, silent to screen readers: the page says it in words."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
