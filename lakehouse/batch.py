@@ -6,8 +6,9 @@ because all tables are made anew.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 from typing import TypedDict, Unpack
@@ -15,6 +16,7 @@ from typing import TypedDict, Unpack
 import polars as pl
 
 from lakehouse import ledger
+from lakehouse.ahead import ahead
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged, Tally, judge, verdict
@@ -26,6 +28,8 @@ from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
+# So many pieces are judged while the one before them is written; each is held in memory.
+_AHEAD = 2
 _Row = dict[str, object]
 
 
@@ -159,7 +163,7 @@ class Intake:
         assert step.size is not None
         # Its text, uncompressed, where the lake is if that is a folder: what is for passing use may be kept in memory.
         place = None if self._lake.remote else self._lake.root
-        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(1) as ahead:
+        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_AHEAD) as beside:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
                 data, skipped = pieces.next(step.size)
@@ -174,13 +178,13 @@ class Intake:
                 return judge(self._source, [delivery])
 
             text.flush()
-            ready = ahead.submit(judged, *cuts[-1])
-            for cut in cuts[-2::-1]:
-                # Judged while the one before it is written.
-                coming = ahead.submit(judged, *cut)
-                yield ready.result()
-                ready = coming
-            yield ready.result()
+            coming: deque[Future[Judged]] = deque()
+            for cut in reversed(cuts):
+                coming.append(beside.submit(judged, *cut))
+                if len(coming) >= _AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def _piece(self, row: _Row, step: Step) -> tuple[Judged, dict[str, int] | None]:
         """The next piece of a large delivery. What is true of the whole of it is said with each piece."""
@@ -254,7 +258,7 @@ class Intake:
         dialect = cut(self._source.dialect_of(str(row["_site"])))
         assert dialect is not None
         text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
-        return Pieces(text, dialect)
+        return Pieces(ahead(text), dialect)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
         checksum = str(row["_checksum"])

@@ -81,7 +81,7 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, ambiguous, broken)]
-    spoiled = _spoiled(source, deliveries, files, _count(rows, "records"), pl.concat(alone))
+    spoiled = _spoiled(source, deliveries, files, _count(rows, files, "records"), pl.concat(alone))
     if not spoiled.is_empty():
         # The records that are good for themselves go with their file.
         files = files.update(spoiled, on=DELIVERY)
@@ -98,8 +98,8 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     rejected = pl.concat([frame.select(list(QUARANTINE)) for frame in (whole_files, *alone)])
     counts = (
         files.select(*DELIVERY, reason="_words")
-        .join(_count(rows, "records"), on=DELIVERY, how="left", maintain_order="left")
-        .join(_count(accepted, "accepted"), on=DELIVERY, how="left", maintain_order="left")
+        .join(_count(rows, files, "records"), on=DELIVERY, how="left", maintain_order="left")
+        .join(_count(accepted, files, "accepted"), on=DELIVERY, how="left", maintain_order="left")
         .with_columns(pl.col("records", "accepted").fill_null(0).cast(pl.Int64))
     )
     nothing_good = (pl.col("records") > 0) & (pl.col("accepted") == 0)
@@ -115,8 +115,11 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     )
 
 
-def _count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    """How many rows came with each delivery that has any."""
+def _count(rows: pl.DataFrame, files: pl.DataFrame, name: str) -> pl.DataFrame:
+    """How many rows came with each delivery that has any; files: the deliveries, a row for each."""
+    if len(files) == 1:
+        # A piece of a large one is not grouped to learn that.
+        return files.head(len(rows)).select(*DELIVERY, pl.lit(len(rows), pl.Int64).alias(name))
     return rows.group_by(DELIVERY).agg(pl.len().cast(pl.Int64).alias(name))
 
 

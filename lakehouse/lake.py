@@ -8,6 +8,7 @@ data silently (2.7 into a whole-number column is stored as 2).
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 100
-_CHUNK = 1 << 23
+_CHUNK = 1 << 21
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
@@ -290,10 +291,11 @@ class Lake:
         def packed() -> Iterator[bytes]:
             nonlocal changed
             try:
-                with file.open("rb") as source:
+                with file.open("rb") as source, ThreadPoolExecutor(1) as beside:
                     while chunk := source.read(_CHUNK):
-                        digest.update(chunk)
+                        hashed = beside.submit(digest.update, chunk)
                         yield packer.compress(chunk)
+                        hashed.result()
             except OSError:
                 changed = True
                 raise
@@ -329,7 +331,7 @@ class Lake:
         """
         digest, unpacker = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
         try:
-            for packed in obstore.get(self.store, _key(checksum)).stream(min_chunk_size=1 << 20):
+            for packed in obstore.get(self.store, _key(checksum)).stream(min_chunk_size=1 << 18):
                 chunk = unpacker.decompress(bytes(packed))
                 digest.update(chunk)
                 yield chunk

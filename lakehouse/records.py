@@ -22,7 +22,7 @@ import polars as pl
 
 from lakehouse import header
 from lakehouse.contract import PROVENANCE
-from lakehouse.dialect import PLAIN, Dialect
+from lakehouse.dialect import PLAIN, Dialect, line_feeds
 from lakehouse.errors import RefusalError
 from lakehouse.formats import Format
 
@@ -218,7 +218,7 @@ def _fast(
     if not body:
         return pl.DataFrame(), []
     first = 1 if dialect.header else 2
-    counts = np.array([body.count(b"\n") for _, body in members])
+    counts = np.array([line_feeds(body) for _, body in members])
     owners = np.repeat([index for index, _ in members], counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     numbers = np.arange(len(owners)) - starts + first
@@ -237,11 +237,12 @@ def _fast(
         spanning = broken["_index"].unique().to_list()
         lines = lines.filter(~pl.col("_index").is_in(spanning)) if spanning else lines
         width = text.str.replace_all(quoted, "")
-    excess = width.str.count_matches(delimiter, literal=True).cast(pl.Int64) - (len(names) - 1)
-    uneven = pl.when(excess < 0).then(pl.lit("record:short")).when(excess > 0).then(pl.lit("record:long"))
+    # Counted once, which two expressions would not.
+    fields = lines.select(width.str.count_matches(delimiter, literal=True).cast(pl.Int64) + 1).to_series()
+    short, long = fields < len(names), fields > len(names)
+    uneven = pl.when(short).then(pl.lit("record:short")).when(long).then(pl.lit("record:long"))
     named_twice = len(set(names)) < len(names)
-    problem = pl.lit("file:header") if named_twice else uneven.otherwise(pl.lit(None, pl.String))
-    lines = lines.with_columns(_problem=problem)
+    lines = lines.with_columns(_problem=pl.lit("file:header") if named_twice else uneven)
     if (lines["_text"] == "").any():
         lines = lines.filter(text != "")
     sound = lines["_problem"].is_null()
@@ -359,5 +360,7 @@ def _with_provenance(
     if len(frames) > 1:
         # Each is in order.
         rows = rows.sort("_index", "_line")
-    rows = rows.hstack(origin[rows["_index"]])
+    # Of a single delivery it is the same in every row, and need not be looked up for each.
+    same = [pl.lit(column).first() for column in origin]
+    rows = rows.with_columns(same) if len(origin) == 1 else rows.hstack(origin[rows["_index"]])
     return rows.with_columns(pl.col("_line") + pl.col("_skipped")).select(list(whole))

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 import polars as pl
 from deltalake.transaction import AddAction
 
@@ -18,8 +17,9 @@ from lakehouse import account, files
 from lakehouse.batch import Intake, Step
 from lakehouse.errors import RefusalError
 from lakehouse.lake import DELIVERY, RECORD, Change
-from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, those, warned_of
-from lakehouse.winners import WINNER, rivalled, settle
+from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, warned_of
+from lakehouse.prints import Prints
+from lakehouse.winners import WINNER, settle
 
 # No more: what is remembered of keys takes 8 bytes a record.
 MOST_PIECES = 256
@@ -39,11 +39,14 @@ class Written:
         self._base = base
         self._pool = ThreadPoolExecutor(2)
         self._under_way: list[tuple[str, Future[AddAction]]] = []
+        # The newest rows of processed are still in memory.
+        self._newest = pl.DataFrame(schema=base.schemas["processed"])
         self.files: dict[str, list[AddAction]] = {layer: [] for layer in LAYERS_OF_RECORDS}
 
     def put(self, rows: Mapping[str, pl.DataFrame]) -> None:
         """Write rows by layer, while the caller goes on; those given before are written first."""
         self.wait()
+        self._newest = rows["processed"]
         lake, name = self._base.lake, self._base.source.name
         told = {*ORIGIN, *self._base.source.key}
         for layer, frame in rows.items():
@@ -52,11 +55,14 @@ class Written:
                 self._under_way.append((layer, self._pool.submit(files.write, lake, table, layout, frame, told)))
 
     def processed(self, file: int, keys: pl.DataFrame) -> pl.DataFrame:
-        """Key and provenance of the rows written to a file of processed that have one of some keys."""
-        self.wait()
-        table, columns = f"processed/{self._base.source.name}", {*keys.columns, *ORIGIN}
-        rows = files.read(self._base.lake, table, self.files["processed"][file].path, columns)
-        return rows.join(keys, on=keys.columns, how="semi", nulls_equal=True)
+        """Key and provenance of the rows put into a file of processed, numbered from 0, that have one of some keys."""
+        columns = [*keys.columns, *ORIGIN]
+        written = self.files["processed"]
+        rows = self._newest if file == len(written) else self._read(written[file], columns)
+        return rows.select(columns).join(keys, on=keys.columns, how="semi", nulls_equal=True)
+
+    def _read(self, file: AddAction, columns: list[str]) -> pl.DataFrame:
+        return files.read(self._base.lake, f"processed/{self._base.source.name}", file.path, columns)
 
     def wait(self) -> None:
         """Until all is written."""
@@ -83,35 +89,35 @@ class Written:
 class _Seen:
     """The keys of the records that win, as far as they are known: as numbers, and in full in the files written."""
 
-    def __init__(self, base: Base, written: Written) -> None:
+    def __init__(self, base: Base, written: Written, size: int) -> None:
         self._base, self._written = base, written
         self._key = list(base.source.key)
-        self._prints: list[pl.Series] = []
+        self._prints = Prints(size)
 
     def settle(self, fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The records of an earlier piece that win, and the others with what beats them, as superseded has it."""
         light = [*self._key, *ORIGIN]
-        later = self._later(fresh.select(self._key), light)
-        doubtful = rivalled(pl.concat([fresh.select(self._key), later.select(self._key)])).head(fresh.height)
-        new, fresh = fresh.filter(~doubtful), fresh.filter(doubtful)
-        settled = settle(pl.concat([fresh.select(light), later]), self._base.source.key)
+        prints = fresh.select(self._key).hash_rows()
+        later = self._later(fresh.select(self._key), prints, light)
+        # Most keys are new and come once; hashes tell which may not be.
+        both = pl.concat([prints, later.select(self._key).hash_rows()])
+        doubtful = fresh.filter(both.is_duplicated().head(fresh.height))
+        settled = settle(pl.concat([doubtful.select(light), later]), self._base.source.key)
         settled = settled.join(later, on=RECORD, how="anti")
-        wins = pl.col("_standing") == "wins"
-        won = pl.concat([new, those(fresh, settled.filter(wins), RECORD)])
-        if not won.is_empty():
-            # One for each file.
-            self._prints.append(won.select(self._key).hash_rows())
-        return won, settled.filter(~wins).select(*light, pl.col("_standing").alias("_kind"), *WINNER)
+        lost = settled.filter(pl.col("_standing") != "wins")
+        if not lost.is_empty():
+            wins = ~fresh["_line"].is_in(lost["_line"].implode())
+            fresh, prints = fresh.filter(wins), prints.filter(wins)
+        if not fresh.is_empty():
+            # They become the next file.
+            self._prints.add(prints)
+        return fresh, lost.select(*light, pl.col("_standing").alias("_kind"), *WINNER)
 
-    def _later(self, keys: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    def _later(self, keys: pl.DataFrame, prints: pl.Series, columns: list[str]) -> pl.DataFrame:
         """The rows already written that have one of these keys."""
         nothing = pl.DataFrame(schema=self._base.schemas["processed"]).select(columns)
-        if not self._prints:
-            return nothing
-        found = pl.concat(self._prints, rechunk=False).is_in(keys.hash_rows().implode()).arg_true()
-        ends = np.cumsum([len(some) for some in self._prints])
-        holding = np.unique(np.searchsorted(ends, found.to_numpy(), side="right"))
-        return pl.concat([nothing, *(self._written.processed(int(file), keys).select(columns) for file in holding)])
+        found = (self._written.processed(file, keys).select(columns) for file in self._prints.holding(prints))
+        return pl.concat([nothing, *found])
 
 
 def _meets(base: Base, accepted: pl.DataFrame, nothing: pl.DataFrame) -> bool:
@@ -139,7 +145,7 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
     if base.source.mode != "rows" or base.source.judges_files or not standing.head(1).collect().is_empty():
         raise NotPlainError
     nothing = row.select(*DELIVERY, "_delivered", "_site").clear()
-    seen = _Seen(base, written)
+    seen = _Seen(base, written, int(row["bytes"].item()))
     counts: Counter[str] = Counter()
     rules, warned = [], []
     try:

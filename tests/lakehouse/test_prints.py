@@ -1,0 +1,34 @@
+"""Prints of keys: every file that has one is found, however few the bits are."""
+
+import random
+
+import polars as pl
+import pytest
+
+from lakehouse.prints import Prints
+
+
+def prints(numbers: list[int]) -> pl.Series:
+    return pl.Series(numbers, dtype=pl.UInt64)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 10_000, 10_000_000])
+def test_the_files_are_those_that_have_one(size: int) -> None:
+    random_ = random.Random(size)
+    found, files = Prints(size), []
+    for _ in range(20):
+        known = [number for file in files for number in file]
+        # Numbers that differ only above, or only below, have one of their two bits in common.
+        new = {random_.getrandbits(64) for _ in range(30)} | {random_.getrandbits(10) << 32, random_.getrandbits(10)}
+        asked = [*random_.sample(known, min(3, len(known))), random_.getrandbits(64), random_.getrandbits(10)]
+        expected = [number for number, file in enumerate(files) if file & set(asked)]
+        assert found.holding(prints(asked)) == expected
+        files.append(new - set(known))
+        found.add(prints(sorted(files[-1], key=lambda number: number % 7)))
+
+
+def test_nothing_is_in_no_file() -> None:
+    found = Prints(100)
+    assert found.holding(prints([1])) == []
+    found.add(prints([1]))
+    assert found.holding(prints([])) == []
