@@ -30,7 +30,7 @@ def drop(settings: Settings, url: str, day: date, visit: int) -> float:
     begun = time.monotonic()
     while time.monotonic() - begun < _PATIENCE:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
-            cursor.execute("select 1 from marts.fct_vital_signs where _file = $1", (path,))
+            cursor.execute("select 1 from marts.fct_vital_signs where _file = %s", (path,))
             if cursor.fetchone():
                 return time.monotonic() - begun
         time.sleep(0.2)

@@ -35,7 +35,7 @@ def load(lake: Lake, url: str, cut: Cut, tables: Sequence[Table]) -> list[Load]:
     """
     schema = f"lake_{cut.name}"
     with transaction(url) as cursor:
-        cursor.execute("select to_regclass($1) is null", (f"{schema}.cut",))
+        cursor.execute("select to_regclass(%s) is null", (f"{schema}.cut",))
         row = cursor.fetchone()
         if row and row[0]:
             cursor.execute(_THERE.format(name=cut.name))
@@ -47,7 +47,7 @@ def load(lake: Lake, url: str, cut: Cut, tables: Sequence[Table]) -> list[Load]:
             cursor.execute(f"create schema {schema}")
             cursor.execute(_MARK.format(schema=schema))
             cursor.execute(
-                f"insert into {schema}.cut values ($1, $2, $3, $4)", (cut.name, cut.day, cut.state_at, cut.as_of)
+                f"insert into {schema}.cut values (%s, %s, %s, %s)", (cut.name, cut.day, cut.state_at, cut.as_of)
             )
     wanted = [_as_cut(lake, cut, table) for table in tables]
     return publish(lake, url, wanted, cut.versions)
@@ -56,7 +56,7 @@ def load(lake: Lake, url: str, cut: Cut, tables: Sequence[Table]) -> list[Load]:
 def remove(url: str, name: str) -> list[str]:
     """Remove a cut's schemas, those that people built by hand as well; their names."""
     with transaction(url) as cursor:
-        cursor.execute("select to_regclass($1) is not null", (f"lake_{name}.cut",))
+        cursor.execute("select to_regclass(%s) is not null", (f"lake_{name}.cut",))
         row = cursor.fetchone()
         if not row or not row[0]:
             return []

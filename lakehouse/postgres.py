@@ -10,7 +10,7 @@ import os
 import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -22,7 +22,7 @@ from lakehouse.errors import ConfigurationError, DefinitionError, LakehouseError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Cursor
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 with warnings.catch_warnings():
     # platformdirs warns wherever there is no login session; the fallback it then takes is fine.
@@ -122,22 +122,23 @@ def transaction(url: str, *, autocommit: bool = False) -> Iterator["Cursor"]:
 
     Raises UnavailableError when the database cannot be reached or refuses, without its URL or any row's values.
     """
-    # Only now: the driver takes its time to load, and whoever only asks for definitions has no use for it.
-    from adbc_driver_postgresql import dbapi
+    # Only now: whoever only asks for definitions has no use for it.
+    import psycopg2
 
     try:
-        with dbapi.connect(url, autocommit=autocommit) as connection:
+        with closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = autocommit
             with connection.cursor() as cursor:
                 yield cursor
             if not autocommit:
                 connection.commit()
-    except dbapi.IntegrityError as error:
+    except psycopg2.IntegrityError as error:
         raise DefinitionError(
-            f"PostgreSQL refuses rows (SQLSTATE {error.sqlstate}): the key that a table declares does not name one "
+            f"PostgreSQL refuses rows (SQLSTATE {error.pgcode}): the key that a table declares does not name one "
             "row; nothing was changed"
         ) from None
-    except dbapi.Error as error:
-        why = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "no connection"
+    except psycopg2.Error as error:
+        why = f"SQLSTATE {error.pgcode}" if error.pgcode else "no connection"
         raise UnavailableError(
             f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
         ) from None

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import dataframely as dy
 import polars as pl
 
+from lakehouse.copying import put
 from lakehouse.errors import DefinitionError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.postgres import transaction
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Cursor
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 _TYPES: dict[type[pl.DataType], str] = {
     pl.String: "text",
@@ -131,7 +132,7 @@ def models_finished(url: str, code: str, loads: str) -> None:
     with transaction(url) as cursor:
         cursor.execute(_BUILT)
         cursor.execute("delete from lake.built")
-        cursor.execute("insert into lake.built values ($1, $2)", (code, loads))
+        cursor.execute("insert into lake.built values (%s, %s)", (code, loads))
 
 
 def models_built(url: str) -> str | None:
@@ -164,9 +165,10 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     """
     [book] = {table.book for table in tables} or {_BOOK}
     done = _publish(lake, url, tables, versions, book)
-    # Rows that are known to be visible to everyone are counted by an index alone, as each load does.
+    # Rows that are known to be visible to everyone are counted by an index alone, as each load does. Those of a new
+    # table are known to be.
     for load in done:
-        if load.inserted == load.rows > _FEW:
+        if load.deleted and load.inserted == load.rows > _FEW:
             # The load is done, whatever becomes of this.
             with suppress(UnavailableError), transaction(url, autocommit=True) as cursor:
                 cursor.execute(f"vacuum (analyze, skip_locked) {load.table.qualified}")
@@ -206,7 +208,7 @@ def _forget(cursor: "Cursor", name: str) -> None:
     if _one(cursor, f'select to_regclass(\'"{schema}"."{table}"\')::text'):
         cursor.execute(f'delete from "{schema}"."{table}"')
     for kept in ("loads", "touched"):
-        cursor.execute(f"delete from {_BOOK}.{kept} where table_name = $1", (name,))
+        cursor.execute(f"delete from {_BOOK}.{kept} where table_name = %s", (name,))
 
 
 def _loaded(cursor: "Cursor", book: str) -> dict[str, tuple[str, int]]:
@@ -219,8 +221,8 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
     assert delta is not None
     delta_id = str(delta.metadata().id)
     schema = dict(table.contract.create_empty().schema)
-    is_new = _define(cursor, table, schema)
-    same_table = shown is not None and shown[0] == delta_id and not is_new
+    created, unfit = _define(cursor, table, schema)
+    same_table = shown is not None and shown[0] == delta_id and not (created or unfit)
     inserted = deleted = 0
     if shown is None or not same_table or shown[1] < version:
         gone, added = lake.changed(table.source, shown[1] if shown and same_table else None, version)
@@ -233,9 +235,9 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
             deleted = _delete(cursor, table, gone)
         if not added.is_empty():
             inserted = added.height
-            _insert(cursor, table.schema, table.name, added.select(list(schema)))
+            _insert(cursor, table, added.select(list(schema)), frozen=created)
         cursor.execute(
-            f"insert into {table.book}.loads (table_name, delta_id, delta_version, loaded_at) values ($1, $2, $3, "
+            f"insert into {table.book}.loads (table_name, delta_id, delta_version, loaded_at) values (%s, %s, %s, "
             "clock_timestamp()) on conflict (table_name) do update "
             "set delta_id = excluded.delta_id, delta_version = excluded.delta_version, loaded_at = excluded.loaded_at",
             (table.name_in_loads, delta_id, version),
@@ -256,13 +258,14 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
 
 def _touch(cursor: "Cursor", table: Table, changed: pl.DataFrame | None, number: int) -> None:
     """Remember which values of the table a load has changed; None stands for all of them."""
-    cursor.execute(f"update {table.book}.loads set load = $2 where table_name = $1", (table.name_in_loads, number))
+    cursor.execute(f"update {table.book}.loads set load = %s where table_name = %s", (number, table.name_in_loads))
     if changed is None or table.by is None:
-        cursor.execute(f"update {table.book}.loads set anew = load where table_name = $1", (table.name_in_loads,))
-        cursor.execute(f"delete from {table.book}.touched where table_name = $1", (table.name_in_loads,))
+        cursor.execute(f"update {table.book}.loads set anew = load where table_name = %s", (table.name_in_loads,))
+        cursor.execute(f"delete from {table.book}.touched where table_name = %s", (table.name_in_loads,))
         return
-    values = changed.select(table_name=pl.lit(table.name_in_loads), value=table.by, load=pl.lit(number)).unique()
-    cursor.adbc_ingest("touched_now", _arrow(values), mode="create", temporary=True)
+    values = changed.select(table_name=pl.lit(table.name_in_loads), value=table.by, load=pl.lit(number, pl.Int64))
+    cursor.execute("create temporary table touched_now (table_name text, value text, load bigint)")
+    put(cursor, "pg_temp.touched_now", values.unique())
     cursor.execute(
         f"insert into {table.book}.touched select table_name, value, load from pg_temp.touched_now "
         "on conflict (table_name, value) do update set load = excluded.load"
@@ -270,12 +273,14 @@ def _touch(cursor: "Cursor", table: Table, changed: pl.DataFrame | None, number:
     cursor.execute("drop table pg_temp.touched_now")
 
 
-def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> bool:
-    """Make the table, without its key, or add the columns it lacks; whether it has to be loaded anew."""
+def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> tuple[bool, bool]:
+    """Make the table, without its key, or add the columns it lacks; whether it was made, and whether one that was there
+    has to be loaded anew.
+    """
     wanted = {name: _column_type(table, name, kind) for name, kind in schema.items()}
     cursor.execute(
         "select attname, format_type(atttypid, atttypmod) from pg_attribute "
-        "where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
+        "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
         (table.qualified,),
     )
     there = {
@@ -289,7 +294,7 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
         columns = ", ".join(f'"{name}" {kind}' for name, kind in wanted.items())
         cursor.execute(f"create table {table.qualified} ({columns})")
         _describe(cursor, table)
-        return True
+        return True, False
     if changed := [name for name, kind in there.items() if wanted.get(name) != kind]:
         raise DefinitionError(
             f"{table.schema}.{table.name}: columns {changed} changed type or left the contract, which loaded rows "
@@ -300,7 +305,7 @@ def _define(cursor: "Cursor", table: Table, schema: dict[str, pl.DataType]) -> b
         cursor.execute(f'alter table {table.qualified} add column "{name}" {wanted[name]}')
     if missing:
         _describe(cursor, table)
-    return _index(cursor, table) or bool(missing)
+    return False, _index(cursor, table) or bool(missing)
 
 
 def _index(cursor: "Cursor", table: Table) -> bool:
@@ -308,7 +313,7 @@ def _index(cursor: "Cursor", table: Table) -> bool:
     name = f"{table.name[:40]}_{hashlib.sha256(repr(table.key).encode()).hexdigest()[:8]}"
     cursor.execute(
         "select c.relname, n.nspname from pg_index i join pg_class c on c.oid = i.indexrelid "
-        "join pg_namespace n on n.oid = c.relnamespace where i.indisunique and i.indrelid = to_regclass($1)",
+        "join pg_namespace n on n.oid = c.relnamespace where i.indisunique and i.indrelid = to_regclass(%s)",
         (table.qualified,),
     )
     others = [found for found in cursor.fetchall() if found[0] != name]
@@ -353,16 +358,15 @@ def _delete(cursor: "Cursor", table: Table, gone: pl.DataFrame) -> int:
     same = " and ".join(
         f't."{name}" {"is not distinct from" if name in nullable else "="} gone."{name}"' for name in table.key
     )
-    cursor.adbc_ingest("gone", _arrow(gone.select(table.key).unique()), mode="create", temporary=True)
+    keys = gone.select(table.key).unique()
+    columns = ", ".join(f'"{name}" {_column_type(table, name, kind)}' for name, kind in keys.schema.items())
+    cursor.execute(f"create temporary table gone ({columns})")
+    put(cursor, "pg_temp.gone", keys)
     cursor.execute(f"delete from {table.qualified} t using pg_temp.gone where {same}")
     deleted: int = cursor.rowcount
     cursor.execute("drop table pg_temp.gone")
     return deleted
 
 
-def _insert(cursor: "Cursor", schema: str, name: str, rows: pl.DataFrame) -> None:
-    cursor.adbc_ingest(name, _arrow(rows), mode="append", db_schema_name=schema)
-
-
-def _arrow(frame: pl.DataFrame):  # type: ignore[no-untyped-def]
-    return frame.to_arrow(compat_level=pl.CompatLevel.newest())
+def _insert(cursor: "Cursor", table: Table, rows: pl.DataFrame, *, frozen: bool) -> None:
+    put(cursor, table.qualified, rows, frozen=frozen)

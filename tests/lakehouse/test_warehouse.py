@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import dataframely as dy
 import polars as pl
 import pytest
 from adbc_driver_postgresql import dbapi
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from lakehouse import postgres, warehouse
 from lakehouse.errors import DefinitionError, UnavailableError
@@ -172,10 +174,10 @@ def fail(monkeypatch: pytest.MonkeyPatch, at: str, happens: Callable[[], None]) 
     """Let something happen just before rows are put into a table."""
     real = warehouse._insert
 
-    def insert(cursor: dbapi.Cursor, schema: str, name: str, rows: pl.DataFrame) -> None:
-        if name == at:
+    def insert(cursor: Cursor, table: Table, rows: pl.DataFrame, *, frozen: bool) -> None:
+        if table.name == at:
             happens()
-        real(cursor, schema, name, rows)
+        real(cursor, table, rows, frozen=frozen)
 
     monkeypatch.setattr(warehouse, "_insert", insert)
 
@@ -450,8 +452,8 @@ def test_models_that_began_during_a_load_do_not_show_it(lake: Lake, url: str, mo
     begun: list[str] = []
     insert = warehouse._insert
 
-    def meanwhile(*words: object) -> None:
-        insert(*words)
+    def meanwhile(*words: Any, **more: Any) -> None:
+        insert(*words, **more)
         # Its rows and its time are written and not yet to be seen.
         begun.append(models_started(url))
 
