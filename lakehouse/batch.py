@@ -28,8 +28,8 @@ from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
-# So many pieces are judged while the one before them is written; each is held in memory.
-_AHEAD = 2
+# Of a large delivery so many pieces are in memory at once, which together are a batch.
+_PIECES = 2
 _Row = dict[str, object]
 
 
@@ -163,10 +163,10 @@ class Intake:
         assert step.size is not None
         # Its text, uncompressed, where the lake is if that is a folder: what is for passing use may be kept in memory.
         place = None if self._lake.remote else self._lake.root
-        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_AHEAD) as beside:
+        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
-                data, skipped = pieces.next(step.size)
+                data, skipped = pieces.next(step.size // _PIECES)
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)
                 if len(cuts) > most:
@@ -181,7 +181,7 @@ class Intake:
             coming: deque[Future[Judged]] = deque()
             for cut in reversed(cuts):
                 coming.append(beside.submit(judged, *cut))
-                if len(coming) >= _AHEAD:
+                if len(coming) >= _PIECES:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
@@ -246,7 +246,7 @@ class Intake:
         return say, known
 
     def _judge_piece(self, row: _Row, pieces: Pieces, size: int, **known: Unpack[Refused]) -> Judged:
-        data, skipped = pieces.next(size)
+        data, skipped = pieces.next(size // _PIECES)
         delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, **known)
         return judge(self._source, [delivery])
 

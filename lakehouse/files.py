@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from typing import Any
 from uuid import uuid4
 
 import obstore
@@ -22,7 +23,8 @@ from lakehouse.lake import Lake, same_types
 # A longer text is not worth its place in the log.
 _LONGEST = 256
 # The first and last of Python's days, counted from 1970-01-01.
-_CALENDAR = tuple((day - date(1970, 1, 1)).days for day in (date.min, date.max))
+_EPOCH = date(1970, 1, 1).toordinal()
+_CALENDAR = tuple(day.toordinal() - _EPOCH for day in (date.min, date.max))
 _PLAIN = (pl.String, pl.Boolean, pl.Date, pl.Int64, pl.Int32, pl.Float64)
 
 
@@ -34,26 +36,44 @@ def write(
     layout: the table's types. told: columns that the log is to tell the least and greatest value of.
     Raises DefinitionError when the rows have other types, UnavailableError when the lake cannot be written.
     """
-    same_types(table, layout, rows)
-    name = f"part-{uuid4()}.zstd.parquet"
+    same_types(table, layout, rows.schema)
     buffer = io.BytesIO()
     rows.write_parquet(buffer, compression="zstd", compression_level=1)
-    data = buffer.getbuffer()
+    return _put(lake, table, buffer, _statistics(rows.lazy(), told))
+
+
+def pour(
+    lake: Lake, table: str, layout: Mapping[str, pl.DataType], rows: pl.LazyFrame, told: Collection[str]
+) -> list[AddAction]:
+    """Like `write`, a row group at a time, of rows that are made as they are written; no file when there are none."""
+    same_types(table, layout, rows.collect_schema())
+    buffer = io.BytesIO()
+    rows.sink_parquet(buffer, compression="zstd", compression_level=1, engine="streaming")
+    statistics = _statistics(pl.scan_parquet(buffer.getvalue()), told)
+    return [_put(lake, table, buffer, statistics)] if statistics["numRecords"] else []
+
+
+def _put(lake: Lake, table: str, buffer: io.BytesIO, statistics: Mapping[str, object]) -> AddAction:
+    name, data = f"part-{uuid4()}.zstd.parquet", buffer.getbuffer()
     try:
         obstore.put(lake.store, f"{table}/{name}", data)
     except Exception as error:
         raise unavailable(error, f"{table} cannot be written") from error
-    stats = json.dumps(_statistics(rows.select(column for column in rows.columns if column in told)), allow_nan=False)
+    stats = json.dumps(statistics, allow_nan=False)
     return AddAction(name, len(data), {}, int(time.time() * 1000), data_change=True, stats=stats)
+
+
+def get(lake: Lake, table: str, path: str) -> bytes:
+    """A data file. Raises UnavailableError when it cannot be read."""
+    try:
+        return bytes(obstore.get(lake.store, f"{table}/{path}").bytes())
+    except Exception as error:
+        raise unavailable(error, f"{table} cannot be read") from error
 
 
 def read(lake: Lake, table: str, path: str, columns: Collection[str]) -> pl.DataFrame:
     """Some columns of a data file. Raises UnavailableError when it cannot be read."""
-    try:
-        data = bytes(obstore.get(lake.store, f"{table}/{path}").bytes())
-    except Exception as error:
-        raise unavailable(error, f"{table} cannot be read") from error
-    return pl.read_parquet(data, columns=list(columns))
+    return pl.read_parquet(get(lake, table, path), columns=list(columns))
 
 
 def discard(lake: Lake, table: str, files: Sequence[AddAction | RemoveAction]) -> None:
@@ -63,31 +83,44 @@ def discard(lake: Lake, table: str, files: Sequence[AddAction | RemoveAction]) -
         obstore.delete(lake.store, [f"{table}/{file.path}" for file in written])
 
 
-def _statistics(rows: pl.DataFrame) -> dict[str, object]:
-    """A file's statistics as Delta's protocol has them, of columns whose values can be told in JSON."""
-    ends = {column.name: found for column in rows if (found := _ends(column))}
+def _statistics(rows: pl.LazyFrame, told: Collection[str]) -> dict[str, object]:
+    """A file's statistics as Delta's protocol has them, of those columns whose values can be told in JSON."""
+    kinds = {name: kind for name, kind in rows.collect_schema().items() if name in told}
+    found = rows.select(pl.len(), *(_ends(name, kind).alias(name) for name, kind in kinds.items())).collect()
+    count, *columns = found.row(0)
+    seen = dict(zip(kinds, columns, strict=True))
+    told_of = {name: ends for name, kind in kinds.items() if (ends := _tellable(kind, seen[name]))}
     return {
-        "numRecords": rows.height,
-        "minValues": {name: least for name, (least, _) in ends.items()},
-        "maxValues": {name: greatest for name, (_, greatest) in ends.items()},
-        "nullCount": {column.name: column.null_count() for column in rows},
+        "numRecords": count,
+        "minValues": {name: least for name, (least, _) in told_of.items()},
+        "maxValues": {name: greatest for name, (_, greatest) in told_of.items()},
+        "nullCount": {name: values["nulls"] for name, values in seen.items()},
     }
 
 
-def _ends(column: pl.Series) -> tuple[object, object] | None:
-    """The least and greatest value, if it has any and both can be told."""
-    if column.dtype not in _PLAIN or column.null_count() == len(column):
+def _ends(name: str, kind: pl.DataType) -> pl.Expr:
+    """What a column's statistics come from, as a struct."""
+    column = pl.col(name)
+    parts = [column.null_count().alias("nulls")]
+    if kind in _PLAIN:
+        # A day not as Python's: its calendar has the years 1 to 9999, and so has a reader's.
+        bare = column.to_physical() if kind == pl.Date else column
+        # One infinite number, and delta-rs passes over the statistics of every file; NaN is in no range.
+        finite = column.is_finite().all() if kind.is_float() else pl.lit(True)
+        parts += [bare.min().alias("least"), bare.max().alias("greatest"), finite.alias("finite")]
+    return pl.struct(parts)
+
+
+def _tellable(kind: pl.DataType, seen: Mapping[str, Any]) -> tuple[object, object] | None:
+    """The least and greatest value, if there are any and both can be told."""
+    if seen.get("least") is None or not seen["finite"]:
         return None
-    # One infinite number, and delta-rs passes over the statistics of every file; NaN is in no range.
-    if column.dtype.is_float() and not column.is_finite().all():
-        return None
-    if column.dtype == pl.Date:
-        # Python's calendar has the years 1 to 9999, and so has a reader's.
+    least, greatest = seen["least"], seen["greatest"]
+    if kind == pl.Date:
         first, last = _CALENDAR
-        if not column.to_physical().is_between(first, last).all():
+        if least < first or greatest > last:
             return None
-        return str(column.min()), str(column.max())
-    least, greatest = column.min(), column.max()
-    if column.dtype == pl.String and max(len(str(least)), len(str(greatest))) > _LONGEST:
+        return str(date.fromordinal(least + _EPOCH)), str(date.fromordinal(greatest + _EPOCH))
+    if kind == pl.String and max(len(least), len(greatest)) > _LONGEST:
         return None
     return least, greatest

@@ -27,6 +27,7 @@ from lakehouse.lake import Change, Lake, made_by
 from lakehouse.landing import Landed
 from lakehouse.plan import Base, Plan, plan
 from lakehouse.records import schema
+from lakehouse.rewriting import rewritten
 from lakehouse.source import Source
 from lakehouse.straight import LAYERS_OF_RECORDS, NotPlainError, straight
 from lakehouse.winners import superseded_schema
@@ -97,6 +98,9 @@ def ingest(
     Raises SupersededError when another run is doing this work, UnavailableError when the lake fails.
     """
     begun = _reached(lake, source)
+    for layer, columns in schemas(source).items():
+        if lake.open(tables(source)[layer]) is None:
+            lake.create(tables(source)[layer], columns)
     if _outdated(lake, source, begun):
         ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
         ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
@@ -138,10 +142,6 @@ def _catch_up(
 ) -> Iterator[Plan]:
     """Batches until the tables are where the ledger is. since: where they were some time ago."""
     on_record = _waiting(lake, source, since)
-    for layer, columns in schemas(source).items():
-        table = tables(source)[layer]
-        if lake.open(table) is None:
-            lake.create(table, columns)
     intake = Intake(lake, source, held)
     while True:
         reached = _reached(lake, source)
@@ -201,10 +201,13 @@ def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, 
         # A rebuild takes nothing from the tables, so it may begin wherever a batch before it was given up.
         if at != step.begin and not (step.anew and at < end):
             break
+        put = rewritten(lake, table, delta, change)
         try:
             replace = "true" if step.anew else None
-            return lake.commit(delta, change, "ledger", end, replace=replace, by=source.contract_version)
+            return lake.commit(delta, put, "ledger", end, replace=replace, by=source.contract_version)
         except SupersededError:
+            if put is not change:
+                discard(lake, table, put.files)
             # Housekeeping may have moved the same rows into other files; an ingestion would have moved the position.
             now = lake.open(table)
             if attempt == _ATTEMPTS - 1 or now is None or (now.transaction_version("ledger") or 0) != at:

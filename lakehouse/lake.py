@@ -45,7 +45,8 @@ PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
 class Change:
     """What a commit does to a table: rows to put in, and rows to take out.
 
-    remove: holds the columns `row`, which name a row and are never null, and `_delivered`, which finds its data file.
+    remove: holds the columns `row`, which name a row and are never null, and its `_delivered`, which finds its data
+        file. Such a change is committed once it is `rewriting.rewritten`.
     files: what happens to data files as a whole (see `files`): those to put in, written already, and those to take out.
         `add` has no rows then.
     """
@@ -170,20 +171,21 @@ class Lake:
         if replace == "true":
             storable(delta.table_uri, change.add.schema)
         else:
-            same_types(delta.table_uri, rows(delta).collect_schema(), change.add)
+            same_types(delta.table_uri, rows(delta).collect_schema(), change.add.schema)
+        assert change.remove is None or change.remove.is_empty(), "rows are taken out with their files"
+        takes_out = replace == "true" or any(isinstance(file, RemoveAction) for file in change.files)
+        # Else the rows of files that somebody compacts meanwhile would stay: delta-rs does not see that they are gone.
+        retries = 0 if takes_out else _RETRIES
         names = [Transaction(app, version), *([Transaction(f"{app} by {by}", version)] if by else [])]
-        said = CommitProperties(app_transactions=names, max_commit_retries=_RETRIES)
+        said = CommitProperties(app_transactions=names, max_commit_retries=retries)
         try:
             if change.files:
                 assert change.add.is_empty(), "the files are all there is to put in"
-                assert change.remove is None, "rows are taken out with their files"
                 assert replace in (None, "true"), "files replace all or nothing"
                 mode: Literal["overwrite", "append"] = "overwrite" if replace else "append"
                 layout = _arrow(change.add).schema if replace else delta.schema()
                 delta.create_write_transaction(list(change.files), mode, layout, [], commit_properties=said)
                 delta.update_incremental()
-            elif change.remove is not None and not change.remove.is_empty():
-                _merge(delta, change, said)
             elif replace == "true":
                 new = change.add
                 write_deltalake(delta, new, mode="overwrite", schema_mode="overwrite", commit_properties=said)
@@ -370,33 +372,12 @@ def _arrow(frame: pl.DataFrame) -> "pa.Table":
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def same_types(name: str, layout: Mapping[str, pl.DataType], frame: pl.DataFrame) -> None:
-    """Raise DefinitionError when the rows are not of exactly the table's types."""
+def same_types(name: str, layout: Mapping[str, pl.DataType], given: Mapping[str, pl.DataType]) -> None:
+    """Raise DefinitionError when rows of the types `given` are not of exactly the table's."""
     table = dict(layout)
-    if table != dict(frame.schema):
-        wrong = {item: (table.get(item), frame.schema.get(item)) for item in table.keys() | frame.schema.keys()}
+    if table != dict(given):
+        wrong = {item: (table.get(item), given.get(item)) for item in table.keys() | given.keys()}
         told = ", ".join(
             f"{item}: {old} stored, {new} given" for item, (old, new) in sorted(wrong.items()) if old != new
         )
         raise DefinitionError(f"{name}: the rows are not of the table's types ({told}); nothing was written")
-
-
-def _merge(delta: DeltaTable, change: Change, properties: CommitProperties) -> None:
-    assert change.remove is not None
-    columns = change.add.columns
-    marked = change.add.with_columns(_op=pl.lit("add"))
-    gone = change.remove.select(*change.row, "_delivered").unique().with_columns(_op=pl.lit("remove"))
-    # Naming the days lets Delta's file statistics leave every other file untouched, and unread.
-    days = ", ".join(f"'{day}'" for day in sorted(gone["_delivered"].drop_nulls().unique()))
-    dated = f"t._delivered in ({days})" if days else "false"
-    where = f"({dated} or t._delivered is null)" if gone["_delivered"].null_count() else dated
-    same = " and ".join(f"t.{name} = s.{name}" for name in change.row)
-    merger = delta.merge(
-        _arrow(pl.concat([marked, gone], how="diagonal")),
-        predicate=f"s._op = 'remove' and {where} and {same}",
-        source_alias="s",
-        target_alias="t",
-        commit_properties=properties,
-    )
-    values = {name: f"s.{name}" for name in columns}
-    merger.when_matched_delete().when_not_matched_insert(values, predicate="s._op = 'add'").execute()

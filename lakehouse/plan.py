@@ -5,7 +5,7 @@ half-way is completed by working the same plan out again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -36,12 +36,15 @@ class Base:
     source: Source
     versions: dict[str, int | None]
     schemas: dict[str, dict[str, pl.DataType]]
+    _opened: dict[str, pl.LazyFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def scan(self, layer: str) -> pl.LazyFrame:
-        """A layer's rows at the version of this base."""
+        """A layer's rows at the version of this base; its log is read once."""
         if self.versions[layer] is None:
             return pl.LazyFrame(schema=self.schemas[layer])
-        return self.lake.scan(f"{layer}/{self.source.name}", self.versions[layer])
+        if layer not in self._opened:
+            self._opened[layer] = self.lake.scan(f"{layer}/{self.source.name}", self.versions[layer])
+        return self._opened[layer]
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     remote: SecretStr | None = None
     warehouse: SecretStr | None = None
     as_of: date | None = None
-    batch_bytes: int = Field(default=8 * 2**20, gt=0)
+    batch_bytes: int = Field(default=16 * 2**20, gt=0)
     keep_days: int = Field(default=30, ge=1)
     settle_seconds: float = Field(default=2.0, ge=0)
     systems: dict[str, SecretStr] = {}

@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.errors import DefinitionError, UnavailableError
+from lakehouse import files
+from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
 from lakehouse.lake import Change, Lake
+from lakehouse.rewriting import rewritten
 
 SCHEMA: dict[str, pl.DataType] = {"_file": pl.String(), "_delivered": pl.Date(), "value": pl.Int64()}
 DAY, OTHER_DAY = date(2020, 1, 1), date(2020, 1, 2)
@@ -27,6 +29,11 @@ def table(lake: Lake, *values: tuple[str, date | None, int]) -> DeltaTable:
     for version, value in enumerate(values, start=1):
         lake.commit(delta, Change(rows(value)), "app", version)
     return delta
+
+
+def commit(lake: Lake, delta: DeltaTable, change: Change, version: int) -> int:
+    """A commit that may take rows out."""
+    return lake.commit(delta, rewritten(lake, "t", delta, change), "app", version)
 
 
 def stored(lake: Lake, name: str = "t") -> list[tuple[object, ...]]:
@@ -54,7 +61,7 @@ def test_no_type_is_ever_cast(lake: Lake, kind: pl.DataType, given: pl.Series, t
     add = pl.DataFrame({"_file": ["f"], "_delivered": [DAY], "value": given})
     gone = add.select("_file", "_delivered") if remove else None
     with pytest.raises(DefinitionError) as raised:
-        lake.commit(delta, Change(add, gone, row=("_file",)), "app", 1)
+        commit(lake, delta, Change(add, gone, row=("_file",)), 1)
     assert told in str(raised.value)
     assert "nothing was written" in str(raised.value)
     assert delta.version() == 0
@@ -80,7 +87,7 @@ def test_columns_go_where_their_names_say(lake: Lake, remove: pl.DataFrame | Non
     schema = {"_file": pl.String(), "_delivered": pl.Date(), "a": pl.Int64(), "b": pl.Int64()}
     delta = lake.create("t", schema)
     add = pl.DataFrame({"b": [2], "a": [1], "_delivered": [DAY], "_file": ["f"]})
-    lake.commit(delta, Change(add, remove, row=("_file",)), "app", 1)
+    commit(lake, delta, Change(add, remove, row=("_file",)), 1)
     assert lake.scan("t").collect().select("a", "b").rows() == [(1, 2)]
 
 
@@ -104,21 +111,21 @@ def test_one_commit_puts_in_and_takes_out(lake: Lake) -> None:
     delta = table(lake, ("a", DAY, 1), ("b", DAY, 2), ("c", OTHER_DAY, 3))
     before = delta.version()
     out = rows(("a", DAY, 0), ("c", OTHER_DAY, 0), ("never there", DAY, 0)).drop("value")
-    assert lake.commit(delta, Change(rows(("a", DAY, 9), ("d", DAY, 4)), out, row=("_file",)), "app", 9) == before + 1
+    assert commit(lake, delta, Change(rows(("a", DAY, 9), ("d", DAY, 4)), out, row=("_file",)), 9) == before + 1
     assert stored(lake) == [("a", DAY, 9), ("b", DAY, 2), ("d", DAY, 4)]
     assert delta.transaction_version("app") == 9
 
 
 def test_a_row_is_taken_out_by_everything_that_names_it(lake: Lake) -> None:
     delta = table(lake, ("a", DAY, 1), ("a", DAY, 2), ("b", DAY, 1))
-    lake.commit(delta, Change(rows(), rows(("a", DAY, 1)), row=("_file", "value")), "app", 9)
+    commit(lake, delta, Change(rows(), rows(("a", DAY, 1)), row=("_file", "value")), 9)
     assert stored(lake) == [("a", DAY, 2), ("b", DAY, 1)]
 
 
 @pytest.mark.parametrize("day", [None, DAY])
 def test_rows_without_a_day_are_taken_out_too(lake: Lake, day: date | None) -> None:
     delta = table(lake, ("a", None, 1), ("b", DAY, 2), ("c", None, 3))
-    lake.commit(delta, Change(rows(), rows(("a", None, 1), ("b", day, 2)).drop("value"), row=("_file",)), "app", 9)
+    commit(lake, delta, Change(rows(), rows(("a", None, 1), ("b", day, 2)).drop("value"), row=("_file",)), 9)
     # A row is looked for where its day says, so the wrong day finds nothing.
     assert stored(lake) == ([("c", None, 3)] if day else [("b", DAY, 2), ("c", None, 3)])
 
@@ -131,6 +138,23 @@ def test_an_empty_change_still_says_what_it_reflects(lake: Lake) -> None:
     lake.commit(delta, Change(rows(), rows()), "app", 7)
     assert delta.transaction_version("app") == 7
     assert stored(lake) == [("a", DAY, 1)]
+
+
+@pytest.mark.parametrize("how", ["some rows", "all rows", "all rows, in files"])
+def test_rows_that_were_compacted_meanwhile_are_not_there_twice(lake: Lake, how: str) -> None:
+    before = [("a", DAY, 1), ("b", DAY, 2), ("c", None, 3)]
+    delta = table(lake, *before)
+    other = lake.open("t")
+    assert other
+    other.optimize.compact()
+    change, replace = Change(rows(("c", DAY, 9))), "true"
+    if how == "some rows":
+        change, replace = rewritten(lake, "t", delta, Change(rows(), rows(("a", DAY, 1)), row=("_file",))), None
+    elif how == "all rows, in files":
+        change = Change(rows(), files=(files.write(lake, "t", SCHEMA, rows(("c", DAY, 9)), SCHEMA),))
+    with pytest.raises(SupersededError, match="nothing was written"):
+        lake.commit(delta, change, "app", 9, replace=replace)
+    assert stored(lake) == sorted(before, key=lambda row: row[0])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +211,7 @@ def test_new_columns_are_added_and_null_in_what_was_there(lake: Lake) -> None:
 
 def test_a_version_reads_as_it_was(lake: Lake) -> None:
     delta = table(lake, ("a", DAY, 1), ("b", DAY, 2))
-    lake.commit(delta, Change(rows(), rows(("a", DAY, 1)), row=("_file",)), "app", 9)
+    commit(lake, delta, Change(rows(), rows(("a", DAY, 1)), row=("_file",)), 9)
     heights = [lake.scan("t", version).collect().height for version in range(4)]
     assert heights == [0, 1, 2, 1]
 
@@ -210,7 +234,7 @@ def test_what_changed_between_versions(lake: Lake) -> None:
     assert changed(lake, None, 3) == ([], [a, b, c])
     assert changed(lake, 1, 3) == ([], [b, c])
     assert changed(lake, 3, 3) == ([], [])
-    lake.commit(delta, Change(rows(("a", DAY, 9)), rows(a, c), row=("_file",)), "app", 4)
+    commit(lake, delta, Change(rows(("a", DAY, 9)), rows(a, c), row=("_file",)), 4)
     assert changed(lake, 3, 4) == ([a, c], [("a", DAY, 9)])
     lake.commit(delta, Change(rows(b)), "app", 5, replace="true")
     assert changed(lake, 4, 5) == ([("a", DAY, 9)], [])
@@ -233,14 +257,14 @@ def test_a_column_that_came_later_counts_as_null_in_older_rows(lake: Lake) -> No
     delta = lake.create("t", wider)
     lake.commit(delta, Change(pl.DataFrame([("b", DAY, 2, "n")], schema=wider, orient="row")), "app", 2)
     assert changed(lake, 1, 3) == ([], [("b", DAY, 2, "n")])
-    lake.commit(delta, Change(pl.DataFrame(schema=wider), rows(("a", DAY, 1)), row=("_file",)), "app", 3)
+    commit(lake, delta, Change(pl.DataFrame(schema=wider), rows(("a", DAY, 1)), row=("_file",)), 3)
     assert changed(lake, 1, 4) == ([("a", DAY, 1, None)], [("b", DAY, 2, "n")])
 
 
 @pytest.mark.parametrize("lost", ["log", "some of the log", "data"])
 def test_everything_counts_as_added_when_the_old_version_is_no_longer_readable(lake: Lake, lost: str) -> None:
     delta = table(lake, ("a", DAY, 1), ("b", DAY, 2))
-    lake.commit(delta, Change(rows(("a", DAY, 9)), rows(("a", DAY, 1)), row=("_file",)), "app", 3)
+    commit(lake, delta, Change(rows(("a", DAY, 9)), rows(("a", DAY, 1)), row=("_file",)), 3)
     if lost != "data":
         delta.create_checkpoint()
         for version in range(3 if lost == "log" else 2):
@@ -254,7 +278,7 @@ def test_everything_counts_as_added_when_the_old_version_is_no_longer_readable(l
 def test_the_lake_may_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     lake = Lake(str(tmp_path / name))
     delta = table(lake, ("a", DAY, 1), ("b", DAY, 2))
-    lake.commit(delta, Change(rows(("a", DAY, 9)), rows(("a", DAY, 1)), row=("_file",)), "app", 3)
+    commit(lake, delta, Change(rows(("a", DAY, 9)), rows(("a", DAY, 1)), row=("_file",)), 3)
     assert stored(lake) == [("a", DAY, 9), ("b", DAY, 2)]
     assert changed(lake, 2, 3) == ([("a", DAY, 1)], [("a", DAY, 9)])
     # A merge writes text in a way of its own.

@@ -40,7 +40,7 @@ def test_everything_has_a_default() -> None:
     assert settings.postgres == PROJECT / ".lakehouse" / "postgres"
     assert settings.dagster == PROJECT / ".lakehouse" / "dagster"
     assert (settings.warehouse, settings.remote, settings.as_of) == (None, None, None)
-    assert settings.batch_bytes == 8_388_608
+    assert settings.batch_bytes == 16_777_216
     assert settings.settle_seconds == 2
 
 

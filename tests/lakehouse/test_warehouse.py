@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from lakehouse import postgres, warehouse
 from lakehouse.errors import DefinitionError, UnavailableError
 from lakehouse.lake import Change, Lake
+from lakehouse.rewriting import rewritten
 from lakehouse.warehouse import Load, Table, loaded, models_built, models_finished, models_started, publish
 
 UNREACHABLE = "postgresql://me:s3cret-word@127.0.0.1:1/trial"
@@ -58,7 +59,7 @@ def write(lake: Lake, add: list[Row], remove: list[Row] = [], table: str = "cura
     delta = lake.create(table, schema)
     frames = [pl.DataFrame([(*row, None) for row in rows], schema=schema, orient="row") for rows in (add, remove)]
     change = Change(frames[0], frames[1].select("sensor", "celsius", "_delivered"), row=("sensor", "celsius"))
-    return lake.commit(delta, change, "test", delta.version() + 1)
+    return lake.commit(delta, rewritten(lake, table, delta, change), "test", delta.version() + 1)
 
 
 A, B, DAILY = ("a", 1, 1.5), ("b", 1, None), ("a", None, 2.5)
