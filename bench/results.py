@@ -27,6 +27,8 @@ TITLES = {
     "one": "One file",
     "daily": "365 daily files",
     "small": "Files of 50 records",
+    "files-20000": "20,000 files",
+    "pilot": "The pilot's vital signs, a file for each site and day",
     "warehouse": "Into PostgreSQL",
 }
 # Of the project's own environment, and of the others.

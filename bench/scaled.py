@@ -1,6 +1,6 @@
 """The study's vital signs, scaled: any number of records of new subjects with shifted dates, some with each defect.
 
-    python bench/scaled.py FOLDER [--rows 1000000] [--shape one|daily|small|files-N]
+    python bench/scaled.py FOLDER [--rows 1000000] [--shape one|daily|small|files-N|pilot]
 
 What every contender has to do with them is the source `VITALS` below: ten rules, one row for each key (the later record
 wins), results in standard units.
@@ -181,35 +181,49 @@ def _dated(frame: pl.DataFrame, days: pl.Expr) -> pl.DataFrame:
     return frame.with_columns(VSDTC=later.cast(pl.String), _day=later)
 
 
+def pilot() -> pl.DataFrame:
+    """The study's own records as they are, in the same columns; none of them breaks a rule."""
+    study = collected(EXPORTS["vitals"]).select(*COLUMNS, "_site", "_day")
+    return study.with_columns(_defect=pl.lit(None, pl.String))
+
+
 def write(landing: Path, rows: int, shape: str) -> None:
-    """The records as files `SITE/vitals_DAY.csv`: `one` file, 365 `daily` ones, or as many `small` ones of 50 records.
+    """The records as files `SITE/vitals_DAY.csv`: `one` file, 365 `daily` ones, or as many `small` ones of 50 records;
+    of the `pilot`, whose records are not scaled, a file for each site and day.
 
     Beside them `expected.json`: how many records there are, how many are accepted, and by which rule the others fail.
     """
-    many = records(rows)
-    if shape == "small":
+    many = pilot() if shape == "pilot" else records(rows)
+    if shape == "pilot":
+        rows = many.height
+        for (site, day), some in many.partition_by("_site", "_day", as_dict=True, maintain_order=True).items():
+            _file(landing, str(site), str(day), some)
+    elif shape == "small":
         for (site,), some in many.partition_by("_site", as_dict=True, maintain_order=True).items():
             _files(landing, str(site), some, -(-some.height // SMALL_FILE))
     else:
         _files(landing, "701", many, SHAPES.get(shape) or int(shape.removeprefix("files-")))
     failed = dict(many["_defect"].drop_nulls().value_counts().sort("_defect").iter_rows())
-    told = {"rows": rows, "accepted": rows - sum(failed.values()) - rows // 500, "rejected": failed}
+    again = 0 if shape == "pilot" else rows // 500
+    told = {"rows": rows, "accepted": rows - sum(failed.values()) - again, "rejected": failed}
     (landing / "expected.json").write_text(json.dumps(told))
 
 
 def _files(landing: Path, site: str, many: pl.DataFrame, count: int) -> None:
-    (landing / site).mkdir(parents=True, exist_ok=True)
     for number in range(count):
         first, last = number * many.height // count, (number + 1) * many.height // count
-        day = FIRST + timedelta(days=number)
-        part = many.slice(first, last - first).drop("_site", "_day", "_defect")
-        part.write_csv(landing / site / f"vitals_{day}.csv")
+        _file(landing, site, str(FIRST + timedelta(days=number)), many.slice(first, last - first))
+
+
+def _file(landing: Path, site: str, day: str, some: pl.DataFrame) -> None:
+    (landing / site).mkdir(parents=True, exist_ok=True)
+    some.drop("_site", "_day", "_defect").write_csv(landing / site / f"vitals_{day}.csv")
 
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--rows", type=int, default=1_000_000)
-    options.add_argument("--shape", default="one", help="one, daily, small, or files-N for N files")
+    options.add_argument("--shape", default="one", help="one, daily, small, files-N for N files, or pilot")
     asked = options.parse_args()
     write(asked.folder, asked.rows, asked.shape)

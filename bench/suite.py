@@ -1,6 +1,6 @@
 """One task, done by lakehouse and by what others would use: the same records, rules and summary, in turn.
 
-    python bench/suite.py [--rows 1000000] [--shapes one,daily,small] [--only polars,lakehouse,…] [--rounds 3]
+    python bench/suite.py [--rows 1000000] [--shapes one,daily,small,pilot] [--only polars,lakehouse,…] [--rounds 3]
     python bench/suite.py --warehouse [--rows 1000000] [--rounds 3]
 
 Every contender first runs once and its answer is compared: accepted and rejected records with what was put into the
@@ -11,6 +11,7 @@ number of rows, and `RESULTS.md` is written anew. Data and each contender's envi
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import contest
@@ -22,7 +23,7 @@ from contest import BENCH, CONTENDERS
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=contest.ROWS)
-    options.add_argument("--shapes", default="one,daily,small")
+    options.add_argument("--shapes", default="one,daily,small,pilot", help="see scaled.py")
     options.add_argument("--only", default=",".join(CONTENDERS), help="lakehouse always takes part")
     options.add_argument(
         "--rounds", type=int, default=contest.ROUNDS, help="0: the run that is compared is the only one"
@@ -44,13 +45,14 @@ def main() -> None:
         options.error(f"no such contender: {', '.join(sorted(unknown))}")
     names = [name for name in CONTENDERS if name in wanted | {"lakehouse"}]
     for shape in asked.shapes.split(","):
-        print(f"{asked.rows:,} records, {shape}", flush=True)
         landing = contest.data(work, asked.rows, shape)
+        rows = json.loads((landing / "expected.json").read_text())["rows"]
+        print(f"{rows:,} records, {shape}", flush=True)
         taken, left_out = contest.hold(names, landing, work, asked.rounds, asked.patience)
         command = f"python bench/suite.py --shapes {shape} --rows {asked.rows} --rounds {asked.rounds}"
         if len(names) < len(CONTENDERS):
             command += f" --only {','.join(names)}"
-        results.keep(asked.out, command, shape, asked.rows, "lakehouse", taken, left_out)
+        results.keep(asked.out, command, shape, rows, "lakehouse", taken, left_out)
 
 
 if __name__ == "__main__":
