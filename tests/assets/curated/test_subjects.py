@@ -125,6 +125,7 @@ def test_populations(
         ("DEATH", "DEATH", ("DISCONTINUED", "Y", None, "Death", "Y")),
         ("PROTOCOL DEVIATION", "PROTOCOL VIOLATION", ("DISCONTINUED", "Y", None, "Protocol Violation", None)),
         ("PROTOCOL DEVIATION", "PROTOCOL ENTRY CRITERIA NOT MET", ("DISCONTINUED", "Y", None, "I/E Not Met", None)),
+        ("WITHDRAWAL BY SUBJECT", "WITHDREW", ("DISCONTINUED", "Y", None, "Withdrew Consent", None)),
         ("OTHER", "MOVED", ("DISCONTINUED", "Y", None, None, None)),
     ],
 )
