@@ -31,7 +31,7 @@ class Lookalike(Contract):
 
     usubjid = dy.String(description="Unique subject identifier (SDTM USUBJID).")
     siteid = dy.String(description="Study site identifier (SDTM SITEID).")
-    like_usubjid = dy.String(description="The other subject, one of them if there are more.")
+    like_usubjid = dy.String(description="The other subject, the nearest of them if there are more.")
     like_siteid = dy.String(description="Its site.")
     across_sites = dy.Bool(description="Whether the two sites differ.")
 

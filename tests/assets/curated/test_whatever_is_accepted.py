@@ -40,7 +40,8 @@ TABLES = ordered(catalog.curated())
 PEOPLE = ["01-701-1", "01-701-1/x", "01-702-1", "01-703-9"]
 TWINS = {"01-702-1": "01-704-8"}
 TEXTS = [None, "", "-", " ", "A/B", "A/B/1.0", "%2F", "{}", "vital signs", "CHEMISTRY", "CHEM", "UNSCHEDULED", "é"]
-DAYS = [*["2013-12-31T23:59", "2014-01-02"] * 3, "2012-01-01", "2014-01-02T08:30:00.5Z", "2014-02", "2014-06-30"]
+# Also the day before another: who leaves before the first dose has been treated for no day.
+DAYS = [*["2014-01-01", "2014-01-02T23:59"] * 3, "2012-01-01", "2014-01-02T08:30:00.5Z", "2014-02", "2014-06-30"]
 # Days that only some columns may have: of a future that has not come, and of a time before the study.
 LATE_DAYS = [*DAYS, None, "--02-14", "2014---15", "9999-12-31"]
 ANY_DAY = [*LATE_DAYS, "0000-01-01", "1950"]
@@ -94,8 +95,8 @@ def exposure(draw: Random) -> Row:
         "EXDOSU": "mg",
         "VISITNUM": draw.choice(VISITS),
         "VISIT": draw.choice(TEXTS),
-        "EXSTDTC": draw.choice(DAYS),
-        "EXENDTC": draw.choice([None, *DAYS]),
+        "EXSTDTC": draw.choice([*DAYS, *["2014-01-02"] * 9]),
+        "EXENDTC": draw.choice([None, draw.choice(DAYS)]),
     }
 
 
@@ -110,7 +111,7 @@ def disposition(draw: Random) -> Row:
         "VISITNUM": draw.choice([None, *VISITS]),
         "VISIT": draw.choice(TEXTS),
         "DSDTC": draw.choice(DAYS),
-        "DSSTDTC": draw.choice([None, *DAYS]),
+        "DSSTDTC": draw.choice([None, *DAYS, *["2014-01-01"] * 5]),
     }
 
 
