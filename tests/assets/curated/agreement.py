@@ -4,7 +4,7 @@ The curated tables are made from what the sites export, the published ones only 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -50,7 +50,7 @@ class Rule:
     gives: pl.Expr | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A published dataset, and how it is compared with a curated table.
 
@@ -266,6 +266,7 @@ DATASETS = (
 )
 
 
+@cache
 def ours(dataset: Dataset) -> pl.DataFrame:
     """The curated table with subject and treatment beside each row, its keys in the publication's names.
 
@@ -284,6 +285,7 @@ def ours(dataset: Dataset) -> pl.DataFrame:
     return rows.with_columns(expr.alias(f"key {name}") for name, expr in keys.items())
 
 
+@cache
 def joined(dataset: Dataset) -> pl.DataFrame:
     """Every published row, our row beside it where there is one; `_ours` says whether."""
     truth = published(dataset.name)
@@ -307,6 +309,7 @@ def judged_by_laboratory() -> pl.DataFrame:
     return lb.select("USUBJID", c("VISITNUM").round(1), PARAMCD="LBTESTCD", _tabulated="LBNRIND")
 
 
+@cache
 def left_out(dataset: Dataset) -> pl.DataFrame:
     """Our rows that the publication leaves out, of those parameters that it has, with `why`; null is for no reason."""
     truth, rows = joined(dataset), ours(dataset)
@@ -336,16 +339,18 @@ def columns(dataset: Dataset) -> dict[str, pl.Expr]:
     return compared
 
 
-def differences(dataset: Dataset) -> Iterator[tuple[str, Rule | None, pl.DataFrame]]:
+@cache
+def differences(dataset: Dataset) -> list[tuple[str, Rule | None, pl.DataFrame]]:
     """Rows on which a column differs, by the first rule that holds for them; None for none."""
-    rows = joined(dataset)
+    rows, found = joined(dataset), []
     for name, agrees in columns(dataset).items():
         differing = rows.filter(~agrees)
         for rule in dataset.rules:
             if name in rule.columns or not rule.columns:
-                yield name, rule, differing.filter(rule.rows)
+                found.append((name, rule, differing.filter(rule.rows)))
                 differing = differing.filter(~rule.rows.fill_null(False))
-        yield name, None, differing
+        found.append((name, None, differing))
+    return found
 
 
 def shares(dataset: Dataset) -> list[Share]:

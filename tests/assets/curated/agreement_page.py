@@ -7,6 +7,7 @@ publication's own documentation does not explain.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +25,7 @@ def percent(part: int, whole: int) -> str:
     return f"{10_000 * part // whole / 100:.2f} %"
 
 
+@cache
 def listed() -> pl.DataFrame:
     """Rows that differ for a reason that the publication does not tell itself, by key, and the columns they differ in.
 
