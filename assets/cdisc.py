@@ -12,7 +12,8 @@ from lakehouse.contract import Contract
 
 STUDY_BEGAN = date(2012, 1, 1)
 
-_NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
+# Nothing measured is nearer to 0 than 1e-17; ratios with what is nearer could be larger than any Float64.
+_NUMBER = r"^[+-]?(?:0*[1-9][0-9]*(?:\.[0-9]+)?|0+(?:\.(?:0{0,16}[1-9][0-9]*|0+))?)$"
 # 17 significant digits write any Float64 (IEEE 754), and systems do export 8.1999999999999993; of more, some are lost.
 _DIGITS = 17
 # SDTMIG 3.4, section 4.4.2: right-hand parts may be left off, a part missing before others is a hyphen of its own.
@@ -45,12 +46,12 @@ def site(usubjid: pl.Expr) -> pl.Expr:
 def number(text: pl.Expr) -> pl.Expr:
     """A decimal number written plainly, as Float64; null for any other text, which is for the contract to refuse.
 
-    Sign, leading and trailing zeros are allowed; exponents, blanks, separators, NaN, infinity and more than 17
-    significant digits are not.
+    Sign, leading and trailing zeros are allowed; exponents, blanks, separators, NaN, infinity, more than 17 significant
+    digits, and numbers nearer to 0 than 1e-17 are not. A zero has no sign: -0 would be 0 as a key and another text.
     """
     digits = text.str.strip_chars_start("+-0.").str.count_matches("[0-9]")
     plainly = text.str.contains(_NUMBER) & (digits <= _DIGITS)
-    return pl.when(plainly).then(text).cast(pl.Float64, strict=False)
+    return pl.when(plainly).then(text).cast(pl.Float64, strict=False).replace(-0.0, 0.0)
 
 
 def number_or_nan(text: pl.Expr) -> pl.Expr:

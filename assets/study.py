@@ -35,6 +35,13 @@ LAB_RESULTS = Visits(baseline=SCREENING, ends=(4, LAST_ON_TREATMENT), change_at_
 # Height is measured once, at screening.
 HEIGHT_VISIT = SCREENING
 
+# ATPT and BASETYPE by ATPTN: the time points within a visit, and how the study names them.
+TIME_POINTS: Mapping[float, str] = {
+    815.0: "AFTER LYING DOWN FOR 5 MINUTES",
+    816.0: "AFTER STANDING FOR 1 MINUTE",
+    817.0: "AFTER STANDING FOR 3 MINUTES",
+}
+
 # PARAMN: the study's order of its parameters.
 VITAL_SIGN_NUMBERS: Mapping[str, int] = {
     test: number for number, test in enumerate(("SYSBP", "DIABP", "PULSE", "WEIGHT", "HEIGHT", "TEMP"), start=1)
@@ -139,10 +146,9 @@ class Planned(NamedTuple):
 
 
 _WEEKS = (0, *WEEKS.values())
-_POINTS = ("AFTER LYING DOWN FOR 5 MINUTES", "AFTER STANDING FOR 1 MINUTE", "AFTER STANDING FOR 3 MINUTES")
 _FINDINGS = ("ANISO", "MACROCY", "MICROCY", "POIKILO", "POLYCHR")
 SCHEDULE = (
-    Planned("vitals", ("SYSBP", "DIABP", "PULSE"), _WEEKS, _POINTS),
+    Planned("vitals", ("SYSBP", "DIABP", "PULSE"), _WEEKS, tuple(TIME_POINTS.values())),
     Planned("vitals", ("TEMP", "WEIGHT"), _WEEKS),
     # Findings of red cells are reported where there are any.
     Planned("labs", tuple(test for test in LAB_NUMBERS if test not in _FINDINGS), _WEEKS),

@@ -138,6 +138,11 @@ class Vital(SubjectRecord):
         return pl.col("vsstresn").is_between(low, high)
 
     @dy.rule()
+    def time_point_numbered(cls) -> pl.Expr:
+        """A time point named in VSTPT has its number in VSTPTNUM, by which the results of a visit are told apart."""
+        return pl.col("vstpt").is_null() | pl.col("vstptnum").is_not_null()
+
+    @dy.rule()
     def result_has_date(cls) -> pl.Expr:
         """A result has the day it was measured in VSDTC."""
         return pl.col("vsorres").is_null() | pl.col("vsdtc").is_not_null()

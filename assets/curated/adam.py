@@ -63,7 +63,7 @@ def with_baseline(rows: pl.LazyFrame, visits: Visits, by: list[str]) -> pl.LazyF
     one record for each `visitnum`. BASE and CHG are in the unit of `aval`, PCHG in percent.
 
     ABLFL is on the result at the study's baseline visit; where there is none, BASE, CHG and PCHG are null.
-    CHG = AVAL - BASE and PCHG = 100 CHG / BASE, null where BASE is 0; also of results before baseline.
+    CHG = AVAL - BASE and PCHG = 100 CHG / BASE, null where that is no number; also of results before baseline.
     AENTMTFL is on the last planned visit of those that can end treatment, whether it has a result or not.
     Sources: ADaM IG 1.3, sections 3.3.3 (AVISITN), 3.3.4 (BASE, CHG, PCHG) and 3.3.8 (ABLFL); the study's visits.
     """
@@ -81,12 +81,21 @@ def with_baseline(rows: pl.LazyFrame, visits: Visits, by: list[str]) -> pl.LazyF
         .with_columns(
             chg=change if visits.change_at_baseline else pl.when(pl.col("visitnum") != visits.baseline).then(change)
         )
-        .with_columns(pchg=pl.when(pl.col("base") != 0).then(100 * pl.col("chg") / pl.col("base")))
+        .with_columns(pchg=ratio(100 * pl.col("chg"), pl.col("base")))
     )
 
 
+def ratio(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """Part / whole; null where no Float64 can be it: of a whole that is 0, or so small that the ratio is infinite."""
+    quotient = part / whole
+    return pl.when(quotient.is_finite()).then(quotient)
+
+
 def at_baseline(column: str, by: list[str]) -> pl.Expr:
-    """The value that a column has on its series' baseline record (the one with ABLFL); null without one."""
+    """The value that a column has on its series' baseline record (the one with ABLFL); null without one.
+
+    There is one at most: a series has one record for each visit, and ABLFL is on that of one visit.
+    """
     return pl.col(column).filter(pl.col("ablfl") == YES).first().over(by)
 
 

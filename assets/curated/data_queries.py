@@ -168,9 +168,13 @@ def _other() -> pl.Expr:
 
 
 def _named(*parts: str) -> pl.Expr:
-    """A question's name: the first part as it is, then the subject, then what columns have."""
-    told = [pl.col(name).cast(pl.String).fill_null("-") for name in parts[1:]]
-    return pl.concat_str(pl.lit(parts[0]), "usubjid", *told, separator="/")
+    """A question's name: the first part as it is, then the subject, then what columns have; `/` in them is escaped."""
+    told = [_escaped(pl.col(name).cast(pl.String)).fill_null("-") for name in ("usubjid", *parts[1:])]
+    return pl.concat_str(pl.lit(parts[0]), *told, separator="/")
+
+
+def _escaped(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_all("%", "%25", literal=True).str.replace_all("/", "%2F", literal=True)
 
 
 DATA_QUERIES = Curated(

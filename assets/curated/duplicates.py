@@ -31,7 +31,7 @@ class Lookalike(Contract):
 
     usubjid = dy.String(description="Unique subject identifier (SDTM USUBJID).")
     siteid = dy.String(description="Study site identifier (SDTM SITEID).")
-    like_usubjid = dy.String(description="The other subject, one of them if there are more.")
+    like_usubjid = dy.String(description="The other subject, the nearest of them if there are more.")
     like_siteid = dy.String(description="Its site.")
     across_sites = dy.Bool(description="Whether the two sites differ.")
 
@@ -55,28 +55,29 @@ def same_results(panels: pl.LazyFrame) -> pl.LazyFrame:
 def same_person(subjects: pl.LazyFrame) -> pl.LazyFrame:
     """Subjects who may be one person: alike in sex, race, ethnicity and height, within a year of age and 1 kg.
 
-    Each is compared with its neighbours by age and weight only, so that the work grows with the subjects and not with
-    their pairs; only who has a height and a weight at baseline can be. Source: Hernández and Stolfo, The Merge/Purge
-    Problem for Large Databases, SIGMOD 1995 (sorted neighbourhood).
+    Each is compared with the two next to it by weight among those of its age, and of each other age that is near
+    enough: if anyone is near, the nearest by weight is. So the work grows with the subjects and not with their pairs,
+    and nobody is missed; in one order by age and then weight a subject hides behind one of its age who weighs more. Of
+    several the nearest is named, by age, then by weight. Only who has a height and a weight at baseline can be found.
     """
-    order = ["age", "weightbl", "usubjid"]
-
-    def neighbour(column: str, places: int) -> pl.Expr:
-        return pl.col(column).shift(places).over(ALIKE, order_by=order)
-
-    def near(places: int) -> pl.Expr:
-        age = (pl.col("age") - neighbour("age", places)).abs() <= SAME_AGE
-        return age & ((pl.col("weightbl") - neighbour("weightbl", places)).abs() <= SAME_WEIGHT + 1e-9)
-
-    like = [
-        pl.when(near(places)).then(pl.struct(neighbour("usubjid", places), neighbour("siteid", places)))
-        for places in (1, -1)
+    known = subjects.drop_nulls(["age", "weightbl", *ALIKE])
+    among = [
+        known.with_columns(_age=pl.col("age") + years, _years=pl.lit(abs(years)))
+        for years in range(-SAME_AGE, SAME_AGE + 1)
     ]
+    of_age = pl.when(pl.col("_years") == 0).then(pl.struct("usubjid", "siteid", "weightbl"))
+    lighter, heavier = (
+        side.over([*ALIKE, "_age"], order_by=["weightbl", "usubjid"])
+        for side in (of_age.forward_fill().shift(1), of_age.backward_fill().shift(-1))
+    )
+    beside = pl.concat(among).with_columns(_lighter=lighter, _heavier=heavier)
+    apart = (pl.col("_like").struct.field("weightbl") - pl.col("weightbl")).abs().round(9)
     return (
-        subjects.drop_nulls(["age", "weightbl", *ALIKE])
-        .with_columns(_like=pl.coalesce(like))
-        .filter(pl.col("_like").is_not_null())
-        .with_columns(_other())
+        pl.concat([beside.with_columns(_like=side) for side in ("_lighter", "_heavier")])
+        .with_columns(_other(), _apart=apart)
+        .filter(pl.col("_apart") <= SAME_WEIGHT)
+        .sort("usubjid", "_years", "_apart", "like_usubjid")
+        .unique("usubjid", keep="first", maintain_order=True)
         .select(Lookalike.column_names())
     )
 

@@ -4,7 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.cdisc import number
-from assets.curated.adam import at_baseline, flag, rounded, study_day, with_baseline, worded
+from assets.curated.adam import at_baseline, flag, ratio, rounded, study_day, with_baseline, worded
 from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
 from assets.labs import BEYOND, NO_UNITS, Lab
@@ -124,8 +124,8 @@ def lab_results(labs: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
             a1lo=pl.when(pl.col("a1lo") != 0).then("a1lo"),
         )
         .with_columns(
-            r2a1lo=pl.col("aval") / pl.col("a1lo"),
-            r2a1hi=pl.when(pl.col("a1hi") != 0).then(pl.col("aval") / pl.col("a1hi")),
+            r2a1lo=ratio(pl.col("aval"), pl.col("a1lo")),
+            r2a1hi=ratio(pl.col("aval"), pl.col("a1hi")),
             anrind=analysis_indicator(),
         )
     )

@@ -30,7 +30,7 @@ def panels(vital_signs: pl.LazyFrame, lab_results: pl.LazyFrame) -> pl.LazyFrame
     vitals = vital_signs.select(
         *named,
         kind=pl.lit("vital signs"),
-        _result=worded("{} {} {} {}", "vstestcd", pl.col("vstpt").fill_null("-"), "vsorres", "vsorresu"),
+        _result=worded("{} {} {} {}", "vstestcd", pl.col("basetype").fill_null("-"), "vsorres", "vsorresu"),
     )
     labs = lab_results.select(
         *named,

@@ -109,7 +109,9 @@ def treated_days(exposure: pl.LazyFrame) -> pl.LazyFrame:
     """By `usubjid` the first day of exposure, `trtsdt`, and the last one of the latest record, `_last`, if it ended."""
     return exposure.group_by("usubjid").agg(
         trtsdt=pl.col("exstdt").min(),
-        _last=pl.when(pl.col("exendt").sort_by("exstdt", "_line").last().is_not_null()).then(pl.col("exendt").max()),
+        _last=pl.when(pl.col("exendt").sort_by("exstdt", "_file", "_line").last().is_not_null()).then(
+            pl.col("exendt").max()
+        ),
     )
 
 
@@ -145,11 +147,13 @@ def size_at_baseline(vitals: pl.LazyFrame) -> pl.LazyFrame:
     """By `usubjid` HEIGHTBL, WEIGHTBL, BMIBL and BMIBLGR1.
 
     BMI is weight / height^2 in kg/m2, of the rounded numbers, and rounded to one decimal itself, as the study has it.
+    Where a visit has several results, that without a time point counts, or else that of the lowest VSTPTNUM.
     """
 
     def measured(test: str, visit: float) -> pl.Expr:
-        at = (pl.col("vstestcd") == test) & (pl.col("visitnum") == visit)
-        return rounded(pl.col("vsstresn").filter(at).drop_nulls().first(), 1)
+        at = (pl.col("vstestcd") == test) & (pl.col("visitnum") == visit) & pl.col("vsstresn").is_not_null()
+        result, point = (pl.col(name).filter(at) for name in ("vsstresn", "vstptnum"))
+        return rounded(result.sort_by(point, nulls_last=False).first(), 1)
 
     group = pl.lit(None, pl.String)
     for least, name in study.BMI_GROUPS:

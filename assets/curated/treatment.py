@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from assets.curated.adam import rounded
+from assets.curated.adam import ratio, rounded
 from assets.study import ARM_DOSES
 from assets.subjects import Subject
 from lakehouse.contract import Contract
@@ -36,8 +36,9 @@ class Treatment(Contract):
 def treatment(demographics: pl.LazyFrame, exposure: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
     """The arms of processed subjects, and their dose: the daily dose times the days of each period of exposure, added.
 
-    A last period that was never ended lasts until TRTEDT. AVGDD = CUMDOSE / TRTDURD. Sources: ADaM IG 1.3, section
-    3.2 (treatment variables); the study's arms in `assets.study`; CUMDOSE as its published datasets have it.
+    A last period that was never ended lasts until TRTEDT. AVGDD = CUMDOSE / TRTDURD, null where that is 0 days: when
+    the study ended on the day before the first dose. Sources: ADaM IG 1.3, section 3.2 (treatment variables); the
+    study's arms in `assets.study`; CUMDOSE as its published datasets have it.
     """
     dates = subjects.select("usubjid", "trtedt", "trtdurd")
     days = (pl.coalesce("exendt", "trtedt") - pl.col("exstdt")).dt.total_days() + 1
@@ -57,7 +58,7 @@ def treatment(demographics: pl.LazyFrame, exposure: pl.LazyFrame, subjects: pl.L
             trt01pn=dose,
             trt01a=planned,
             trt01an=dose,
-            avgdd=rounded(pl.col("cumdose") / pl.col("trtdurd"), 1),
+            avgdd=rounded(ratio(pl.col("cumdose"), pl.col("trtdurd")), 1),
         )
         .select(Treatment.column_names())
     )

@@ -3,10 +3,11 @@
 import dataframely as dy
 import polars as pl
 
-from assets.curated.adam import flag, study_day, with_baseline
+from assets.cdisc import written
+from assets.curated.adam import flag, study_day, with_baseline, worded
 from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
-from assets.study import VITAL_SIGN_NUMBERS
+from assets.study import TIME_POINTS, VITAL_SIGN_NUMBERS
 from assets.study import VITAL_SIGNS as VISITS
 from assets.vitals import TESTS, UNITS, Vital
 from lakehouse.contract import Contract
@@ -46,7 +47,9 @@ class VitalSign(Contract):
     param = dy.String(description="Name of the parameter, with its unit (ADaM PARAM).")
     paramn = dy.Int64(nullable=True, description="Number of the parameter, in the study's order (ADaM PARAMN).")
     aval = dy.Float64(nullable=True, description="Analysis value, in the unit that PARAM names (ADaM AVAL).")
-    atpt = dy.String(nullable=True, description="Analysis time point within the visit (ADaM ATPT).")
+    atpt = dy.String(
+        nullable=True, description="Analysis time point within the visit, as the study names ATPTN (ADaM ATPT)."
+    )
     atptn = dy.Float64(nullable=True, description="Number of the analysis time point (ADaM ATPTN).")
     basetype = dy.String(
         nullable=True,
@@ -82,9 +85,9 @@ def vital_signs(vitals: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
         param=sign.replace_strict(named, default=None, return_dtype=pl.String),
         paramn=sign.replace_strict(VITAL_SIGN_NUMBERS, default=None, return_dtype=pl.Int64),
         aval="vsstresn",
-        atpt="vstpt",
+        atpt=time_point(),
         atptn="vstptnum",
-        basetype="vstpt",
+        basetype=time_point(),
         adt="vsdt",
         ady=study_day(pl.col("vsdt"), pl.col("trtsdt")),
     )
@@ -93,6 +96,24 @@ def vital_signs(vitals: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(anl01fl=flag(pl.col("avisitn").is_not_null()))
         .select(VitalSign.column_names())
     )
+
+
+def time_point() -> pl.Expr:
+    """The name of a time point, one for each number in VSTPTNUM; null for the one measurement of a visit.
+
+    The number tells results of a visit apart, so it decides: with the text that a site writes beside it, or leaves out,
+    two results could have one name. A number that the study does not declare is named by itself; VSTPT stays as
+    delivered. Source: ADaM IG 1.3, section 3.3.3 (ATPT and ATPTN are one-to-one within a parameter).
+    """
+    number = pl.col("vstptnum")
+    return number.replace_strict(TIME_POINTS, default=worded("TIME POINT {}", written(number)), return_dtype=pl.String)
+
+
+def other_time_points(rows: pl.LazyFrame, *_: pl.LazyFrame) -> pl.LazyFrame:
+    """A time point is one of the study's, and where VSTPT names it, it is the study's name of VSTPTNUM."""
+    number, name = pl.col("vstptnum"), pl.col("vstpt")
+    other = number.is_not_null() & ~number.is_in(list(TIME_POINTS))
+    return rows.select("vstptnum", "vstpt", "atpt").filter(other | (name != pl.col("atpt")))
 
 
 VITAL_SIGNS = Curated(
@@ -105,4 +126,5 @@ VITAL_SIGNS = Curated(
     by="usubjid",
     inputs=("processed/vitals", "curated/subjects"),
     transform=vital_signs,
+    checks={"time_points_of_study": other_time_points},
 )

@@ -2,9 +2,9 @@
 
 It enrols one subject, 01-999-1001, a screen failure so that no count of the treated changes, and delivers each known
 way to get a file wrong in a file of its own, beside one result that is sound but belongs to a subject nobody enrolled.
-Two files more break no rule and are wrong for those who know the study: one repeats another subject's visit, one mixes
-up a unit. Of all its records 17 become rows: the subject, the later of two vital signs with one key, that result, and
-those of the two files.
+Three files more break no rule and are wrong for those who know the study: one repeats another subject's visit, one
+mixes up a unit, one has a visit before consent, whose day the real sites do not export. Of all its records 18 become
+rows: the subject, the later of two vital signs with one key, that result, and those of the three files.
 """
 
 import csv
@@ -48,7 +48,7 @@ _SUBJECT = {
     "SITEID": SITE,
     "RFSTDTC": "",
     "RFXSTDTC": "",
-    "RFICDTC": "",
+    "RFICDTC": "2013-07-01",
     "AGE": "70",
     "AGEU": "YEARS",
     "SEX": "F",
@@ -108,7 +108,7 @@ _CREATININE = {
     "LBORNRLO": "62",
     "LBORNRHI": "124",
 }
-# Records of the site's one subject after her screening, none of which becomes a row: she was never treated.
+# Records of the site's one subject, none of which becomes a row as it is: she was never treated.
 _VISIT = {
     "STUDYID": "CDISCPILOT01",
     "USUBJID": ENROLLED,
@@ -349,5 +349,12 @@ DEFECTS = (
         records=4,
         accepted=4,
         why="nothing a rule can see: of four weights in pounds one is the number of kilograms, 68",
+    ),
+    Defect(
+        path="999/visits_2013-07-19.csv",
+        content=_csv(_VISIT, {"SVSTDTC": "2013-06-24", "SVENDTC": "2013-06-24"}).encode(),
+        records=1,
+        accepted=1,
+        why="nothing a rule can see: the subject came to its first visit a week before it gave consent",
     ),
 )

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from assets.cdisc import dtc_earliest, dtc_in_order, dtc_latest
+from assets.cdisc import dtc_earliest, dtc_in_order, dtc_latest, number, number_or_nan
 
 DAYS = [date(2011, 1, 1) + timedelta(days) for days in range(6 * 366)]
 
@@ -58,3 +58,32 @@ def test_in_order_is_whether_any_two_days_are() -> None:
 
     assert told == [min(meant(start)) <= max(meant(end)) for start, end in pairs.iter_rows()]
     assert 0 < told.count(False) < len(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("120", 120.0),
+        ("+036.60", 36.6),
+        ("8.1999999999999993", 8.2),
+        ("9" * 17, 1e17),
+        (f"0.{'0' * 16}1", 1e-17),
+        (f"-0.{'0' * 16}1", -1e-17),
+        ("0", 0.0),
+        ("-0.00", 0.0),
+        (f"0.{'0' * 400}", 0.0),
+    ],
+)
+def test_a_number_written_plainly(text: str, value: float) -> None:
+    found = pl.select(number(pl.lit(text))).item()
+    assert (found, str(found)) == (value, str(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e2", "9" * 18, f"0.{'0' * 17}1", f"0.{'0' * 308}1", f"-0.{'0' * 400}1", "", "-", ".5", "5.", "inf", "nan"],
+)
+def test_what_is_written_otherwise_or_measures_nothing_is_no_number(text: str) -> None:
+    given = pl.lit(text)
+    assert pl.select(number(given)).item() is None
+    assert pl.select(number_or_nan(given).is_nan()).item()

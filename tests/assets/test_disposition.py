@@ -87,6 +87,7 @@ def test_another_reason_is_the_same_row_and_another_event_is_not(
     [
         pytest.param({}, id="left"),
         pytest.param({"DSDECOD": "COMPLETED", "DSTERM": "PROTOCOL COMPLETED", "DSSPID": None}, id="completed"),
+        pytest.param({"DSDECOD": "WITHDRAWAL BY SUBJECT", "DSTERM": "WITHDREW", "DSSPID": None}, id="withdrew"),
         pytest.param(OTHER, id="another event"),
         pytest.param({"DSSTDTC": None, "VISITNUM": None, "VISIT": None}, id="little is known"),
         pytest.param({"DSDTC": "2014-06-30T23:59", "DSSTDTC": "2012-01-01"}, id="first and last day there may be"),

@@ -209,7 +209,19 @@ CASES: list[tuple[str, Row]] = [
     ("unit_known", {"LBTESTCD": "PH", "LBORRESU": "mg/dL"}),
     *[
         ("result_readable", {"LBORRES": text})
-        for text in ("0,4", "NEGATIVE", "NaN", "inf", "1e400", "<", "< 0,2", "<<1", "0.4 mg/dL", "9" * 18)
+        for text in (
+            "0,4",
+            "NEGATIVE",
+            "NaN",
+            "inf",
+            "1e400",
+            "<",
+            "< 0,2",
+            "<<1",
+            "0.4 mg/dL",
+            "9" * 18,
+            f"0.{0:0308}1",
+        )
     ],
     ("result_readable", {"LBTESTCD": "PH", "LBORRES": "acid", "LBORRESU": None}),
     ("result_not_negative", {"LBORRES": "-0.4"}),

@@ -106,6 +106,8 @@ def test_rows_come_out_one_for_one_in_their_order(raw_row: Callable[[Source, Row
         pytest.param(NOT_DONE, id="not done"),
         pytest.param({**NOT_DONE, "VSDTC": None}, id="not done, so no date"),
         pytest.param({**GOOD, "VSORRES": f"+{0:020}97.9"}, id="sign and zeros"),
+        pytest.param({**GOOD, "VSTPT": "AT NOON", "VSTPTNUM": "816.0"}, id="a time point and its name"),
+        pytest.param({**GOOD, "VSTPTNUM": "816"}, id="a time point without its name"),
         pytest.param({**GOOD, "VSDTC": "2012-01-01"}, id="on the study's first day"),
         pytest.param({**GOOD, "VSDTC": "2014-06"}, id="partial date in the month of delivery"),
         pytest.param({**GOOD, "VSDTC": "2014-06-30T23:59"}, id="on the day of delivery"),
@@ -134,7 +136,7 @@ CASES: list[tuple[str, Row]] = [
     ("no_result_is_not_done", {"VSORRES": None}),
     *[
         ("result_is_a_number", {"VSORRES": text})
-        for text in ("98,1", "98.1 ", "<98", "NaN", "inf", "1e2", "9" * 18, "-", ".5", "٩٨", "98.1\n")
+        for text in ("98,1", "98.1 ", "<98", "NaN", "inf", "1e2", "9" * 18, f"0.{0:0400}1", "-", ".5", "٩٨", "98.1\n")
     ],
     ("unit_known", {"VSORRESU": "K"}),
     ("unit_known", {"VSORRESU": None}),
@@ -142,6 +144,7 @@ CASES: list[tuple[str, Row]] = [
     ("result_can_be", {"VSORRES": "36.6"}),
     ("result_can_be", {"VSORRES": "979"}),
     ("result_can_be", {"VSORRES": "-97.9"}),
+    ("time_point_numbered", {"VSTPT": "AT NOON"}),
     ("result_has_date", {"VSDTC": None}),
     *[
         ("date_real", {"VSDTC": text})

@@ -93,6 +93,15 @@ def test_a_site_is_not_told_who_takes_part_at_another(table: Callable[..., pl.La
         assert f"are those of {told}. Please check that this is not the same person." in lookalike
 
 
+def test_no_two_questions_have_one_name_whatever_subjects_and_kinds_are_called(
+    table: Callable[..., pl.LazyFrame],
+) -> None:
+    like = {**VISIT, "results": 8, "like_usubjid": "01-702-2", "like_siteid": "702", "across_sites": True}
+    names = [("01-701-1/A", "B"), ("01-701-1", "A/B"), ("01-701-1", "A%2FB")]
+    found = asked(table, duplicates=[{**like, "usubjid": subject, "kind": kind} for subject, kind in names])
+    assert found["query"].n_unique() == 3
+
+
 def test_a_question_is_closed_when_it_was_sent_and_no_longer_holds(table: Callable[..., pl.LazyFrame]) -> None:
     flag = {**WEIGHT, "rule": "jump"}
     [question] = asked(table, flags=[flag]).to_dicts()
@@ -112,7 +121,7 @@ def test_a_question_is_closed_when_it_was_sent_and_no_longer_holds(table: Callab
 def test_what_the_study_would_be_asked() -> None:
     found = made("curated/data_queries")
     assert dict(found.group_by("kind").len().iter_rows()) == {
-        "far": 47, "jump": 41, "missing": 205, "same_person": 14, "same_results": 4
+        "far": 47, "jump": 41, "missing": 205, "same_person": 16, "same_results": 4
     }  # fmt: skip
     assert set(found["status"]) == {"open"}
     site = found["usubjid"].str.split("-").list.get(1)

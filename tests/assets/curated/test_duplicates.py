@@ -1,9 +1,12 @@
 from collections.abc import Callable
+from itertools import permutations
 
 import polars as pl
 from agreement import made
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from assets.curated.duplicates import DUPLICATES, LOOKALIKES, Duplicate, Lookalike
+from assets.curated.duplicates import ALIKE, DUPLICATES, LOOKALIKES, Duplicate, Lookalike
 from assets.curated.lab_results import LabResult
 from assets.curated.panels import PANELS, Panel
 from assets.curated.subjects import BlindedSubject
@@ -77,6 +80,74 @@ def test_one_person_at_two_sites_is_told_as_long_as_little_differs(table: Callab
         assert told(**other) == [], other
 
 
+def near(one: dict[str, object], other: dict[str, object]) -> bool:
+    """Whether two subjects may be one person, as it is said in words."""
+    alike = all(one[name] == other[name] and one[name] is not None for name in ALIKE)
+    known = alike and all(row[name] is not None for row in (one, other) for name in ("age", "weightbl"))
+    return known and abs(one["age"] - other["age"]) <= 1 and abs(one["weightbl"] - other["weightbl"]) <= 1 + 1e-9
+
+
+def compared(subjects: list[dict[str, object]]) -> dict[object, set[object]]:
+    """By subject those it may be, each compared with each; of who has any."""
+    pairs = [(one, other) for one, other in permutations(subjects, 2) if near(one, other)]
+    return {one["usubjid"]: {other["usubjid"] for who, other in pairs if who is one} for one, _ in pairs}
+
+
+@given(
+    people=st.lists(
+        st.tuples(
+            st.sampled_from([70, 71, 72, None]),
+            st.sampled_from([59.0, 60.0, 60.2, 61.2, 61.3, 80.0, None]),
+            st.sampled_from(["F", "F", "F", "M"]),
+            st.sampled_from(["WHITE", "WHITE", "WHITE", None]),
+            st.sampled_from(["701", "702"]),
+        ),
+        min_size=3,
+        max_size=12,
+    )
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_who_is_found_is_who_comparing_each_with_each_finds(
+    table: Callable[..., pl.LazyFrame], people: list[tuple[object, ...]]
+) -> None:
+    names = ("age", "weightbl", "sex", "race", "siteid")
+    subjects = [
+        {**PERSON, **dict(zip(names, values, strict=True)), "usubjid": f"01-{values[-1]}-{number}"}
+        for number, values in enumerate(people)
+    ]
+    found = LOOKALIKES.transform(table(BlindedSubject, *subjects)).collect()
+    assert Lookalike.is_valid(found)
+    again = LOOKALIKES.transform(table(BlindedSubject, *subjects[::-1])).collect()
+    assert found.sort("usubjid").equals(again.sort("usubjid"))
+    truth = compared(subjects)
+    assert sorted(found["usubjid"]) == sorted(truth)
+    for subject, like, across in found.select("usubjid", "like_usubjid", "across_sites").rows():
+        assert like in truth[subject]
+        assert across == (subject[:6] != like[:6])
+
+
+def test_one_between_two_hides_neither(table: Callable[..., pl.LazyFrame]) -> None:
+    """The second is between the others by age and weight, and near to one of them only."""
+    sizes = [(70, 60.0), (70, 80.0), (71, 60.2)]
+    people = [
+        {**PERSON, "usubjid": f"01-701-{n}", "siteid": "701", "age": age, "weightbl": kg}
+        for n, (age, kg) in enumerate(sizes)
+    ]
+    rows = LOOKALIKES.transform(table(BlindedSubject, *people)).collect().sort("usubjid")
+    assert rows.select("usubjid", "like_usubjid").rows() == [("01-701-0", "01-701-2"), ("01-701-2", "01-701-0")]
+
+
+def test_the_nearest_is_named(table: Callable[..., pl.LazyFrame]) -> None:
+    """First by age, then by weight, then by its name."""
+    sizes = [(70, 60.0), (71, 60.0), (70, 60.9), (70, 60.4), (70, 59.6)]
+    people = [
+        {**PERSON, "usubjid": f"01-701-{n}", "siteid": "701", "age": age, "weightbl": kg}
+        for n, (age, kg) in enumerate(sizes)
+    ]
+    rows = LOOKALIKES.transform(table(BlindedSubject, *people)).collect().sort("usubjid")
+    assert [like[-1] for like in rows["like_usubjid"]] == ["3", "0", "3", "0", "0"]
+
+
 def test_what_the_study_has() -> None:
     """Chance finds a few in 2,734 visits of whole numbers, and in 254 subjects; none of 3,636 blood panels."""
     assert made("curated/panels").group_by("kind").len().sort("kind").rows() == [
@@ -87,5 +158,6 @@ def test_what_the_study_has() -> None:
     assert made("curated/duplicates").group_by("kind", "across_sites").len().rows() == [("vital signs", False, 4)]
     assert made("curated/lookalikes").group_by("across_sites").len().sort("across_sites").rows() == [
         (False, 2),
-        (True, 12),
+        (True, 14),
     ]
+    assert sorted(made("curated/lookalikes")["usubjid"]) == sorted(compared(made("curated/subjects").to_dicts()))

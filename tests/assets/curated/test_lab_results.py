@@ -128,6 +128,14 @@ def test_a_baseline_of_zero_has_changes_but_no_percentage(table: Callable[..., p
     assert rows.select("chg", "pchg").row(1) == (3, None)
 
 
+def test_a_ratio_that_no_double_holds_is_null(table: Callable[..., pl.LazyFrame]) -> None:
+    rows = series(table, (1, 1e-309), (4, 140), lbstnrlo=1e-309, lbstnrhi=1e-308)
+
+    assert rows.select("base", "chg", "pchg", "r2a1lo", "r2a1hi").row(1) == (1e-309, 140, None, None, None)
+    assert rows.select("r2a1lo", "br2a1lo").row(0) == (1, 1)
+    assert series(table, (1, 140), lbstnrhi=0.0)["r2a1hi"].to_list() == [None]
+
+
 def test_the_shift_is_from_baseline_by_the_multiples_of_the_range(table: Callable[..., pl.LazyFrame]) -> None:
     # 0.5 x 132 is 66, 1.5 x 147 is 220.5: the ends themselves are normal, and so is what only the laboratory calls low.
     rows = series(table, (1, 65.9), (4, 66), (5, 220.5), (7, 220.6), (8, 100))

@@ -1,13 +1,17 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import polars as pl
 import pytest
 from agreement import made
 
-from assets.curated.lab_results import LabResult
+from assets.curated.lab_results import LAB_RESULTS, LabResult
 from assets.curated.result_flags import RESULT_FLAGS, ResultFlag
+from assets.curated.subjects import BlindedSubject
 from assets.curated.usual_results import UsualResult
 from assets.curated.vital_signs import VitalSign
+from assets.labs import LABS as LABORATORY
+from assets.labs import Lab
+from lakehouse.source import Source
 
 # Centre, spread and spread of changes, as the study has them; ALT is judged by its logarithm.
 USUAL = (
@@ -18,21 +22,19 @@ USUAL = (
 LABS = (("labs", "SODIUM", 141.0, 3.0, 3.0), ("labs", "ALT", 1.2, 0.14, 0.11), ("labs", "GLUC", 0.722, 0.064, 0.077))
 
 
+def usual(table: Callable[..., pl.LazyFrame]) -> pl.LazyFrame:
+    names = ("source", "paramcd", "centre", "spread", "change_spread")
+    return table(UsualResult, *({**dict(zip(names, row, strict=True)), "scale": "plain"} for row in (*USUAL, *LABS)))
+
+
 def flags(table: Callable[..., pl.LazyFrame], test: str, *values: float) -> list[tuple[int, str, float]]:
     """Which of a subject's results, by their number from 0, are flagged by which rule, and what is expected."""
-    usual = table(
-        UsualResult,
-        *(
-            dict(zip(("source", "paramcd", "centre", "spread", "change_spread"), row, strict=True)) | {"scale": "plain"}
-            for row in (*USUAL, *LABS)
-        ),
-    )
     person = {"usubjid": "01-701-1", "siteid": "701", "paramcd": test, "param": test}
     rows = [person | {"aval": value, "visitnum": float(number), "_line": number} for number, value in enumerate(values)]
     of_labs = any(test == row[1] for row in LABS)
     vitals = table(VitalSign, *([] if of_labs else [row | {"vsorres": "1"} for row in rows]))
     labs = table(LabResult, *([row | {"lborres": "1"} for row in rows] if of_labs else []))
-    found = RESULT_FLAGS.transform(vitals, labs, usual).collect()
+    found = RESULT_FLAGS.transform(vitals, labs, usual(table)).collect()
     assert ResultFlag.is_valid(found)
     assert set(found["aval"]) <= set(values)
     return sorted(
@@ -88,6 +90,35 @@ def test_a_unit_mixed_up_is_told_with_what_would_fit(
 ) -> None:
     found = flags(table, test, *values)
     assert [item for item in found if item[1] == "unit_mixup"] == [(number, "unit_mixup", would)]
+
+
+def test_units_that_change_between_visits_make_one_series_and_one_that_does_not_fit_is_told(
+    table: Callable[..., pl.LazyFrame], raw_row: Callable[[Source, Mapping[str, str | None]], pl.DataFrame]
+) -> None:
+    """Glucose of a subject whose laboratory changes to mmol/L and back, and once leaves the old unit beside the new."""
+    person = {"STUDYID": "S", "USUBJID": "01-701-1", "LBTESTCD": "GLUC", "LBTEST": "Glucose", "LBDTC": "2014-01-02"}
+    old, new = {"LBORRESU": "mg/dL", "LBORNRLO": "70"}, {"LBORRESU": "mmol/L", "LBORNRLO": "3.8857"}
+    told = [("1", "95", old), ("4", "5.3", new), ("5", "96", old), ("7", "5.2", old), ("8", "5.4", new)]
+    raw = [
+        raw_row(LABORATORY, {**person, "VISITNUM": visit, "LBORRES": result, **unit}) for visit, result, unit in told
+    ]
+    numbered = pl.concat(raw).with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64))
+    accepted, failure = Lab.filter(LABORATORY.tidy(numbered.lazy()).collect(), cast=False)
+    assert failure.counts() == {}
+    known = {"usubjid": "01-701-1", "subjid": "1", "siteid": "701", "sex": "F", "saffl": "Y"}
+    labs = LAB_RESULTS.transform(accepted.lazy(), table(BlindedSubject, known)).collect().sort("_line")
+
+    assert set(labs["param"]) == {"Glucose (mmol/L)"}
+    assert labs["aval"].round(2).to_list() == [5.27, 5.3, 5.33, 0.29, 5.4]
+    assert set(labs["base"].round(2)) == {5.27}
+    assert labs["chg"].round(2).to_list() == [None, 0.03, 0.06, -4.98, 0.13]
+    assert set(labs["a1lo"]) == {3.9}
+    found = RESULT_FLAGS.transform(table(VitalSign), labs.lazy(), usual(table)).collect()
+    mixed = found.filter(rule="unit_mixup")
+    assert mixed.select("_line", "visitnum", "orres", "orresu", pl.col("expected").round(2)).rows() == [
+        (3, 7, "5.2", "mg/dL", 5.2)
+    ]
+    assert set(found["_line"]) == {3}
 
 
 def test_a_stray_result_that_no_unit_mends_is_no_mixup(table: Callable[..., pl.LazyFrame]) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping
 from datetime import date
+from itertools import permutations
 
 import polars as pl
 import pytest
@@ -124,6 +125,7 @@ def test_populations(
         ("DEATH", "DEATH", ("DISCONTINUED", "Y", None, "Death", "Y")),
         ("PROTOCOL DEVIATION", "PROTOCOL VIOLATION", ("DISCONTINUED", "Y", None, "Protocol Violation", None)),
         ("PROTOCOL DEVIATION", "PROTOCOL ENTRY CRITERIA NOT MET", ("DISCONTINUED", "Y", None, "I/E Not Met", None)),
+        ("WITHDRAWAL BY SUBJECT", "WITHDREW", ("DISCONTINUED", "Y", None, "Withdrew Consent", None)),
         ("OTHER", "MOVED", ("DISCONTINUED", "Y", None, None, None)),
     ],
 )
@@ -172,6 +174,12 @@ def test_size_at_baseline(subject: Callable[..., dict[str, object]]) -> None:
     row = subject(PERSON, vitals=(measured("WEIGHT", 1, 90), height, weight, measured("WEIGHT", 4, 80)))
     light = subject(PERSON, vitals=(height,))
 
+    # Of several at one visit that without a time point counts, else that of the lowest number; not done counts nothing.
+    later, earlier = ({**measured("WEIGHT", 3, kg), "vstptnum": at} for kg, at in ((70, 816.0), (72, 815.0)))
+    undone = {**measured("WEIGHT", 3, 0), "vsstresn": None}
+    for order in permutations((later, earlier, undone)):
+        assert subject(PERSON, vitals=order)["weightbl"] == 72
+    assert subject(PERSON, vitals=(later, earlier, weight))["weightbl"] == 88.5
     # 171.45 is a half that a double holds from below. 88.5 / 1.715^2 is 30.089.
     assert [row[name] for name in ("heightbl", "weightbl", "bmibl", "bmiblgr1")] == [171.5, 88.5, 30.1, ">=30"]
     assert [light[name] for name in ("heightbl", "weightbl", "bmibl", "bmiblgr1")] == [171.5, None, None, None]

@@ -62,6 +62,17 @@ def test_the_dose_is_added_up_over_the_periods(table: Callable[..., pl.LazyFrame
     assert dosed(None) == (None, None)
 
 
+def test_a_treatment_of_no_day_has_no_dose_a_day(table: Callable[..., pl.LazyFrame]) -> None:
+    """The study ended on the day before the first dose, whose period was never ended."""
+    exposure = table(Exposure, {"usubjid": "01-701-1", "exdose": 54.0, "exstdt": date(2014, 1, 2)})
+    subject = table(BlindedSubject, {"usubjid": "01-701-1", "trtedt": date(2014, 1, 1), "trtdurd": 0})
+
+    rows = TREATMENT.transform(table(Subject, {**PERSON, **ARMS}), exposure, subject).collect()
+
+    assert rows.select("cumdose", "avgdd").row(0) == (0, None)
+    assert Treatment.is_valid(rows)
+
+
 def test_only_the_unblinded_table_tells_the_treatment() -> None:
     telling = [item for item in curated() if set(item.contract.column_names()) & TELLING]
 

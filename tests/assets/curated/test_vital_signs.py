@@ -52,6 +52,7 @@ def series(table: Callable[..., pl.LazyFrame], *results: tuple[float, str | None
                 "_line": line,
                 "visitnum": visit,
                 "vstpt": point,
+                "vstptnum": {SUPINE: 815.0, STANDING: 816.0}.get(point or ""),
                 "vsstresn": result,
                 "vsdt": date(2014, 1, 7 + line),
             }
@@ -72,6 +73,29 @@ def test_baseline_is_of_visit_3_and_of_the_time_point(table: Callable[..., pl.La
     assert rows["chg"].to_list() == [10, 0, 0, 5, -20]
     assert rows["pchg"].to_list() == [20, 0, 0, 10, -25]
     assert rows["basetype"].to_list() == [SUPINE, SUPINE, STANDING, SUPINE, STANDING]
+
+
+def test_the_number_tells_time_points_apart_whatever_they_are_called(table: Callable[..., pl.LazyFrame]) -> None:
+    points = [(815.0, None), (816.0, SUPINE), (899.0, SUPINE), (0.5, None), (None, None)]
+    vitals = table(
+        Vital,
+        *(
+            {**PULSE, "_line": line, "visitnum": visit, "vsstresn": 60.0 + line, "vstptnum": number, "vstpt": name}
+            for visit in (3.0, 4.0)
+            for line, (number, name) in enumerate(points, start=2 if visit == 3 else 12)
+        ),
+    )
+
+    rows = VITAL_SIGNS.transform(vitals, table(BlindedSubject, PERSON)).collect().sort("_line")
+
+    named = [SUPINE, STANDING, "TIME POINT 899", "TIME POINT 0.5", None]
+    assert rows["basetype"].to_list() == rows["atpt"].to_list() == named * 2
+    assert rows.select("atptn", "vstpt").rows() == points * 2
+    assert rows["base"].to_list() == [62, 63, 64, 65, 66] * 2
+    assert rows["chg"].to_list() == [0] * 5 + [10] * 5
+    # One is called as another is, two the study does not have.
+    check = VITAL_SIGNS.checks["time_points_of_study"]
+    assert check(rows.lazy()).collect()["vstptnum"].to_list() == [816, 899, 0.5] * 2
 
 
 def test_without_a_result_at_baseline_nothing_has_changed(table: Callable[..., pl.LazyFrame]) -> None:

@@ -1,4 +1,4 @@
-"""What cleaning finds in the whole trial: the two errors that the fictional site plants; no result is changed."""
+"""What cleaning finds in the whole trial: the errors that the fictional site plants; no result is changed."""
 
 import polars as pl
 
@@ -29,6 +29,15 @@ def test_a_question_says_so_in_words_and_is_in_postgresql(trial):
     assert "1015" not in asked[0][1]
     assert asked[1][1].startswith("Weight (kg) is 30.84 at UNSCHEDULED 2.3 (delivered as 68 LB), which does not fit")
     assert {row[2] for row in asked} == {"open"}
+
+
+def test_the_visit_before_consent_is_on_record_as_it_came(trial):
+    consent = trial.table("processed/subjects").drop_nulls("rficdtc")
+    assert consent.select("usubjid", "rficdtc").rows() == [("01-999-1001", "2013-07-01")]
+    first = trial.table("processed/visits").filter(pl.col("usubjid") == "01-999-1001")
+    assert first.select("visit", "svstdtc", "_file").rows() == [
+        ("SCREENING 1", "2013-06-24", "999/visits_2013-07-19.csv")
+    ]
 
 
 def test_a_site_that_no_list_has_is_reported(trial):

@@ -46,6 +46,7 @@ CHECKS = {
     "quarantine/vitals": ["empty", "overdue"],
     "quarantine/subjects": ["empty", "overdue"],
     "curated/subjects": ["consent_before_visits", "one_treatment_start"],
+    "curated/vital_signs": ["time_points_of_study"],
     "quality/parked": ["empty"],
     "lake/vital_signs": ["complete"],
     "marts/dim_subject": ["unique_dim_subject_usubjid"],
@@ -100,6 +101,9 @@ def test_checks_show_what_holds_and_what_does_not(trial):
         assert checks(trial, f"processed/{source}") == dict.fromkeys(CHECKS[f"processed/{source}"], True)
     assert checks(trial, "quarantine/vitals") == {"empty": False, "overdue": False}
     assert checks(trial, "quarantine/subjects") == {"empty": True, "overdue": True}
+    # Nobody of the real sites has a day of consent; the fictional one's subject came before hers.
+    assert checks(trial, "curated/subjects") == {"consent_before_visits": False, "one_treatment_start": True}
+    assert checks(trial, "curated/vital_signs") == {"time_points_of_study": True}
     assert checks(trial, "lake/vital_signs") == {"complete": True}
     assert checks(trial, "marts/dim_subject") == {"unique_dim_subject_usubjid": True}
 
