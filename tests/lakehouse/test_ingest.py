@@ -72,7 +72,16 @@ def shown(house: House) -> dict[str, Counter[tuple[object, ...]]]:
             "_site",
         ),
         "quarantine": (*origin, "reasons", "_text"),
-        "superseded": (*origin, "sensor", "hour", "_kind", "_winner_file", "_winner_checksum", "_winner_line", "_ended_at"),
+        "superseded": (
+            *origin,
+            "sensor",
+            "hour",
+            "_kind",
+            "_winner_file",
+            "_winner_checksum",
+            "_winner_line",
+            "_ended_at",
+        ),
         "account": (
             *("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "records"),
             *("accepted", "quarantined", "superseded", "state", "reason"),
