@@ -58,6 +58,11 @@ def newest(versions: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
     return versions.sort("_delivered", "_file", "_line").unique(key, keep="last")
 
 
+def current(versions: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """Of each key the version that counts now, if one does."""
+    return newest(versions.filter(pl.col("_until").is_null()), key)
+
+
 def as_of(versions: pl.LazyFrame, day: date) -> pl.LazyFrame:
     """The versions as they were on record at the end of a day: without what was taken back later being so."""
     until = pl.when(pl.col("_until") <= day).then("_until")

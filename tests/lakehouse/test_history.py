@@ -15,7 +15,7 @@ from lakehouse.contract import PROVENANCE
 from lakehouse.curate import Curation, curate
 from lakehouse.curated import Curated
 from lakehouse.dialect import Dialect
-from lakehouse.history import DAYS, as_of, in_force, newest
+from lakehouse.history import DAYS, as_of, current, in_force, newest
 from lakehouse.inputs import Inputs
 
 MONDAY, TUESDAY, FRIDAY = (f"A/thermometer_2020-01-{day}.csv" for day in ("06", "07", "10"))
@@ -179,8 +179,7 @@ def test_what_was_known_on_a_day_is_what_the_table_held_then(house: House, today
         columns = [*house.source.key, "celsius", *PROVENANCE]
         assert then.select(columns).sort(columns).equals(held.select(columns).sort(columns)), day
         # And a day's own look at the history is told from the history of now.
-        by_then = as_of(told, date(2020, 1, day))
-        now = newest(by_then.filter(pl.col("_until").is_null()), house.source.key).collect()
+        now = current(as_of(told, date(2020, 1, day)), house.source.key).collect()
         assert now.select(columns).sort(columns).equals(held.select(columns).sort(columns)), day
 
 
