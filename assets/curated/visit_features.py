@@ -74,8 +74,8 @@ def _columns(test: str, unit: str) -> dict[str, dy.Float64 | dy.Int64]:
 _LABEL_COLUMN = dy.Bool(
     nullable=True,
     description=f"Label: whether the subject leaves the study, other than by completing it, in the "
-    f"{study.HORIZON} days after the cut-off. Null before the baseline visit, after the subject has left, and while "
-    "nobody knows.",
+    f"{study.HORIZON} days after the cut-off. Null unless the baseline visit was known, after the subject has left, "
+    "and while nobody knows.",
 )
 _NAMESPACE = {
     "__doc__": "One visit of one subject: what was known at its end; its provenance is that of the visit.",
