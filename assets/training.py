@@ -10,31 +10,53 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from assets.curated.visit_features import LABEL, VisitFeatures
+from assets.curated.visit_features import LABEL, VisitFeatures, labels
+from assets.disposition import DISPOSITION
 from assets.study import HORIZON
+from assets.subjects import SUBJECTS
+from assets.visits import VISITS
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import LakehouseError
+from lakehouse.history import as_of, current
 
 # Of a hundred subjects, how many are kept for the test.
 TEST_SHARE = 20
 KEYS = ("studyid", "usubjid", "siteid", "visitnum", "visit", "cutoff")
 SPLIT = "split"
 _SPLIT_WORDS = "train or test; all rows of a subject are on one side, and stay there when more of the study arrives."
+# What tells which rows there were on a day, and their labels; see `as_known`.
+AS_KNOWN_BY = (VISITS.name, SUBJECTS.name, DISPOSITION.name)
 FORMATS = {".parquet": "Parquet", ".arrow": "Arrow"}
 
 
-def training_set(rows: pl.LazyFrame, as_of: date | None = None) -> pl.DataFrame:
-    """The features without their provenance, with `split`, sorted by subject and visit.
-
-    as_of: leaves out visits with a later cut-off, and the label wherever its days were not over by then: to take those
-    that had left already and not those who might yet would make leaving look more frequent than it is.
-    """
-    if as_of is not None:
-        over = pl.col("cutoff") + pl.duration(days=HORIZON) <= as_of
-        rows = rows.filter(pl.col("cutoff") <= as_of).with_columns(pl.when(over).then(LABEL).alias(LABEL))
+def training_set(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The features without their provenance, with `split`, sorted by subject and visit."""
     frame = rows.drop(list(PROVENANCE)).sort("usubjid", "cutoff", "visitnum").collect()
     sides = {subject: side(subject) for subject in frame["usubjid"].unique()}
     return frame.with_columns(pl.col("usubjid").replace_strict(sides, return_dtype=pl.String).alias(SPLIT))
+
+
+def as_known(
+    day: date, rows: pl.LazyFrame, visits: pl.LazyFrame, demographics: pl.LazyFrame, disposition: pl.LazyFrame
+) -> pl.LazyFrame:
+    """The rows that were there at the end of a day, each with its label as it was known then.
+
+    visits, demographics, disposition: every version of their rows, see `lakehouse.history`; of `AS_KNOWN_BY`.
+
+    A row is there when its visit and its subject's demographics counted, and count still. The label is made of what was
+    known on that day, and left out wherever its days were not over by then: to take those that had left already and not
+    those who might yet would make leaving look more frequent than it is.
+    """
+    told = labels(as_of(visits, day), as_of(disposition, day))
+    there = current(as_of(demographics, day), SUBJECTS.key).select("usubjid")
+    over = pl.col("cutoff") + pl.duration(days=HORIZON) <= day
+    return (
+        rows.drop(LABEL)
+        .join(told, on=["usubjid", "visitnum"])
+        .join(there, on="usubjid", how="semi")
+        .with_columns(pl.when(over).then(LABEL).alias(LABEL))
+        .select(VisitFeatures.column_names())
+    )
 
 
 def side(subject: str) -> str:

@@ -1,6 +1,6 @@
 """What curated tables are made from: tables of the lake, and what is given of every source at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import polars as pl
@@ -11,7 +11,7 @@ from lakehouse.contract import PROVENANCE
 from lakehouse.errors import DefinitionError
 from lakehouse.evaluate import QUARANTINE
 from lakehouse.ingest import schemas
-from lakehouse.lake import Lake
+from lakehouse.lake import RECORD, Lake
 from lakehouse.near import near
 from lakehouse.source import Source
 
@@ -54,13 +54,14 @@ class Rows:
 class _Versions(Rows):
     """Every version of a source's rows, see `history`. Of some values it reads little more than they have."""
 
-    def __init__(self, source: Source, processed: Rows, superseded: Rows, raw: Rows) -> None:
+    def __init__(self, source: Source, processed: Rows, superseded: Rows, raw: Rows, account: Rows) -> None:
         self._source, self._read = source, (processed, superseded, raw)
-        older = history.beaten(source, processed.all, superseded.all)
-        super().__init__(history.history(source, processed.all, older, raw.all), self._keys)
+        self._again = history.again(account.all)
+        older = history.older(source, superseded.all)
+        super().__init__(history.history(source, processed.all, older, raw.all, self._again), self._keys)
 
     def _keys(self) -> pl.DataFrame | None:
-        """They differ where a row came or went, or another took the place of one: that much is told by its key."""
+        """They differ where a row came or went, took the place of another, or was taken back: told by its key."""
         processed, superseded, _ = self._read
         if processed.differ is None or superseded.differ is None:
             return None
@@ -71,9 +72,9 @@ class _Versions(Rows):
         if by not in self._source.key:
             return super().within(by, condition)
         processed, superseded, raw = self._read
-        counts = processed.within(by, condition)
-        older = history.beaten(self._source, counts, superseded.within(by, condition)).collect()
-        return history.history(self._source, counts, older.lazy(), raw.all.filter(near(older)))
+        older = history.older(self._source, superseded.within(by, condition)).collect()
+        records = raw.all.filter(near(older.select(RECORD)))
+        return history.history(self._source, processed.within(by, condition), older.lazy(), records, self._again)
 
 
 class Inputs:
@@ -100,7 +101,11 @@ class Inputs:
     def _table(self, name: str) -> Rows:
         old, new = self._before.get(name), self._versions[name]
         self.used[name] = new
-        return Rows(self._lake.scan(name, new), lambda: differences(self._lake, name, old, new))
+        layer, _, source = name.partition("/")
+        # However few records were superseded, one more is little beside all that its source has delivered.
+        beside = [f"processed/{source}"] if layer == "superseded" else []
+        of = {item: version for item in (name, *beside) if (version := self._versions.get(item)) is not None}
+        return Rows(self._lake.scan(name, new), lambda: differences(self._lake, name, old, new, of))
 
     def _other(self, name: str) -> Rows:
         if name in DECLARED:
@@ -151,16 +156,17 @@ def declarations(sources: Sequence[Source], clock: Clock) -> dict[str, pl.DataFr
     }
 
 
-def differences(lake: Lake, table: str, old: int | None, new: int) -> pl.DataFrame | None:
-    """The rows by which two versions of a table differ; None when `old` is None, or when they are most of it."""
+def differences(lake: Lake, table: str, old: int | None, new: int, of: Mapping[str, int]) -> pl.DataFrame | None:
+    """The rows by which two versions of a table differ; None when `old` is None, or when they are most of what tables
+    hold at the versions `of`.
+    """
     if old is None:
         return None
     if old == new:
         return pl.DataFrame(schema=lake.scan(table, new).collect_schema())
     gone, added = lake.changed(table, old, new)
-    delta = lake.open(table, new)
-    assert delta is not None
-    return unless_most(gone, added, delta.count())
+    opened = [lake.open(name, version) for name, version in of.items()]
+    return unless_most(gone, added, sum(delta.count() for delta in opened if delta))
 
 
 def unless_most(gone: pl.DataFrame, added: pl.DataFrame, rows: int) -> pl.DataFrame | None:

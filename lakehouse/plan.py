@@ -108,7 +108,7 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
             ]
         ),
     )
-    replaced = _replaced(base, judged, gone, old)
+    replaced = _taken_back(base, judged, gone, old)
     lost = moved.filter(~wins).select([*light, pl.col("_standing").alias("_kind"), *WINNER])
     layout = list(base.schemas["superseded"])
     superseded = Change(
@@ -128,7 +128,8 @@ def plan(base: Base, batch: pl.DataFrame, judged: Judged, again: Again) -> tuple
 
 def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     """Every delivery of the batch's paths that still counted: `DELIVERY`, `_delivered`, `_site`, `sound`, `was` and
-    `state`; for a replaced one `by_checksum`, the bytes that took its place; for a withdrawn one `why`.
+    `state`; for a replaced one `by_checksum`, the bytes that took its place; for a withdrawn one `why`; for both
+    `ended_at`, when that was put on record.
     """
     columns = [*DELIVERY, "_observation", "_delivered", "_site"]
     earlier = (
@@ -145,14 +146,16 @@ def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
         .join(earlier, on=DELIVERY, how="anti")
         .select(*columns, "sound", was=pl.lit("new"), whole="whole")
     )
-    withdrawn = batch.filter(pl.col("act") == WITHDRAWN).select("_file", "why", until="_observation")
+    withdrawn = batch.filter(pl.col("act") == WITHDRAWN).select(
+        "_file", "why", until="_observation", act_at="_received_at"
+    )
     after = (pl.col("until") < pl.col("_observation")).sum()
-    ends = pl.col("why").filter(pl.col("until") >= pl.col("_observation")).first()
+    ends = pl.col("why", "act_at").filter(pl.col("until") >= pl.col("_observation")).first()
     order = (
         pl.concat([earlier, new])
         .join(withdrawn, on="_file", how="left")
         .group_by([*columns, "sound", "was", "whole"])
-        .agg(_era=after, why=ends)
+        .agg(ends, _era=after)
         .sort("_file", "_observation")
     )
     # What was delivered after a withdrawal has nothing to do with what was delivered before it.
@@ -163,13 +166,16 @@ def _states(base: Base, batch: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     last = pl.col("_observation") == pl.col("_observation").max().over(era)
     state = pl.when(governs).then(pl.lit("in effect")).when(last).then(pl.lit("rejected")).otherwise(pl.lit("replaced"))
     # What took a replaced delivery's place: the next that could be used; for an unusable one, the next.
-    usable = pl.when(~pl.col("whole")).then("_checksum").shift(-1).backward_fill().over(era)
-    heir = pl.when(pl.col("whole")).then(pl.col("_checksum").shift(-1).over(era)).otherwise(usable)
+    heir = {}
+    for name, told in (("by_checksum", "_checksum"), ("ended_at", "_received_at")):
+        usable = pl.when(~pl.col("whole")).then(told).shift(-1).backward_fill().over(era)
+        heir[name] = pl.when(pl.col("whole")).then(pl.col(told).shift(-1).over(era)).otherwise(usable)
     closed = pl.when(pl.col("why").is_not_null(), pl.col("state") != "replaced")
-    return order.with_columns(state=state, by_checksum=heir).with_columns(
+    return order.with_columns(state=state, **heir).with_columns(
         state=closed.then(pl.lit("withdrawn")).otherwise("state"),
         why=closed.then("why"),
         by_checksum=closed.then(None).otherwise("by_checksum"),
+        ended_at=closed.then("act_at").otherwise("ended_at"),
     )
 
 
@@ -240,16 +246,21 @@ def _recalled(base: Base, moved: pl.DataFrame, again: Again) -> Judged:
     return again(wanted, back.select(RECORD))
 
 
-def _replaced(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
-    """A row of superseded for every record of the replaced deliveries."""
-    quarantined = base.scan("quarantine").filter(pl.col("_line") > 0).select(ORIGIN)
-    beaten = base.scan("superseded").select(ORIGIN)
-    earlier = [_of(gone, frame).collect() for frame in (quarantined, beaten)]
-    ours = [those(frame.select(ORIGIN), gone) for frame in (old, judged.raw)]
-    records = pl.concat([*earlier, *ours]).unique(RECORD)
+def _taken_back(base: Base, judged: Judged, gone: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """A row of superseded for every record of the deliveries that were replaced or withdrawn, its key if it has one."""
+    light = [*base.source.key, *ORIGIN]
+    beaten = _of(gone, base.scan("superseded")).select(light).collect()
+    good = pl.concat([beaten, *(those(rows.select(light), gone) for rows in (old, judged.accepted))]).unique(RECORD)
+    quarantined = _of(gone, base.scan("quarantine").filter(pl.col("_line") > 0)).select(ORIGIN).collect()
+    others = pl.concat([quarantined, those(judged.raw.select(ORIGIN), gone)]).unique(RECORD)
+    records = pl.concat([good, others.join(good, on=RECORD, how="anti")], how="diagonal")
     by = pl.col("by_checksum")
     winner = gone.select(
-        *DELIVERY, _kind="state", _winner_file=pl.when(by.is_not_null()).then("_file"), _winner_checksum=by
+        *DELIVERY,
+        _kind="state",
+        _winner_file=pl.when(by.is_not_null()).then("_file"),
+        _winner_checksum=by,
+        _ended_at="ended_at",
     )
     return records.join(winner, on=DELIVERY).with_columns(_winner_line=pl.lit(None, pl.Int64))
 

@@ -19,7 +19,7 @@ from lakehouse.errors import RefusalError
 from lakehouse.lake import DELIVERY, RECORD, Change
 from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, warned_of
 from lakehouse.prints import Prints
-from lakehouse.winners import WINNER, settle
+from lakehouse.winners import ENDED, WINNER, settle
 
 # No more: what is remembered of keys takes 8 bytes a record.
 MOST_PIECES = 256
@@ -111,7 +111,8 @@ class _Seen:
         if not fresh.is_empty():
             # They become the next file.
             self._prints.add(prints)
-        return fresh, lost.select(*light, pl.col("_standing").alias("_kind"), *WINNER)
+        never = [pl.lit(None, kind).alias(name) for name, kind in ENDED.items()]
+        return fresh, lost.select(*light, pl.col("_standing").alias("_kind"), *WINNER, *never)
 
     def _later(self, keys: pl.DataFrame, prints: pl.Series, columns: list[str]) -> pl.DataFrame:
         """The rows already written that have one of these keys."""

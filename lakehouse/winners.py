@@ -9,6 +9,7 @@ import polars as pl
 from lakehouse.contract import PROVENANCE
 
 WINNER = {"_winner_file": pl.String(), "_winner_checksum": pl.String(), "_winner_line": pl.Int64()}
+ENDED = {"_ended_at": PROVENANCE["_received_at"]}
 
 NO_SNAPSHOTS = pl.DataFrame(schema={"_site": pl.String, "_day": pl.Date, "_path": pl.String, "_bytes": pl.String})
 
@@ -19,8 +20,10 @@ def superseded_schema(processed: dict[str, pl.DataType], key: tuple[str, ...]) -
     _kind: `key` (another record of the key won), `contested` (two sites deliver the key; in quarantine too), `replaced`
     (the path was delivered again), `vanished` (a later snapshot lacks the key) or `withdrawn`. The winner of the last
     three has no line; what was withdrawn has none.
+    The key is null in records that were replaced or withdrawn out of quarantine: they never were a row of any key.
+    _ended_at: when what took a replaced record's place was received, or a record was withdrawn; null for the others.
     """
-    return {**{name: processed[name] for name in key}, **PROVENANCE, "_kind": pl.String(), **WINNER}
+    return {**{name: processed[name] for name in key}, **PROVENANCE, "_kind": pl.String(), **WINNER, **ENDED}
 
 
 def rivalled(keys: pl.DataFrame) -> pl.Series:

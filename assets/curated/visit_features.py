@@ -1,9 +1,9 @@
 """Features for models: what was known of a subject at the end of each of its visits, and what became of it after.
 
-Point-in-time correct: the cut-off of a row is the day its visit was first delivered, and a feature is made of nothing
-that was delivered or measured after it. Of visits, demographics and adverse events, which are delivered again when
-something about them changes, the version that counted on that day is taken (see `lakehouse.history`). Of results the
-one that counts now is taken or none: a result that was corrected after the cut-off is missing, not wrong.
+Point-in-time correct: the cut-off of a row is the day its visit was first known, and a feature is made of nothing that
+was known or measured after it. Of everything that can be corrected, mended or withdrawn the version is taken that
+counted at the end of that day, as `lakehouse.history` tells it. Which rows there are is judged by what counts now: a
+visit that was withdrawn has none, nor has a subject whose demographics are not there.
 
 The label looks ahead on purpose and is no feature. Nothing here tells the treatment.
 """
@@ -18,16 +18,19 @@ from assets import study
 from assets.cdisc import site
 from assets.curated.adam import rounded, worded
 from assets.curated.adverse_events import began
-from assets.disposition import LEFT
-from assets.visits import Visit
+from assets.disposition import DISPOSITION, LEFT
+from assets.visits import VISITS, Visit
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
+from lakehouse.history import current, in_force, newest
 
 LABEL = f"left_within_{study.HORIZON}_days"
 # Slopes are told by this many days.
 SLOPE_DAYS = 28
 TESTS = {**study.FEATURE_VITALS, **study.FEATURE_LABS}
 ROW = ["usubjid", "_at"]
+# What tells which version of a record counted when.
+VERSION = ("_delivered", "_file", "_line", "_known", "_until")
 
 
 class _VisitFeatures(Contract):
@@ -36,11 +39,11 @@ class _VisitFeatures(Contract):
     siteid = dy.String(description="Site of the subject, from USUBJID.")
     visitnum = Visit.visitnum
     visit = Visit.visit
-    cutoff = dy.Date(description="Day the visit was first delivered: the features are made of nothing after it.")
+    cutoff = dy.Date(description="Day the visit was first known: the features are made of nothing after it.")
     days_since_start = dy.Int64(
         nullable=True, description="Days from the baseline visit to the cut-off; null until that has taken place."
     )
-    visits_so_far = dy.Int64(min=1, description="Visits delivered by the cut-off, this one counted, planned or not.")
+    visits_so_far = dy.Int64(min=1, description="Visits known by the cut-off, this one counted, planned or not.")
     age = dy.Float64(nullable=True, description="Age in years as known at the cut-off (SDTM AGE).")
     sex = dy.String(nullable=True, description="Sex as known at the cut-off (SDTM SEX).")
     ae_emergent = dy.Int64(
@@ -71,8 +74,8 @@ def _columns(test: str, unit: str) -> dict[str, dy.Float64 | dy.Int64]:
 _LABEL_COLUMN = dy.Bool(
     nullable=True,
     description=f"Label: whether the subject leaves the study, other than by completing it, in the "
-    f"{study.HORIZON} days after the cut-off. Null before the baseline visit, after the subject has left, and while "
-    "nobody knows.",
+    f"{study.HORIZON} days after the cut-off. Null unless the baseline visit was known, after the subject has left, "
+    "and while nobody knows.",
 )
 _NAMESPACE = {
     "__doc__": "One visit of one subject: what was known at its end; its provenance is that of the visit.",
@@ -86,6 +89,7 @@ VisitFeatures = cast(type[dy.Schema], _MADE)
 
 
 def visit_features(
+    subjects: pl.LazyFrame,
     visits: pl.LazyFrame,
     demographics: pl.LazyFrame,
     events: pl.LazyFrame,
@@ -95,10 +99,10 @@ def visit_features(
 ) -> pl.LazyFrame:
     """One row per subject and visit with what was known at its cut-off, and the label.
 
-    visits, demographics, events: every version of their rows. vitals, labs, disposition: as they are now; of the last
-    only the label is made.
+    subjects: those that take part; whose demographics are not there is in no curated table. The others: every version
+    of their rows, as `lakehouse.history` has them; of the last only the label is made.
     """
-    rows = attended(visits)
+    rows = attended(visits).join(subjects.select("usubjid"), on="usubjid", how="semi")
     at = rows.select("usubjid", _at="visitnum", cutoff="cutoff")
     started = so_far(at, visits)
     at_start = at.join(started.select(*ROW, "_start"), on=ROW)
@@ -117,25 +121,29 @@ def visit_features(
     )
 
 
-def known(at: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """For each row of `at` (`usubjid`, `_at`, `cutoff`) the records of its subject delivered by its cut-off.
+def labels(visits: pl.LazyFrame, disposition: pl.LazyFrame) -> pl.LazyFrame:
+    """The label alone, by `usubjid` and `visitnum`: of `lakehouse.history.as_of` a day, what was known of it then."""
+    at = attended(visits).select("usubjid", _at="visitnum", cutoff="cutoff")
+    at_start = at.join(so_far(at, visits).select(*ROW, "_start"), on=ROW)
+    return left_after(at_start, visits, disposition).rename({"_at": "visitnum"})
 
-    This is the one door through which records reach a feature.
+
+def known(at: pl.LazyFrame, versions: pl.LazyFrame, *key: str) -> pl.LazyFrame:
+    """For each row of `at` (`usubjid`, `_at`, `cutoff`) its subject's records, as they counted at the end of that day.
+
+    key: what tells the records of a subject apart. This is the one door through which records reach a feature.
     """
-    return at.join(records, on="usubjid").filter(pl.col("_delivered") <= pl.col("cutoff"))
+    return newest(at.join(versions, on="usubjid").filter(in_force(pl.col("cutoff"))), [*ROW, *key])
 
 
 def attended(visits: pl.LazyFrame) -> pl.LazyFrame:
-    """Visits as they were first delivered, with the day of that as `cutoff`."""
-
-    def first(column: str) -> pl.Expr:
-        return pl.col(column).sort_by("_delivered", "_file", "_line").first()
-
-    kept = [name for name in Visit.column_names() if name not in {"usubjid", "visitnum"}]
+    """Visits that count, as they were when they were first known, with the day of that as `cutoff`."""
+    first = visits.with_columns(cutoff=pl.col("_known").min().over(VISITS.key)).filter(in_force(pl.col("cutoff")))
     return (
-        visits.group_by("usubjid", "visitnum")
-        .agg(first(name) for name in kept)
-        .with_columns(siteid=site(pl.col("usubjid")), cutoff="_delivered")
+        newest(first, VISITS.key)
+        .join(current(visits, VISITS.key), on=VISITS.key, how="semi")
+        .select(*Visit.column_names(), "cutoff")
+        .with_columns(siteid=site(pl.col("usubjid")))
     )
 
 
@@ -143,24 +151,17 @@ def so_far(at: pl.LazyFrame, visits: pl.LazyFrame) -> pl.LazyFrame:
     """By row VISITS_SO_FAR, DAYS_SINCE_START and `_start`, the day of the baseline visit, where it is known."""
     baseline = pl.col("visitnum") == study.BASELINE
     return (
-        known(at, visits.select("usubjid", "visitnum", "svstdt", "_delivered", "_file", "_line"))
+        known(at, visits.select("usubjid", "visitnum", "svstdt", *VERSION), "visitnum")
         .group_by(*ROW, "cutoff")
-        .agg(
-            visits_so_far=pl.col("visitnum").n_unique().cast(pl.Int64),
-            _start=_latest(pl.col("svstdt"), "_delivered", "_file", "_line", among=baseline),
-        )
+        .agg(visits_so_far=pl.len().cast(pl.Int64), _start=pl.col("svstdt").filter(baseline).first())
         .with_columns(days_since_start=(pl.col("cutoff") - pl.col("_start")).dt.total_days())
     )
 
 
 def person(at: pl.LazyFrame, demographics: pl.LazyFrame) -> pl.LazyFrame:
     """By row age and sex, as the newest demographics of the time had them."""
-    order = ["_delivered", "_file", "_line"]
-    return (
-        known(at, demographics.select("usubjid", "age", "sex", *order))
-        .group_by(ROW)
-        .agg(age=_latest(pl.col("age").cast(pl.Float64), *order), sex=_latest(pl.col("sex"), *order))
-    )
+    told = known(at, demographics.select("usubjid", "age", "sex", *VERSION))
+    return told.select(*ROW, pl.col("age").cast(pl.Float64), "sex")
 
 
 def happened(at: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
@@ -168,9 +169,7 @@ def happened(at: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
 
     The log has one record for each look at an event; an event without a number is told apart by its record.
     """
-    log = events.select(
-        "usubjid", "aeseq", "aeser", "_delivered", "_file", "_line", _begun=began(), _event=_event_number()
-    )
+    log = events.select("usubjid", "aeseq", "aeser", *VERSION, _begun=began(), _event=_event_number())
     emergent = (pl.col("_begun") >= pl.col("_start")).fill_null(False)
     recent = emergent & (pl.col("_begun") > pl.col("cutoff") - pl.duration(days=study.HORIZON))
     serious = emergent & (pl.col("aeser") == "Y")
@@ -178,41 +177,40 @@ def happened(at: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
     def count(which: pl.Expr) -> pl.Expr:
         return pl.col("_event").filter(which).n_unique().cast(pl.Int64)
 
-    order = ["_delivered", "_file", "_line"]
     return (
-        known(at, log)
-        .group_by(*ROW, "cutoff", "_start", "aeseq")
-        .agg(_latest(pl.col(name), *order) for name in ("aeser", "_begun", "_event"))
+        known(at, log, "aeseq")
         .group_by(ROW)
         .agg(ae_emergent=count(emergent), ae_recent=count(recent), ae_serious=count(serious))
     )
 
 
 def measured(results: pl.LazyFrame, domain: str, visits: study.Visits) -> pl.LazyFrame:
-    """Results of the tests that are features: `_test`, `_value`, `_day`, `visitnum`, and whether at baseline."""
-    value = f"{domain}stresn"
-    return results.filter(
-        pl.col(f"{domain}testcd").is_in(list(TESTS)) & pl.col(value).is_not_null() & pl.col(f"{domain}dt").is_not_null()
-    ).select(
+    """Results of the tests that are features: `_test`, `_value`, `_day`, visit and time point, and whether at baseline.
+
+    Those without a value as well: a value may be corrected to none.
+    """
+    point = pl.col("vstptnum") if domain == "vs" else pl.lit(None, pl.Float64)
+    return results.filter(pl.col(f"{domain}testcd").is_in(list(TESTS))).select(
         "usubjid",
         "visitnum",
-        "_delivered",
+        *VERSION,
         _test=f"{domain}testcd",
-        _value=value,
+        _point=point,
+        _value=f"{domain}stresn",
         _day=f"{domain}dt",
         _baseline=pl.col("visitnum") == visits.baseline,
     )
 
 
 def course(at: pl.LazyFrame, results: pl.LazyFrame) -> pl.LazyFrame:
-    """By row and test the last value, baseline, change, slope and age of what had been measured and delivered.
+    """By row and test the last value, baseline, change, slope and age of what had been measured and was known.
 
     A visit's value is the mean of its time points. The slope is of least squares over the days of the visits, with two
     at least. All are rounded to six decimals, past which the order of adding shows.
     """
     by_visit = (
-        known(at, results)
-        .filter(pl.col("_day") <= pl.col("cutoff"))
+        known(at, results, "_test", "visitnum", "_point")
+        .filter(pl.col("_value").is_not_null(), pl.col("_day") <= pl.col("cutoff"))
         .group_by(*ROW, "cutoff", "_test", "visitnum", "_day", "_baseline")
         .agg(pl.col("_value").sort_by("_value").mean())
         .with_columns(_x=(pl.col("_day") - pl.col("cutoff")).dt.total_days())
@@ -242,17 +240,13 @@ def _of_test(test: str, is_test: pl.Expr) -> list[pl.Expr]:
 
 
 def left_after(at: pl.LazyFrame, visits: pl.LazyFrame, disposition: pl.LazyFrame) -> pl.LazyFrame:
-    """By row the label. It looks at all that has come since: this is what a model is to foretell."""
-    leaving = pl.col("dscat") == LEFT
+    """By row the label. It looks at all that counts now: this is what a model is to foretell."""
     ended = (
-        disposition.filter(leaving)
-        .group_by("usubjid")
-        .agg(
-            _ended=_latest(pl.col("dsstdt"), "_delivered", "_file", "_line"),
-            _how=_latest(pl.col("dsdecod"), "_delivered", "_file", "_line"),
-        )
+        current(disposition, DISPOSITION.key)
+        .filter(pl.col("dscat") == LEFT)
+        .select("usubjid", _ended="dsstdt", _how="dsdecod")
     )
-    seen = visits.group_by("usubjid").agg(_seen=pl.max_horizontal("svstdt", "svendt").max())
+    seen = current(visits, VISITS.key).group_by("usubjid").agg(_seen=pl.max_horizontal("svstdt", "svendt").max())
     horizon = pl.col("cutoff") + pl.duration(days=study.HORIZON)
     in_study = (pl.col("cutoff") >= pl.col("_start")) & (
         (pl.col("_ended") > pl.col("cutoff")) | pl.col("_ended").is_null()
@@ -284,12 +278,13 @@ VISIT_FEATURES = Curated(
     key=("usubjid", "visitnum"),
     by="usubjid",
     inputs=(
+        "curated/subjects",
         "history/visits",
         "history/subjects",
         "history/adverse_events",
-        "processed/vitals",
-        "processed/labs",
-        "processed/disposition",
+        "history/vitals",
+        "history/labs",
+        "history/disposition",
     ),
     transform=visit_features,
     # Models are trained on files: see `lakehouse features export`.

@@ -107,7 +107,7 @@ def _lineage(origins: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLine
             column: [
                 dg.TableColumnDep(dg.AssetKey(history.shown_as(table).split("/")), name)
                 for table, name in deps
-                if _is_asset(table)
+                if _is_asset(table) and name not in history.DAYS
             ]
             for column, deps in origins.items()
         }

@@ -13,9 +13,10 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from assets import training
-from assets.curated.visit_features import LABEL, VISIT_FEATURES
+from assets.curated.visit_features import LABEL, VISIT_FEATURES, visit_features
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import LakehouseError
+from lakehouse.history import as_of
 from lakehouse.settings import PROJECT
 
 sys.path.insert(0, str(PROJECT / "tests" / "assets" / "curated"))
@@ -29,24 +30,43 @@ def features() -> pl.LazyFrame:
     return made(VISIT_FEATURES.table).lazy()
 
 
+def on(day: date, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows as they were known on a day."""
+    return training.as_known(day, rows, *(made(f"history/{name}").lazy() for name in training.AS_KNOWN_BY))
+
+
 def test_a_subject_is_on_one_side_and_stays_there(features: pl.LazyFrame) -> None:
     whole = training.training_set(features)
     assert whole.group_by("usubjid").agg(pl.col("split").n_unique())["split"].max() == 1
     sides = whole.group_by("split").agg(pl.col("usubjid").n_unique())
     assert dict(sides.iter_rows()) == {"test": 66, "train": 240}
-    part = training.training_set(features, date(2013, 10, 1))
+    part = training.training_set(on(date(2013, 10, 1), features))
     assert part.join(whole, on=["usubjid", "visitnum", "split"], how="anti").is_empty()
     assert not set(PROVENANCE) & set(whole.columns)
 
 
 def test_as_of_a_day_nothing_later_is_known(features: pl.LazyFrame) -> None:
     day = date(2013, 10, 1)
-    part = training.training_set(features, day)
+    part = training.training_set(on(day, features))
     assert part["cutoff"].max() <= day
     known = part.filter(pl.col(LABEL).is_not_null())
     assert known["cutoff"].max() == day - timedelta(days=28)
     whole = training.training_set(features).filter(pl.col("cutoff") <= day - timedelta(days=28))
-    assert known.equals(whole.filter(pl.col(LABEL).is_not_null()))
+    # Of who had left by now, but was not known to have left or stayed by then, it is not told.
+    told = whole.filter(pl.col(LABEL).is_not_null())
+    assert known.join(told, on=told.columns, how="anti", nulls_equal=True).is_empty()
+    assert (known.height, told.height) == (1328, 1344)
+
+
+@pytest.mark.parametrize("day", [date(2013, 10, 1), date(2014, 1, 1), date(2014, 4, 1)])
+def test_as_of_a_day_it_is_what_that_day_would_have_made(features: pl.LazyFrame, day: date) -> None:
+    """Rows, features and label, the label once its days were over."""
+    subjects, *histories = (made(name).lazy() for name in VISIT_FEATURES.inputs)
+    by_then = [as_of(frame, day) for frame in histories]
+    there = subjects.join(by_then[VISIT_FEATURES.inputs.index("history/subjects") - 1], on="usubjid", how="semi")
+    over = pl.col("cutoff") + pl.duration(days=28) <= day
+    then = visit_features(there, *by_then).with_columns(pl.when(over).then(LABEL).alias(LABEL))
+    assert training.training_set(on(day, features)).equals(training.training_set(then))
 
 
 @pytest.mark.parametrize("ending", training.FORMATS)

@@ -64,9 +64,9 @@ class House:
         return self.read(layer)[layer]
 
     def tables(self) -> dict[str, list[tuple[object, ...]]]:
-        """Every layer as readers see it, but for `_received_at`, in an order that compares."""
-        layers = self.read()
-        return {layer: sorted(rows.drop("_received_at").rows(), key=repr) for layer, rows in layers.items()}
+        """Every layer as readers see it, but for the times of receipt, in an order that compares."""
+        layers, times = self.read(), ["_received_at", "_ended_at"]
+        return {layer: sorted(rows.drop(times, strict=False).rows(), key=repr) for layer, rows in layers.items()}
 
     def unbalanced(self) -> pl.DataFrame:
         """Deliveries whose account does not balance."""

@@ -149,6 +149,8 @@ class Model:
 
         standing: dict[Version, str] = {}
         heirs: dict[Version, Version | None] = {}
+        # What took it back: the delivery of its path that replaced it, or the withdrawal after so many.
+        ends_at: dict[Version, tuple[str, int]] = {}
         for path, versions in self.paths.items():
             ends = sorted({0, *self.withdrawn.get(path, []), len(versions)})
             for begin, end in pairwise(ends):
@@ -156,15 +158,17 @@ class Model:
                 for version, state in self._states(era):
                     closed = end in self.withdrawn.get(path, []) and state != "replaced"
                     standing[version] = "withdrawn" if closed else state
-                    heirs[version] = self._heir(era, version) if state == "replaced" else None
+                    heir = heirs[version] = self._heir(era, version) if state == "replaced" else None
+                    ends_at[version] = ("delivered", heir.nth) if heir else ("withdrawn", end)
         for version, state in standing.items():
             for record in version.records:
                 tables["raw"][version.path, version.checksum, record.line] += 1
             if state in {"replaced", "withdrawn"}:
                 heir = heirs[version]
                 by = (version.path, heir.checksum) if heir else (None, None)
+                ended = ends_at[version]
                 for record in version.records:
-                    told = (version.path, version.checksum, record.line, state, *by, None)
+                    told = (version.path, version.checksum, record.line, *self._key(record), state, *by, None, ended)
                     tables["superseded"][told] += 1
                     count(version, "superseded")
                 continue
@@ -190,14 +194,16 @@ class Model:
                     vanished = record is best
                     by = (says.path, says.checksum, None) if vanished else (winner.path, winner.checksum, best.line)
                     kind = "vanished" if vanished else "key"
-                    tables["superseded"][version.path, version.checksum, record.line, kind, *by] += 1
+                    told = (version.path, version.checksum, record.line, *self._key(record), kind, *by, None)
+                    tables["superseded"][told] += 1
                     count(version, "superseded")
             if not rivals:
                 continue
             if len({version.site for version, _ in rivals}) > 1:
                 for version, record in rivals:
                     quarantine(version, record, ("key:two_sites",))
-                    told = (version.path, version.checksum, record.line, "contested", None, None, None)
+                    where = (version.path, version.checksum, record.line, *self._key(record))
+                    told = (*where, "contested", None, None, None, None)
                     tables["superseded"][told] += 1
                 continue
             winner, best = max(rivals, key=_order)
@@ -208,8 +214,8 @@ class Model:
                     tables["processed"][row] += 1
                     count(version, "accepted")
                 else:
-                    told = (version.path, version.checksum, record.line, "key", winner.path, winner.checksum, best.line)
-                    tables["superseded"][told] += 1
+                    where = (version.path, version.checksum, record.line, *self._key(record))
+                    tables["superseded"][*where, "key", winner.path, winner.checksum, best.line, None] += 1
                     count(version, "superseded")
         for version, state in standing.items():
             counts = fate.get((version.path, version.nth), Counter())
@@ -224,6 +230,10 @@ class Model:
         celsius = record.row[3] if record.row else None
         hot = celsius is not None and celsius > self.hottest
         return ("celsius|max",) if hot and not record.reasons else record.reasons
+
+    def _key(self, record: Record) -> tuple[str | None, int | None]:
+        """The key of a record that is good; of another nobody can tell."""
+        return record.row[:2] if record.row and not self._reasons(record) else (None, None)
 
     def _usable(self, version: Version) -> bool:
         """Whether it can govern its path."""

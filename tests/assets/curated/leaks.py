@@ -1,7 +1,7 @@
 """Whether a table of features looks into the future, asked of any transform that makes one.
 
-Each row says its own cut-off. It is made again from inputs that end on that day, as if nothing had been delivered or
-measured since; where a feature comes out otherwise, it was made of something later.
+Each row says its own cut-off. It is made again from inputs that end on that day, as if nothing had been delivered,
+corrected, taken back or measured since; where a feature comes out otherwise, it was made of something later.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,16 +9,22 @@ from datetime import date
 
 import polars as pl
 
-# Days of measurement, where an input has them; all have the day of delivery.
+from lakehouse.history import DAYS, as_of, current
+
+# Days of measurement, where an input has them.
 MEASURED = ("vsdt", "lbdt")
 
 
 def until(frame: pl.LazyFrame, day: date) -> pl.LazyFrame:
-    """What of an input had been measured and delivered by a day."""
-    past = pl.col("_delivered") <= day
-    for column in set(MEASURED) & set(frame.collect_schema()):
-        past &= (pl.col(column) <= day).fill_null(True)
-    return frame.filter(past)
+    """What of an input had been measured and was known by a day, as it was known then.
+
+    An input that is no history has what counts now: of it no more may be used than who takes part.
+    """
+    columns = frame.collect_schema()
+    if not set(DAYS) <= set(columns):
+        return frame.select("usubjid")
+    measured = [(pl.col(column) <= day).fill_null(True) for column in MEASURED if column in columns]
+    return as_of(frame, day).filter(*measured)
 
 
 def leaks(
@@ -45,3 +51,12 @@ def leaks(
             if count:
                 found[name] = found.get(name, 0) + count
     return found
+
+
+def as_it_counts_now(at: pl.LazyFrame, versions: pl.LazyFrame, *key: str) -> pl.LazyFrame:
+    """A leak to plant in the place of `visit_features.known`: the record that counts now, if it was delivered in time.
+
+    It leaves out what was corrected in a later file, and takes what was sent again or withdrawn later as it is since.
+    """
+    now = current(versions, ["usubjid", *key])
+    return at.join(now, on="usubjid").filter(pl.col("_delivered") <= pl.col("cutoff"))
