@@ -306,7 +306,9 @@ def lake(draw: Random) -> dict[str, pl.DataFrame]:
         found |= {
             f"raw/{source.name}": records,
             f"processed/{source.name}": rows,
-            f"history/{source.name}": sound,
+            f"history/{source.name}": sound.with_columns(
+                _known="_delivered", _until=pl.when(pl.col("_line") % 5 == 0).then(pl.lit(date(2015, 3, 6)))
+            ),
             f"superseded/{source.name}": lost,
             f"account/{source.name}": deliveries,
         }
