@@ -29,6 +29,14 @@ class FeedError(UnavailableError):
     """A system could not be read; what was pulled before stays. Says what to do, and holds no row's values."""
 
 
+class BusyError(FeedError):
+    """A system asks to be left alone. wait: for how long, from now on."""
+
+    def __init__(self, words: str, wait: timedelta) -> None:
+        super().__init__(words)
+        self.wait = wait
+
+
 @contextmanager
 def in_words(doing: str, kept: str) -> Iterator[None]:
     """What fails in `doing` beside what is known of it becomes a FeedError without its words, which may hold a row, an
@@ -103,6 +111,7 @@ class Lag:
     """What waits in a system, as far as it can be told: None where it cannot. trouble: what a person must do, if so.
 
     due: only a pull can tell whether something is new, and it is time for one; `seconds` is how long it is overdue.
+    more: whether there may be more events and bytes than those, which were all that a look has seen.
     """
 
     events: int | None = None
@@ -110,6 +119,7 @@ class Lag:
     seconds: float | None = None
     trouble: str | None = None
     due: bool = False
+    more: bool = False
 
     @property
     def any(self) -> bool:
