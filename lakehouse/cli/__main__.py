@@ -24,6 +24,7 @@ from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
+from lakehouse.feeds import pulling
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT, Settings, export, inherited
@@ -191,15 +192,16 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what arrived and what became of it, per source."""
+    """Show what arrived and what became of it, per source, and what waits in the systems that sources pull from."""
     settings = Settings.load()
     sources = catalog.sources()
     account = standing.by_source(Lake(settings.lake_uri), sources)
-    if as_json:
-        rows(account, Format.json)
-        return
-    rows(account, title="Sources")
+    if not as_json:
+        rows(account, title="Sources")
     fed = systems.shown(sources, systems.lags(settings, sources))
+    if as_json:
+        rows(systems.beside(account, fed), Format.json)
+        return
     if not fed.is_empty():
         rows(fed, title="Systems")
     landing.status(settings)
@@ -330,10 +332,12 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             only=source,
         )
         lags = systems.lags(settings, sources)
-        waiting = [name for name, lag in lags.items() if lag and (lag.any or asked)]
+        past = {item.name: pulling.unasked(item, asked or (), Clock(settings.as_of)) for item in sources}
+        waiting = [name for name, lag in lags.items() if lag and not past[name] and (lag.any or asked)]
         for name, lag in lags.items():
-            if lag and lag.trouble:
-                err.print(f"[yellow]{name}[/yellow]: {escape(lag.trouble)}", soft_wrap=True)
+            for why in (lag.trouble, past[name]) if lag else ():
+                if why:
+                    err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
         if not work.any and not waiting:
             silent = any(lag and lag.trouble for lag in lags.values())
             out.print("All that can be had is up to date." if silent else "Everything is up to date.")

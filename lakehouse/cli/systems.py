@@ -35,9 +35,16 @@ def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFra
         if source.feed:
             lag = found[source.name]
             unset = f"not connected: set LAKEHOUSE_SYSTEM_{source.feed.system.upper()}"
-            state = unset if lag is None else lag.trouble or ("new data waits" if lag.any else "nothing new")
             told = lag or Lag()
+            waits = "at least this much waits" if told.more else "new data waits"
+            state = unset if lag is None else lag.trouble or (waits if lag.any else "nothing new")
             rows.append(
                 (source.name, source.feed.system, source.feed.kind, told.events, told.bytes, told.seconds, state)
             )
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def beside(account: pl.DataFrame, fed: pl.DataFrame) -> pl.DataFrame:
+    """The account of sources, with what waits in the system of each as `system`; null for a source of files."""
+    system = pl.struct(pl.col("system").alias("name"), *SCHEMA.keys() - {"source", "system"})
+    return account.join(fed.select("source", system=system), on="source", how="left", maintain_order="left")
