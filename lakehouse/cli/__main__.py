@@ -24,7 +24,6 @@ from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
-from lakehouse.feeds import pulling
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
 from lakehouse.settings import PROJECT, Settings, export, inherited
@@ -332,12 +331,9 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             only=source,
         )
         lags = systems.lags(settings, sources)
-        past = {item.name: pulling.unasked(item, asked or (), Clock(settings.as_of)) for item in sources}
-        waiting = [name for name, lag in lags.items() if lag and not past[name] and (lag.any or asked)]
-        for name, lag in lags.items():
-            for why in (lag.trouble, past[name]) if lag else ():
-                if why:
-                    err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
+        waiting, told = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
+        for name, why in told:
+            err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
         if not work.any and not waiting:
             silent = any(lag and lag.trouble for lag in lags.values())
             out.print("All that can be had is up to date." if silent else "Everything is up to date.")

@@ -455,6 +455,9 @@ def test_a_feed_that_cannot_be_asked_again_says_so_and_pulls_for_the_present_day
         "log cannot be asked again for past days, so that nothing was pulled; what is on record of them stands, and "
         "lakehouse rebuild --source thermometer judges all kept deliveries anew"
     )
+    lags = {"thermometer": Lag(events=5)}
+    assert systems.before_a_run([fed.source], lags, past, clock) == ([], [("thermometer", told)])
+    assert systems.before_a_run([fed.source], lags, (), clock) == (["thermometer"], [])
     fed.clock = clock
     assert pull(fed, past) == pulling.Pulled()
     assert pulling.unasked(fed.source, [*past, DAY], clock) is None
