@@ -331,8 +331,8 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             only=source,
         )
         lags = systems.lags(settings, sources)
-        waiting, told = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
-        for name, why in told:
+        waiting, wrong = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
+        for name, why in wrong:
             err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
         if not work.any and not waiting:
             silent = any(lag and lag.trouble for lag in lags.values())

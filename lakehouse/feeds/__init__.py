@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -85,11 +86,12 @@ class Part:
 class Extract:
     """Some of what a system holds, to be landed as one delivery.
 
-    part: what of it. data: the bytes, as the source's format reads them. day: the day it was pulled.
+    part: what of it. data: the bytes, as the source's format reads them; many are mapped from a file, so that memory
+    need not hold them. day: the day it was pulled.
     """
 
     part: Part
-    data: bytes
+    data: bytes | mmap
     day: date
 
 
@@ -97,8 +99,9 @@ class Extract:
 class Reached:
     """How far a feed has got.
 
-    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery. at: of
-    a feed that reads all, when a pull last went through, whether or not it brought anything; None where not known.
+    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery.
+    at: of a feed that reads all, when a pull last went through, whether or not it brought anything; None where not
+    known.
     """
 
     ends: Mapping[str, str] = field(default_factory=dict)
