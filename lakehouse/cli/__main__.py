@@ -76,10 +76,16 @@ def demo(
     with pilot.serving(kinds, settings.home / "systems", out.print) as addresses:
         export({f"LAKEHOUSE_SYSTEM_{name.upper()}": url for name, url in addresses.items()})
         settings = Settings.load()
+        lake = Lake(settings.lake_uri)
         if "stream" in kinds:
             stream.stream(once=True)
+        if edc := addresses.get(pilot.SYSTEMS["cdc"]):
+            done = pilot.work(lake, settings.landing, edc, Clock(settings.as_of), settings.batch_bytes)
+            if done:
+                out.print(f"A snapshot of the EDC was taken; then coordinators did {done.total()} transactions in it.")
         _run(settings, None, None)
-    lake = Lake(settings.lake_uri)
+    if edc:
+        rows(pilot.captured(lake), title="What was captured of the EDC's tables")
     rows(standing.by_source_and_site(lake, catalog.sources()), title="What became of every record")
     out.print(
         "\nNext:  [b]lakehouse up[/b]            the lineage graph, in a browser"
