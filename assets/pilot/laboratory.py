@@ -254,6 +254,10 @@ def laboratory(
     return Laboratory(records, login or None, turns=turns, each=each, seconds=seconds, retry_after=str(wait))
 
 
+app = typer.Typer()
+
+
+@app.command()
 def main(
     port: int = 8100,
     login: str = "",
@@ -269,4 +273,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -1,8 +1,12 @@
 """Records that move while they are read, and pages that come twice: nothing is missed, or it is told."""
 
 import pytest
-from api import WAYS, Api, feed, record
+from api import WAYS, Api, Landing, feed, record, serving
+from typer.testing import CliRunner
 
+from assets.pilot.laboratory import FAULTS, app, laboratory
+from lakehouse.feeds import http
+from lakehouse.feeds.auth import ClientCredentials
 from lakehouse.feeds.paging import ByPage
 
 ALL = [f"r{number}" for number in range(45)]
@@ -33,6 +37,25 @@ def test_records_that_change_between_two_pulls_of_an_extraction_hide_none(lab: A
     lab.laboratory.faults = {len(lab.laboratory.asked) + 1: "shift"}
     assert lab.landing.pull(feed(way), lab.url) is None
     assert set(lab.landing.ids) == set(ALL)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_laboratory_that_goes_wrong_by_turns_is_read_whole_in_the_end(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_WAIT", 0.01)
+    every = laboratory([record(number) for number in range(45)], "oauth", ",".join(FAULTS), each=3, seconds=0.1)
+    with serving(every) as url:
+        lab = Api(url, every, Landing())
+        told = [lab.landing.pull(feed(way, auth=ClientCredentials()), url, most_bytes=1) for _ in range(12)]
+    assert {identity for identity in lab.landing.ids if identity} == set(ALL)
+    assert any(told)
+
+
+def test_a_fault_that_nobody_knows_is_no_word_of_the_command() -> None:
+    done = CliRunner().invoke(app, ["--faults", "429,fire"])
+    assert done.exit_code == 2
+    assert "knows no fire" in done.output
 
 
 def test_numbered_pages_that_never_stand_still_are_told(lab: Api) -> None:
