@@ -98,6 +98,7 @@ def release(source: Source, lake: Lake, landing: LandingResource) -> str | None:
 
 
 def checks(
+    context: dg.AssetExecutionContext,
     source: Source,
     lake: Lake,
     landing: LandingResource,
@@ -121,6 +122,8 @@ def checks(
         return
     trouble = pulled.trouble or released
     lag = Lag(trouble=trouble) if trouble else pulling.lag(lake, source, landing.settings.landing, url)
+    if lag.any and pulled.extracts:
+        context.log.info(f"{source.name}: more waits in {source.feed.system}; the next run goes on")
     passed, words, facts = judged(source, lag)
     past = pulling.unasked(source, asked or (), landing.clock)
     told = {**facts, **({"days": past} if past else {})}

@@ -233,7 +233,8 @@ class Table(Database):
         logical.execute(
             url,
             # So that a pull takes some files.
-            "alter table things add written timestamptz not null default now(), add text text default repeat('x', 3000)",
+            "alter table things add written timestamptz not null default now(), "
+            "add text text default repeat('x', 3000)",
             "create function stamp() returns trigger language plpgsql as "
             "$$ begin new.written = now(); return new; end $$",
             "create trigger stamp before update on things for each row execute function stamp()",

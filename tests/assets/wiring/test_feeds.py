@@ -140,6 +140,15 @@ def test_a_system_that_is_left_alone_says_so_and_is_not_asked(settings, source, 
     assert [(event.passed, event.description) for event in found.asset_events] == [(False, told)]
 
 
+def test_a_run_that_leaves_something_waiting_says_so(settings, source, monkeypatch, capfd):
+    run(settings, source)
+    assert "more waits" not in capfd.readouterr().err
+    monkeypatch.setattr(Station, "lag", lambda *_: Lag(seconds=1, more=True))
+    source.feed.readings.append("s2")
+    run(settings, source)
+    assert "thermometer: more waits in station; the next run goes on" in capfd.readouterr().err
+
+
 def test_what_was_not_counted_to_its_end_is_told_as_the_least(settings, source, monkeypatch):
     monkeypatch.setattr(Station, "lag", lambda *_: Lag(events=7, bytes=70, seconds=1, more=True))
     facts = {name: value.value for name, value in lag_check(run(settings, source)).metadata.items()}
