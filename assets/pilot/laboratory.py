@@ -225,7 +225,7 @@ def _place(number: int, record: dict[str, Any]) -> str:
 
 
 def _named(record: dict[str, Any]) -> tuple[str, str]:
-    return record["updated"], record["id"]
+    return record["updated"], record.get("id") or json.dumps(record)
 
 
 def disagreeing(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

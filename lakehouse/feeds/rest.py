@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # How often an extraction begins anew within a pull when records move while they are read.
 _STARTS = 3
-# Files that a pull lands before what it has is ingested.
-_AT_ONCE = 64
+# Bytes that a pull lands before what it has is ingested.
+_AT_ONCE = 1 << 29
 # Of a request, in all, when it is only to tell whether something is new: the next look comes soon.
 _LOOK_TRIES = 2
 # Pages that a look goes through while all of their records have landed; a pull goes through more.
@@ -129,7 +129,7 @@ class RestApi(Feed):
         pulled = [datetime.fromisoformat(page.fetched_at) for page in envelopes(way.landed)]
         past = (now - pulled[-1]).total_seconds() if pulled else None
         if way.page:
-            return Lag(seconds=past, more=True)
+            return Lag(seconds=max(0.0, past or 0.0), due=True, more=True)
         if self.reads_all and pulled:
             return self.due(reached)
         if way.known:
@@ -250,7 +250,7 @@ class RestApi(Feed):
         What was read is given out before anything is raised, unless records have moved in it.
         """
         lines: list[bytes] = []
-        begin, whole, size, count = "", way.page == 0, 0, 0
+        begin, whole, size, landed = "", way.page == 0, 0, 0
         all_: list[bytes] = []
         places = {way.place}
         # Where pages were read, and what was on them, as long as that is to be checked.
@@ -290,8 +290,8 @@ class RestApi(Feed):
             if envelope.next is None and whole and way.until is None and _known(all_, way, form):
                 return
             yield _extract(stream, begin, way, lines)
-            count += 1
-            if envelope.next is None or over or (count >= _AT_ONCE and until < inf):
+            landed += size
+            if envelope.next is None or over or (landed >= _AT_ONCE and until < inf):
                 return
             lines, begin, whole, size, all_, read = [], "", False, 0, [], read[-1:]
 

@@ -115,7 +115,7 @@ def test_a_pull_ends_after_a_while_and_the_next_goes_on(lab: Api, monkeypatch: p
     assert lab.landing.ids == [f"r{number}" for number in range(45)]
     assert not look(lab, hasty).any
     lab.landing.extracts.clear()
-    monkeypatch.setattr(rest, "_AT_ONCE", 2)
+    monkeypatch.setattr(rest, "_AT_ONCE", 1500)
     assert lab.landing.pull(feed(), lab.url, most_bytes=1) is None
     assert len(lab.landing.extracts) == 2
 
