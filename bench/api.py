@@ -116,7 +116,9 @@ def results(size: int) -> Source:
         columns=("id", "site", "subject", "test", "value", "unit", "low", "high", "fasting", "updated"),
         path="{site}/{name}/{day}_{part}.jsonl",
         dialect=Pages(),
-        feed=RestApi(system="bench", path="/items", paging=ByCursor("next"), since=since, page_size=size),
+        feed=RestApi(
+            system="bench", path="/items", paging=ByCursor("next"), since=since, page_size=size, most_seconds=3600
+        ),
     )
 
 

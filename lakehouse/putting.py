@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import mmap
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,7 @@ _ABANDONED = 86_400.0
 
 
 @contextmanager
-def put(landing: Path, path: str, mtime_ns: int | None = None) -> Iterator[Callable[[bytes], None]]:
+def put(landing: Path, path: str, mtime_ns: int | None = None) -> Iterator[Callable[[bytes | mmap], None]]:
     """Writes a file's bytes, some at a time; it is there when the block ends, and not when anything is raised in it.
 
     mtime_ns: the time to give it. Raises UnavailableError when the landing folder cannot be written.
@@ -32,7 +33,7 @@ def put(landing: Path, path: str, mtime_ns: int | None = None) -> Iterator[Calla
     aside = target.with_name(f".{threading.get_ident()}.{os.getpid()}{_ENDING}")
     with _opened(landing, aside) as descriptor:
 
-        def write(data: bytes) -> None:
+        def write(data: bytes | mmap) -> None:
             view = memoryview(data)
             with _writable(landing):
                 while view:

@@ -23,6 +23,8 @@ UNSAFE_RENAME = "AWS_S3_ALLOW_UNSAFE_RENAME"
 _PASSED_ON = ("LAKEHOUSE_DBT_", "LAKEHOUSE_PG_", "LAKEHOUSE_DAGSTER_")
 # Addresses of the systems that feeds pull from, one variable each.
 _SYSTEM = "LAKEHOUSE_SYSTEM_"
+# Read by the tests alone: the cluster that they are to use in place of a server of their own.
+_TESTS = "LAKEHOUSE_KAFKA"
 
 
 class Settings(BaseModel):
@@ -100,7 +102,7 @@ class Settings(BaseModel):
         values: dict[str, object] = {
             name.removeprefix(PREFIX).lower(): value
             for name, value in ours.items()
-            if not name.startswith((*_PASSED_ON, _SYSTEM))
+            if not name.startswith((*_PASSED_ON, _SYSTEM)) and name != _TESTS
         }
         systems = {name.removeprefix(_SYSTEM).lower(): url for name, url in ours.items() if name.startswith(_SYSTEM)}
         values.setdefault("systems", systems)
@@ -151,7 +153,8 @@ def _explain(item: Mapping[str, object], origin: Mapping[str, str]) -> str:
     assert isinstance(location, tuple)
     name = PREFIX + str(location[0]).upper()
     where = origin.get(name, "the environment")
-    if item["type"] == "extra_forbidden":
-        choices = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+    if item["type"] == "extra_forbidden" or location == ("systems",):
+        fields = [PREFIX + field.upper() for field in Settings.model_fields if field != "systems"]
+        choices = ", ".join([*fields, f"{_SYSTEM}<NAME>", _TESTS])
         return f"{name}, set in {where}, is not a setting; there are {choices}"
     return f"{name}, set in {where}, cannot be used: {item['msg']}"

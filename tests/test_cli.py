@@ -101,6 +101,21 @@ def test_status_counts_what_arrived(call, trial):
     assert "vitals" in call("status", **of(trial)).stdout
 
 
+def test_status_as_json_tells_what_waits_in_the_systems(ask, home):
+    lost = "http://lakehouse:hunter2@127.0.0.1:1"
+    done = ask("status", "--json", home=home / "state", landing=home / "landing", system_central_lab=lost)
+    by_source = {row["source"]: row for row in json.loads(done.stdout)}
+    assert by_source["vitals"]["system"] is None
+    assert by_source["edc_visits"]["system"] == {
+        "name": "edc",
+        "kind": "changes",
+        "state": "not connected: set LAKEHOUSE_SYSTEM_EDC",
+        **dict.fromkeys(("events", "bytes", "seconds")),
+    }
+    assert by_source["central_lab"]["system"]["state"].startswith("central_lab: /oauth/token cannot be reached")
+    assert "hunter2" not in done.output
+
+
 def test_sql_answers_in_every_format(call, trial):
     statement = "select vstestcd, count(*) n from processed.vitals where _site <> '999' group by 1 order by 1 limit 1"
     assert call("sql", statement, "--format", "csv", **of(trial)).stdout == "vstestcd,n\nDIABP,8207\n"

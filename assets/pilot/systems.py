@@ -10,14 +10,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from assets.pilot import wearables
+import polars as pl
+
+from assets import catalog
+from assets.pilot import edc, wearables
+from lakehouse import manifest
+from lakehouse.clock import Clock
 from lakehouse.errors import ConfigurationError, UnavailableError
+from lakehouse.feeds import pulling
+from lakehouse.lake import Lake
 from lakehouse.settings import inherited
 
 if TYPE_CHECKING:
@@ -28,6 +36,8 @@ SYSTEMS = {"api": "central_lab", "cdc": "edc", "stream": "wearables"}
 _SECONDS = 60.0
 # Of so many subjects, on one day.
 _WEARERS = 40
+# Transactions of coordinators, of each of eleven kinds some.
+_STEPS = 33
 
 
 @contextmanager
@@ -47,6 +57,35 @@ def serving(kinds: Collection[str], folder: Path, say: Callable[[str], None]) ->
         yield addresses
 
 
+def work(lake: Lake, landing: Path, url: str, clock: Clock, most_bytes: int) -> Counter[str]:
+    """Take a snapshot of the EDC at `url`, and let coordinators work in it; how many transactions of each kind.
+
+    The next pull captures their changes. None are done where the EDC was followed before.
+    """
+    followed = [source for source in catalog.sources() if source.feed and source.feed.system == SYSTEMS["cdc"]]
+    if any(pulling.reached(lake, source, landing).ends for source in followed):
+        return Counter()
+    for source in followed:
+        pulling.pull(lake, source, landing, url, clock, most_bytes)
+    return edc.coordinate(url, 0, _STEPS)
+
+
+def captured(lake: Lake) -> pl.DataFrame:
+    """By source of the EDC, how many changes of each kind were captured, rows of the snapshot among them."""
+    versions = manifest.versions(lake)
+    found = []
+    for source in catalog.sources():
+        table = f"processed/{source.name}"
+        if source.feed and source.feed.system == SYSTEMS["cdc"] and table in versions:
+            kinds = lake.scan(table, versions[table]).group_by(kind="cdc_op").len("changes")
+            found.append(
+                kinds.filter(pl.col("kind") != "complete")
+                .sort("kind")
+                .select(pl.lit(source.name).alias("source"), "kind", "changes")
+            )
+    return pl.concat(found).collect() if found else pl.DataFrame(schema=["source", "kind", "changes"])
+
+
 @contextmanager
 def _laboratory(folder: Path) -> Iterator[str]:
     from assets.pilot.laboratory import CLIENT, SECRET
@@ -59,8 +98,6 @@ def _laboratory(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _edc(folder: Path) -> Iterator[str]:
-    from assets.pilot import edc
-
     with edc.serving(folder / "edc") as url:
         yield url
 

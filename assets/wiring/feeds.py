@@ -72,10 +72,15 @@ def pull(
     asked: Collection[date] | None,
     most_bytes: int,
 ) -> Pulled:
-    """Land what the source's system has that is new; or of the days asked for, where it can be asked again."""
+    """Land what the source's system has that is new; or of the days asked for, where it can be asked again.
+
+    Else what was asked for is told not to be had; the present day's is what is new.
+    """
     url = landing.url(source)
-    if source.feed is None or url is None or (asked and not source.feed.replays):
+    if source.feed is None or url is None:
         return Pulled()
+    if past := pulling.unasked(source, asked or (), landing.clock):
+        context.log.warning(f"{source.name}: {past}")
     pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, asked or ())
     if pulled.extracts:
         context.log.info(
@@ -93,14 +98,16 @@ def release(source: Source, lake: Lake, landing: LandingResource) -> str | None:
 
 
 def checks(
+    context: dg.AssetExecutionContext,
     source: Source,
     lake: Lake,
     landing: LandingResource,
     raw: dg.AssetKey,
     pulled: Pulled,
     released: str | None,
+    asked: Collection[date] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """What waits in the source's system after a run, or what is wrong with it."""
+    """What waits in the source's system after a run for some days or for none, or what is wrong with it."""
     if source.feed is None:
         return
     url = landing.url(source)
@@ -115,18 +122,23 @@ def checks(
         return
     trouble = pulled.trouble or released
     lag = Lag(trouble=trouble) if trouble else pulling.lag(lake, source, landing.settings.landing, url)
+    if lag.any and pulled.extracts:
+        context.log.info(f"{source.name}: more waits in {source.feed.system}; the next run goes on")
     passed, words, facts = judged(source, lag)
-    yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=passed, description=words, metadata=facts)
+    past = pulling.unasked(source, asked or (), landing.clock)
+    told = {**facts, **({"days": past} if past else {})}
+    yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=passed, description=words, metadata=told)
 
 
 def judged(source: Source, lag: Lag) -> tuple[bool, str | None, dict[str, float | None]]:
-    """Whether a lag is one to live with; what is wrong, in words; and its figures."""
+    """Whether a lag is one to live with; what is wrong, in words; and its figures, `_at_least` where more may wait."""
     assert source.feed is not None
     limit = source.feed.lag_limit.total_seconds()
     late = lag.seconds is not None and lag.seconds > limit
+    least = "_at_least" if lag.more else ""
     facts: dict[str, float | None] = {
-        "events": lag.events,
-        "bytes": lag.bytes,
+        f"events{least}": lag.events,
+        f"bytes{least}": lag.bytes,
         "seconds": lag.seconds,
         "allowed_seconds": limit,
     }

@@ -106,7 +106,7 @@ def build(
             _report(context, lake.lake, source, plans, versions, answered)
             for layer in _LAYERS:
                 yield reported(key[layer])
-            yield from feeds.checks(source, lake.lake, landing, key["raw"], pulled, released)
+            yield from feeds.checks(context, source, lake.lake, landing, key["raw"], pulled, released, asked)
             yield from _checks(
                 lake.lake, source, plans, versions, passed_before=_passed(context, key["processed"], "account")
             )

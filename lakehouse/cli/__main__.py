@@ -76,10 +76,16 @@ def demo(
     with pilot.serving(kinds, settings.home / "systems", out.print) as addresses:
         export({f"LAKEHOUSE_SYSTEM_{name.upper()}": url for name, url in addresses.items()})
         settings = Settings.load()
+        lake = Lake(settings.lake_uri)
         if "stream" in kinds:
             stream.stream(once=True)
+        if edc := addresses.get(pilot.SYSTEMS["cdc"]):
+            done = pilot.work(lake, settings.landing, edc, Clock(settings.as_of), settings.batch_bytes)
+            if done:
+                out.print(f"A snapshot of the EDC was taken; then coordinators did {done.total()} transactions in it.")
         _run(settings, None, None)
-    lake = Lake(settings.lake_uri)
+    if edc:
+        rows(pilot.captured(lake), title="What was captured of the EDC's tables")
     rows(standing.by_source_and_site(lake, catalog.sources()), title="What became of every record")
     out.print(
         "\nNext:  [b]lakehouse up[/b]            the lineage graph, in a browser"
@@ -191,15 +197,16 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what arrived and what became of it, per source."""
+    """Show what arrived and what became of it, per source, and what waits in the systems that sources pull from."""
     settings = Settings.load()
     sources = catalog.sources()
     account = standing.by_source(Lake(settings.lake_uri), sources)
-    if as_json:
-        rows(account, Format.json)
-        return
-    rows(account, title="Sources")
+    if not as_json:
+        rows(account, title="Sources")
     fed = systems.shown(sources, systems.lags(settings, sources))
+    if as_json:
+        rows(systems.beside(account, fed), Format.json)
+        return
     if not fed.is_empty():
         rows(fed, title="Systems")
     landing.status(settings)
@@ -330,10 +337,9 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             only=source,
         )
         lags = systems.lags(settings, sources)
-        waiting = [name for name, lag in lags.items() if lag and (lag.any or asked)]
-        for name, lag in lags.items():
-            if lag and lag.trouble:
-                err.print(f"[yellow]{name}[/yellow]: {escape(lag.trouble)}", soft_wrap=True)
+        waiting, wrong = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
+        for name, why in wrong:
+            err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
         if not work.any and not waiting:
             silent = any(lag and lag.trouble for lag in lags.values())
             out.print("All that can be had is up to date." if silent else "Everything is up to date.")

@@ -1,9 +1,11 @@
 """What waits in the systems that feeds pull from, for `lakehouse status` and `lakehouse run`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 
 import polars as pl
 
+from lakehouse.clock import Clock
 from lakehouse.feeds import Lag, pulling
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
@@ -28,6 +30,20 @@ def lags(settings: Settings, sources: Sequence[Source]) -> dict[str, Lag | None]
     return {name: found.get(name) for name in urls}
 
 
+def before_a_run(
+    sources: Sequence[Source], found: dict[str, Lag | None], days: Collection[date], clock: Clock
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The sources whose systems a run for some `days` is to ask, and what is to be told of systems, by source."""
+    waiting, told = [], []
+    for source in sources:
+        if lag := found.get(source.name):
+            past = pulling.unasked(source, days, clock)
+            told += [(source.name, why) for why in (lag.trouble, past) if why]
+            if not past and (lag.any or days):
+                waiting.append(source.name)
+    return waiting, told
+
+
 def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFrame:
     """A row for each source with a feed: what waits in its system, and whether that answers."""
     rows = []
@@ -35,9 +51,16 @@ def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFra
         if source.feed:
             lag = found[source.name]
             unset = f"not connected: set LAKEHOUSE_SYSTEM_{source.feed.system.upper()}"
-            state = unset if lag is None else lag.trouble or ("new data waits" if lag.any else "nothing new")
             told = lag or Lag()
+            waits = "at least this much waits" if told.more else "new data waits"
+            state = unset if lag is None else lag.trouble or (waits if lag.any else "nothing new")
             rows.append(
                 (source.name, source.feed.system, source.feed.kind, told.events, told.bytes, told.seconds, state)
             )
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def beside(account: pl.DataFrame, fed: pl.DataFrame) -> pl.DataFrame:
+    """The account of sources, with what waits in the system of each as `system`; null for a source of files."""
+    system = pl.struct(pl.col("system").alias("name"), pl.exclude("source", "system"))
+    return account.join(fed.select("source", system=system), on="source", how="left", maintain_order="left")

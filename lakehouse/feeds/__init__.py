@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +28,14 @@ _PART = re.compile(r"(?P<stream>[a-z0-9_]+)@(?P<begin>[A-Za-z0-9.+-]+)~(?P<end>[
 
 class FeedError(UnavailableError):
     """A system could not be read; what was pulled before stays. Says what to do, and holds no row's values."""
+
+
+class BusyError(FeedError):
+    """A system asks to be left alone. wait: for how long, from now on."""
+
+    def __init__(self, words: str, wait: timedelta) -> None:
+        super().__init__(words)
+        self.wait = wait
 
 
 @contextmanager
@@ -77,11 +86,12 @@ class Part:
 class Extract:
     """Some of what a system holds, to be landed as one delivery.
 
-    part: what of it. data: the bytes, as the source's format reads them. day: the day it was pulled.
+    part: what of it. data: the bytes, as the source's format reads them; many are mapped from a file, so that memory
+    need not hold them. day: the day it was pulled.
     """
 
     part: Part
-    data: bytes
+    data: bytes | mmap
     day: date
 
 
@@ -89,8 +99,9 @@ class Extract:
 class Reached:
     """How far a feed has got.
 
-    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery. at: of
-    a feed that reads all, when a pull last went through, whether or not it brought anything; None where not known.
+    ends: by stream, the greatest position that was pulled. last: reads the bytes of a stream's newest delivery.
+    at: of a feed that reads all, when a pull last went through, whether or not it brought anything; None where not
+    known.
     """
 
     ends: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +114,7 @@ class Lag:
     """What waits in a system, as far as it can be told: None where it cannot. trouble: what a person must do, if so.
 
     due: only a pull can tell whether something is new, and it is time for one; `seconds` is how long it is overdue.
+    more: whether there may be more events and bytes than those, which were all that a look has seen.
     """
 
     events: int | None = None
@@ -110,6 +122,7 @@ class Lag:
     seconds: float | None = None
     trouble: str | None = None
     due: bool = False
+    more: bool = False
 
     @property
     def any(self) -> bool:

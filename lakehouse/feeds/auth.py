@@ -2,9 +2,12 @@
 
 import time
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import quote_plus, urlsplit
 
+from lakehouse.errors import SourceError
 from lakehouse.feeds import FeedError
 
 # A token is fetched anew this much before it ends, so that none ends on its way.
@@ -27,6 +30,10 @@ class Pass:
         return self._headers
 
 
+# Sends a form with headers to a path below the system's address, or to a whole address, and gives the JSON answer.
+Post = Callable[[str, Mapping[str, str], Mapping[str, str]], Mapping[str, object]]
+
+
 class Auth(ABC):
     """A kind of being let in."""
 
@@ -34,10 +41,8 @@ class Auth(ABC):
     renews = False
 
     @abstractmethod
-    def fetch(
-        self, user: str, secret: str, post: Callable[[str, dict[str, str]], Mapping[str, object]]
-    ) -> tuple[dict[str, str], float | None]:
-        """Headers, and for how many seconds they hold; `post` sends a form to a path and gives the JSON answer."""
+    def fetch(self, user: str, secret: str, post: Post) -> tuple[dict[str, str], float | None]:
+        """Headers, and for how many seconds they hold."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,7 @@ class ApiKey(Auth):
 
     header: str = "X-API-Key"
 
-    def fetch(
-        self, _user: str, secret: str, _post: Callable[[str, dict[str, str]], Mapping[str, object]]
-    ) -> tuple[dict[str, str], float | None]:
+    def fetch(self, _user: str, secret: str, _post: Post) -> tuple[dict[str, str], float | None]:
         return {self.header: secret}, None
 
 
@@ -56,9 +59,7 @@ class ApiKey(Auth):
 class Bearer(Auth):
     """The URL's password as a bearer token that does not end (RFC 6750)."""
 
-    def fetch(
-        self, _user: str, secret: str, _post: Callable[[str, dict[str, str]], Mapping[str, object]]
-    ) -> tuple[dict[str, str], float | None]:
+    def fetch(self, _user: str, secret: str, _post: Post) -> tuple[dict[str, str], float | None]:
         return {"Authorization": f"Bearer {secret}"}, None
 
 
@@ -66,19 +67,36 @@ class Bearer(Auth):
 class ClientCredentials(Auth):
     """OAuth 2.0 with the URL's user as client and its password as secret (RFC 6749, section 4.4).
 
-    token_path: where tokens are given out.
+    token_url: where tokens are given out: a path below the system's address, or the whole address of another server,
+    which is then told the client and its secret. scope: what to ask for, with blanks between (RFC 6749, 3.3).
+    parameters: what else the form holds, such as {"audience": "https://lab.example"}. basic: whether client and secret
+    go in the header (RFC 6749, 2.3.1) and not in the form. Raises SourceError when it cannot work.
     """
 
-    token_path: str = "/oauth/token"  # noqa: S105
+    token_url: str = "/oauth/token"  # noqa: S105
+    scope: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    basic: bool = False
     renews = True
 
-    def fetch(
-        self, user: str, secret: str, post: Callable[[str, dict[str, str]], Mapping[str, object]]
-    ) -> tuple[dict[str, str], float | None]:
-        form = {"grant_type": "client_credentials", "client_id": user, "client_secret": secret}
-        answer = post(self.token_path, form)
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.token_url)
+        if not self.token_url.startswith("/") and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise SourceError(f"token_url {self.token_url!r} must be a path that begins with '/', or https://…")
+        if "@" in parts.netloc:
+            raise SourceError("token_url must hold no secret: client and secret are in the system's address")
+
+    def fetch(self, user: str, secret: str, post: Post) -> tuple[dict[str, str], float | None]:
+        form = {"grant_type": "client_credentials", **({"scope": self.scope} if self.scope else {}), **self.parameters}
+        headers = {}
+        if self.basic:
+            named = f"{quote_plus(user)}:{quote_plus(secret)}".encode()
+            headers["Authorization"] = f"Basic {b64encode(named).decode()}"
+        else:
+            form |= {"client_id": user, "client_secret": secret}
+        answer = post(self.token_url, form, headers)
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str):
-            raise FeedError(f"{self.token_path} answers without an access_token: check that it is the token endpoint")
+            raise FeedError(f"{self.token_url} answers without an access_token: check that it is the token endpoint")
         lasts = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
         return {"Authorization": f"Bearer {token}"}, lasts

@@ -1,19 +1,21 @@
 """Asking a web server, so that what passes is tried again and what does not is told in words.
 
 Transient are: no connection, a connection that breaks, no answer in time (which is tried once more only), and 408, 429
-and 5xx. Everything else needs a person. No message holds a body, a query or a secret.
+and 5xx. Everything else needs a person. No message holds a body, a query, a link or a secret.
 """
 
 import email.utils
 import logging
 import random
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from lakehouse.feeds import FeedError
+from lakehouse.feeds import BusyError, FeedError
 from lakehouse.feeds.auth import Auth, Pass
 
 if TYPE_CHECKING:
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 # How often a server that does not answer in time is asked, of all tries: each takes all the time there is.
 _SLOW_TRIES = 2
-# Seconds: the first wait, which doubles, and the longest one, also of those that a server asks for.
+# Seconds: the first wait, which doubles, and the longest one; who asks for a longer one ends the pull.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+# A page that is led to by a link, whose path may hold whom it is about.
+_LINKED = "a page that its answers lead to"
+_PORTS = {"http": 80, "https": 443}
 _TRANSIENT = {408, 429}
 _WORDS = {
     401: "it refuses these credentials: check user and password in LAKEHOUSE_SYSTEM_{NAME}",
@@ -60,7 +65,11 @@ class _PassingError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A sound answer. url: without credentials. moment: when, by the server's clock; None when it does not say."""
+    """A sound answer.
+
+    url: without credentials. links: by relation; those to the same server as path and query. moment: when, by the
+    server's clock; None when it does not say.
+    """
 
     url: str
     status: int
@@ -97,29 +106,34 @@ class Caller:
 
     def get(self, path: str, query: dict[str, str]) -> Answer:
         """What a path below the address answers; raises FeedError."""
-        return self.follow(self._base + path, query)
+        return self._retried("GET", self._base + path, path, params=query or None)
 
-    def follow(self, url: str, query: dict[str, str] | None = None) -> Answer:
+    def follow(self, link: str) -> Answer:
         """What a link of an answer leads to; raises FeedError, also when it leads to another server."""
-        url = urljoin(self._base, url)
-        here, there = urlsplit(self._base), urlsplit(url)
-        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+        try:
+            link = _within(self._base, link)
+        except ValueError:
+            raise FeedError(f"{self._system}: an answer's link is no address; ask the system's owner") from None
+        if not link.startswith("/"):
             raise FeedError(
                 f"{self._system}: an answer's link leads to another server, which is not to have these credentials; "
                 "ask the system's owner why"
             )
-        return self._retried("GET", url, params=query or None)
+        return self._retried("GET", urljoin(self._base, link), _LINKED)
 
-    def _post(self, path: str, form: dict[str, str]) -> dict[str, object]:
+    def _post(self, place: str, form: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, object]:
+        """place: a path below the address, or a whole address."""
         import msgspec
 
-        body = self._retried("POST", self._base + path, data=form, bare=True).body
+        url = self._base + place if place.startswith("/") else place
+        body = self._retried("POST", url, place, data=form, bare=headers).body
         try:
             return msgspec.json.decode(body, type=dict[str, object])
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise FeedError(f"{self._system}: {path} does not answer with JSON; check that it gives tokens") from None
+            raise FeedError(f"{self._system}: {place} does not answer with JSON; check that it gives tokens") from None
 
-    def _retried(self, method: str, url: str, **words: Any) -> Answer:
+    def _retried(self, method: str, url: str, name: str, **words: Any) -> Answer:
+        """name: what is asked for, in messages."""
         import tenacity
 
         slow = 0
@@ -137,47 +151,64 @@ class Caller:
             reraise=True,
         )
         try:
-            return calls(self._once, method, url, **words)
+            return calls(self._once, method, url, name, **words)
         except _PassingError as error:
             raise FeedError(
-                f"{self._system}: {urlsplit(url).path} {error}, {slow if error.slow else self._tries} times; what was "
-                "pulled before is kept, and the next pull goes on there"
+                f"{self._system}: {name} {error}, {slow if error.slow else self._tries} times; what was pulled before "
+                "is kept, and the next pull goes on there"
             ) from None
 
-    def _once(self, method: str, url: str, *, bare: bool = False, **words: Any) -> Answer:
-        """One try, or two when a token was refused that may have ended early. bare: nobody is to be let in yet."""
-        answer = self._asked(method, url, {} if bare else self._pass.headers(), **words)
-        if answer.status == 401 and not bare and self._auth and self._auth.renews:
-            answer = self._asked(method, url, self._pass.headers(anew=True), **words)
+    def _once(self, method: str, url: str, name: str, *, bare: Mapping[str, str] | None = None, **words: Any) -> Answer:
+        """One try, or two when a token was refused that may have ended early.
+
+        bare: the headers to send where nobody is to be let in yet.
+        """
+        answer = self._asked(method, url, name, self._pass.headers() if bare is None else bare, **words)
+        if answer.status == 401 and bare is None and self._auth and self._auth.renews:
+            answer = self._asked(method, url, name, self._pass.headers(anew=True), **words)
         if answer.status != 200:
             meant = _WORDS.get(answer.status, f"it answers {answer.status}, which trying again does not mend")
             words_ = meant.replace("{NAME}", self._system.upper())
-            raise RefusedError(
-                f"{self._system}: {urlsplit(url).path}: {words_}; what was pulled before is kept", answer.status
-            )
+            raise RefusedError(f"{self._system}: {name}: {words_}; what was pulled before is kept", answer.status)
         return answer
 
-    def _asked(self, method: str, url: str, headers: dict[str, str], **words: Any) -> Answer:
+    def _asked(self, method: str, url: str, name: str, headers: Mapping[str, str], **words: Any) -> Answer:
         import httpx
 
         ends = time.monotonic() + self._seconds
         try:
             with self._client.stream(method, url, headers=headers, **words) as response:
                 if response.status_code in _TRANSIENT or response.status_code >= 500:
-                    raise _PassingError(f"answers {response.status_code}", _asked_wait(response.headers))
-                body = self._body(response, ends)
+                    self._passing(response, name)
+                body = self._body(response, name, ends)
         except httpx.TimeoutException:
             raise self._late() from None
         except httpx.DecodingError:
-            raise FeedError(f"{self._system}: {urlsplit(url).path} is not compressed as it says it is") from None
+            raise FeedError(f"{self._system}: {name} is not compressed as it says it is") from None
         except httpx.InvalidURL:
             raise FeedError(f"{self._system}: an answer's link is no address") from None
         except httpx.TransportError as error:
             raise _PassingError(f"cannot be reached or breaks off ({type(error).__name__})") from None
-        links = {name: link["url"] for name, link in response.links.items() if name and "url" in link}
-        return Answer(str(response.url), response.status_code, body, links, _moment(response.headers.get("Date")))
+        answered = str(response.url)
+        links = {kind: link["url"] for kind, link in response.links.items() if kind and "url" in link}
+        for kind, link in links.items():
+            # One that is no address is told by whoever follows it.
+            with suppress(ValueError):
+                links[kind] = _within(answered, link)
+        return Answer(answered, response.status_code, body, links, _moment(response.headers.get("Date")))
 
-    def _body(self, response: "httpx.Response", ends: float) -> bytes:
+    def _passing(self, response: "httpx.Response", name: str) -> NoReturn:
+        """Raise what tells how to go on after an answer that will be another one later."""
+        status, wait = response.status_code, _asked_wait(response.headers)
+        if wait is None or wait <= LONGEST_WAIT:
+            raise _PassingError(f"answers {status}", wait)
+        raise BusyError(
+            f"{self._system}: {name} answers {status} and asks to be left alone for {wait:.0f} s; what was pulled "
+            "before is kept, and the next pull goes on there",
+            timedelta(seconds=wait),
+        )
+
+    def _body(self, response: "httpx.Response", name: str, ends: float) -> bytes:
         """A whole body, unless it is too large or takes too long."""
         parts, size = [], 0
         for part in response.iter_bytes():
@@ -185,7 +216,7 @@ class Caller:
             size += len(part)
             if size > self._most:
                 raise FeedError(
-                    f"{self._system}: {response.url.path} answers with more than {self._most:,} bytes; ask for smaller "
+                    f"{self._system}: {name} answers with more than {self._most:,} bytes; ask for smaller "
                     "pages (page_size), or raise the feed's most_body"
                 )
             if time.monotonic() > ends:
@@ -194,6 +225,21 @@ class Caller:
 
     def _late(self) -> _PassingError:
         return _PassingError(f"does not answer within {self._seconds:g} s", slow=True)
+
+
+def _within(url: str, link: str) -> str:
+    """Where a link in an answer from `url` leads (RFC 3986, 5): path and query on the same server, else all of it.
+
+    So that the feed's setting alone decides which server is asked. Raises ValueError when the link is no address.
+    """
+    whole = urljoin(url, link)
+    there, same = urlsplit(whole), _server(whole) == _server(url)
+    return urlunsplit(("", "", there.path or "/", there.query, "")) if same else whole
+
+
+def _server(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -220,5 +266,5 @@ def _wait(state: "tenacity.RetryCallState") -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, _PassingError) else None
     if asked is not None:
-        return min(asked, LONGEST_WAIT) + random.random() * FIRST_WAIT
+        return asked + random.random() * FIRST_WAIT
     return float(min(FIRST_WAIT * 2 ** (state.attempt_number - 1), LONGEST_WAIT)) * (0.5 + random.random())

@@ -18,6 +18,10 @@ class Paging(ABC):
     # Records of the page before that are asked for again, to see that nothing has moved in between.
     again = 0
 
+    def before(self, _place: str | None) -> str | None:
+        """The place of the page before, where only asking for it again shows whether records have moved; else None."""
+        return None
+
     @abstractmethod
     def query(self, place: str | None, size: int) -> dict[str, str]:
         """What to ask for, to get the page at a place; empty when the place is a link."""
@@ -29,11 +33,20 @@ class Paging(ABC):
 
 @dataclass(frozen=True)
 class ByPage(Paging):
-    """Numbered pages, the first of which is `first`. Records that move while they are read may be missed."""
+    """Numbered pages, the first of which is `first`.
+
+    checked: whether each page is asked for again after the one that follows it, to see that no record has moved from
+    that to this one in between: one that does is read on neither. Without it, such records are missed.
+    """
 
     parameter: str = "page"
     size: str = "per_page"
     first: int = 1
+    checked: bool = True
+
+    def before(self, place: str | None) -> str | None:
+        number = int(place or self.first)
+        return str(number - 1) if self.checked and number > self.first else None
 
     def query(self, place: str | None, size: int) -> dict[str, str]:
         return {self.parameter: place or str(self.first), self.size: str(size)}
@@ -61,7 +74,10 @@ class ByOffset(Paging):
 
 @dataclass(frozen=True)
 class ByCursor(Paging):
-    """Pages that name the next one. field: dotted path of the cursor in the body; none, null or "" is the end."""
+    """Pages that name the next one. field: dotted path of the cursor in the body; none, null or "" is the end.
+
+    Whether records that move while they are read are missed is the server's affair: not where a cursor names a record.
+    """
 
     field: str
     parameter: str = "cursor"
@@ -78,7 +94,10 @@ class ByCursor(Paging):
 
 @dataclass(frozen=True)
 class ByLink(Paging):
-    """Pages that give the next one's address in a `Link` header, as `rel="next"` (RFC 8288)."""
+    """Pages that give the next one's address in a `Link` header, as `rel="next"` (RFC 8288).
+
+    Whether records that move while they are read are missed is the server's affair, as with a cursor.
+    """
 
     size: str = "per_page"
 

@@ -4,17 +4,25 @@ A failure comes out as a FeedError with PostgreSQL's code, never with its words,
 the URL, which holds a password.
 """
 
+import hashlib
 import io
+import itertools
+import mmap
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from lakehouse.feeds import FeedError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from adbc_driver_manager.dbapi import Cursor
+    from pyarrow.parquet import ParquetWriter
 
+# Row security would keep rows from a user without a word: rather the query fails.
+WHOLE = "set row_security = off"
 # How values are written, whatever the server and the user are set to.
 _TEXTS = {
     "datestyle": "ISO, YMD",
@@ -26,7 +34,8 @@ _TEXTS = {
 }
 # What PostgreSQL's codes of failures mean to a person; the first that fits.
 _MEANINGS = {
-    "42501": "this user may not read it: grant it select on the table and usage on its schema",
+    "42501": "this user may not read all of it: grant it select on the table and usage on its schema, and where row "
+    "security keeps rows from it: alter role … bypassrls",
     "42P01": "the table is gone: bring it back, or change the source",
     "42703": "a column is gone: bring it back, or change the source",
     "28": "it refuses this user: mend the user or the password in the system's address",
@@ -38,6 +47,10 @@ _MEANINGS = {
 
 _UNREACHABLE = "it cannot be reached or read: check its address and that it is up"
 _BROKEN_OFF = "reading broke off: look into the server's log, and pull again"
+
+
+class TooLargeError(Exception):
+    """A query finds more than is to be had at once."""
 
 
 class Session:
@@ -62,6 +75,37 @@ class Session:
 
         Holds one such file and some rows of the next. Raises FeedError when it fails.
         """
+        for rows in self._tables(query, most_bytes):
+            buffer = io.BytesIO()
+            with _writer(buffer, rows) as writer:
+                writer.write_table(rows)
+            yield buffer.getvalue()
+
+    def file(self, query: str, most_bytes: int, most: int) -> tuple[mmap.mmap, str] | None:
+        """What a query of texts finds as one file, which is on disk and gone when nobody has it, and what tells these
+        texts in this order from others; None when it finds nothing.
+
+        Holds about `most_bytes` of texts. Raises TooLargeError when there are more than `most`, FeedError when it
+        fails.
+        """
+        tables, size = self._tables(query, most_bytes), 0
+        first = next(tables, None)
+        if first is None:
+            return None
+        digest = _Digest(first.column_names)
+        with tempfile.TemporaryFile() as spooled:
+            with _writer(spooled, first) as writer:
+                for rows in itertools.chain([first], tables):
+                    size += rows.nbytes
+                    if size > most:
+                        raise TooLargeError
+                    digest.update(rows)
+                    writer.write_table(rows)
+            spooled.flush()
+            return mmap.mmap(spooled.fileno(), 0, access=mmap.ACCESS_READ), str(digest)
+
+    def _tables(self, query: str, most_bytes: int) -> Iterator["pa.Table"]:
+        """What a query finds, in pieces of about `most_bytes`."""
         import pyarrow as pa
 
         held: list[pa.RecordBatch] = []
@@ -83,10 +127,10 @@ class Session:
             held.append(batch)
             size += batch.nbytes
             if size >= most_bytes:
-                yield _file(held)
+                yield pa.Table.from_batches(held)
                 held, size = [], 0
         if held:
-            yield _file(held)
+            yield pa.Table.from_batches(held)
 
 
 @contextmanager
@@ -100,6 +144,7 @@ def session(url: str, system: str) -> Iterator[Session]:
         with failing(system):
             cursor = connection.cursor()
             cursor.execute("set transaction isolation level repeatable read, read only")
+            cursor.execute(WHOLE)
             for name, value in _TEXTS.items():
                 cursor.execute(f"set local {name} = '{value}'")
         try:
@@ -146,10 +191,34 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _file(batches: list[Any]) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
+def _writer(sink: IO[bytes], rows: "pa.Table") -> "ParquetWriter":
+    from pyarrow.parquet import ParquetWriter
 
-    buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_batches(batches), buffer, compression="zstd")
-    return buffer.getvalue()
+    return ParquetWriter(sink, rows.schema, compression="zstd")
+
+
+class _Digest:
+    """Tells columns of texts from others, in whatever pieces they come."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+        # Of a column, the lengths of its texts, and all of them.
+        self._hashes = [(hashlib.sha256(), hashlib.sha256()) for _ in names]
+
+    def update(self, rows: "pa.Table") -> None:
+        import numpy as np
+        from pyarrow import compute
+
+        for column, (lengths, texts) in zip(rows.columns, self._hashes, strict=True):
+            for piece in column.chunks:
+                # No text is none of length 0.
+                lengths.update(compute.fill_null(compute.binary_length(piece), -1).to_numpy().data)
+                filled = compute.fill_null(piece, "")
+                _, places, data = filled.buffers()
+                ends = np.frombuffer(places, np.int32)[filled.offset : filled.offset + len(filled) + 1]
+                if data is not None:
+                    texts.update(memoryview(data)[ends[0] : ends[-1]])
+
+    def __str__(self) -> str:
+        told = [repr(self._names), *(part.hexdigest() for pair in self._hashes for part in pair)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]

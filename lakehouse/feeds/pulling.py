@@ -19,7 +19,7 @@ import polars as pl
 from lakehouse import ledger
 from lakehouse.clock import Clock
 from lakehouse.errors import SupersededError
-from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, in_words
+from lakehouse.feeds import BusyError, Extract, Feed, FeedError, Lag, Part, Reached, in_words
 from lakehouse.lake import Change, Lake
 from lakehouse.landing import listing
 from lakehouse.putting import put, sweep
@@ -31,6 +31,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "extracts": pl.Int64(),
     "bytes": pl.Int64(),
     "why": pl.String(),
+    # Until when the system asks to be left alone.
+    "until": pl.Datetime("us", "UTC"),
 }
 BROUGHT, UNCHANGED, FAILED = "brought", "unchanged", "failed"
 # Of looks at what waits: only what tells failures from their end.
@@ -40,12 +42,18 @@ _ONE_ROW = {UNCHANGED, ANSWERED}
 # So many failures in a row, and the system is left alone; twice as long after each that follows.
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+# Of the waits that a system asks for: one of weeks is rather a mistake.
+_LONGEST_ASKED = timedelta(days=1)
 # Failures before that say nothing: 64 in a row, of the longest waits, take less.
 _LATELY = timedelta(days=4)
 _ATTEMPTS = 5
 _READING = "reading", "what was pulled before is kept"
 # Seconds to wait for what systems say that are looked at; a tick of Dagster's sensor has a minute.
 _PATIENCE = 20
+# Looks under way, by lake and source: the system, and what will come of it. The next look waits for the same, so
+# that a system that takes long is not asked by more and more at a time.
+_LOOKS: dict[tuple[str, str], tuple[str, Future[Lag]]] = {}
+_LOOKS_GUARD = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -60,17 +68,18 @@ class Pulled:
 @dataclass(frozen=True)
 class Breaker:
     """Whether a system is to be left alone. failures: of pulls in a row, and of looks in a row, up to now; looks: those
-    of looks; until: when it may be asked again.
+    of looks; until: when it may be asked again; said: whether it has said so itself.
     """
 
     failures: int = 0
     looks: int = 0
     until: datetime | None = None
     why: str | None = None
+    said: bool = False
 
     def wait(self, now: datetime | None = None) -> timedelta | None:
         """For how much longer to leave the system alone; None when it may be asked."""
-        left = self.until - (now or datetime.now(UTC)) if self.until else timedelta(0)
+        left = self.until - (now or _now()) if self.until else timedelta(0)
         return left if left > timedelta(0) else None
 
 
@@ -167,8 +176,10 @@ def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]
 def breaker(lake: Lake, source: Source) -> Breaker:
     """How the source's system has answered lately."""
     # Delta passes over files that have nothing as new.
-    lately = pl.col("at") > datetime.now(UTC) - _LATELY
-    rows = lake.scan(table(source), schema=SCHEMA).filter(lately).sort("at").tail(64).collect()
+    lately = pl.col("at") > _now() - _LATELY
+    found = lake.scan(table(source), schema=SCHEMA).filter(lately).sort("at").tail(64).collect()
+    # An older version put down no `until`.
+    rows = pl.concat([pl.DataFrame(schema=SCHEMA), found], how="diagonal")
     outcome = pl.col("outcome")
     since = rows.filter(outcome.is_in([BROUGHT, UNCHANGED]).cum_sum(reverse=True) == 0)
     # That a system answers a look does not say that it can be pulled from.
@@ -179,7 +190,10 @@ def breaker(lake: Lake, source: Source) -> Breaker:
     count, at = failed.height, cast("datetime", failed["at"].max())
     pause = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
     looks = failed.filter(outcome == SILENT).height
-    return Breaker(count, looks, at + pause if pause else None, failed["why"][-1])
+    until, said = at + pause if pause else None, cast("datetime | None", failed["until"][-1])
+    if said and (until is None or said > until):
+        return Breaker(count, looks, said, failed["why"][-1], said=True)
+    return Breaker(count, looks, until, failed["why"][-1])
 
 
 def pull(
@@ -192,7 +206,8 @@ def pull(
     days: Collection[date] = (),
     say: Callable[[Pulled], None] = lambda _: None,
 ) -> Pulled:
-    """Land what the source's system has that is new, or what it has of some `days`; what came of it.
+    """Land what the source's system has that is new, or what it has of some `days`, where it can be asked again; what
+    came of it.
 
     A system that fails is no failure of ours: it is told as `trouble`, and what was landed before stays.
     say: is told of every file that lands. Raises UnavailableError when the lake or the landing folder cannot be
@@ -200,10 +215,13 @@ def pull(
     """
     feed = source.feed
     assert feed is not None
+    if unasked(source, days, clock):
+        return Pulled()
+    days = days if feed.replays else ()
     state = breaker(lake, source)
-    if (left := state.wait()) and not days:
+    if (left := state.wait()) and (state.said or not days):
         return Pulled(trouble=f"{_open(feed, state)}; it is asked again in {left.total_seconds():.0f} s")
-    pulled = Pulled()
+    pulled, until = Pulled(), None
     seen = _on_record(lake, source)
     newest = seen.day or date.min
     if newest > clock.last_day:
@@ -228,12 +246,23 @@ def pull(
                 pulled = Pulled(pulled.extracts + 1, pulled.bytes + len(extract.data))
                 say(pulled)
     except FeedError as error:
-        pulled = Pulled(pulled.extracts, pulled.bytes, str(error))
+        pulled, until = Pulled(pulled.extracts, pulled.bytes, str(error)), _until(error)
     # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
-    if pulled.extracts or (not days and (pulled.trouble or state.failures or feed.reads_all)):
+    if pulled.extracts or until or (not days and (pulled.trouble or state.failures or feed.reads_all)):
         ended = UNCHANGED if feed.reads_all and not pulled.extracts else BROUGHT
-        _keep(lake, source, FAILED if pulled.trouble else ended, pulled)
+        _keep(lake, source, FAILED if pulled.trouble else ended, pulled, until)
     return pulled
+
+
+def unasked(source: Source, days: Collection[date], clock: Clock) -> str | None:
+    """Why the source's system is not asked when a run is for some `days`; None when it is."""
+    feed = source.feed
+    if feed is None or feed.replays or not days or clock.today in days:
+        return None
+    return (
+        f"{feed.system} cannot be asked again for past days, so that nothing was pulled; what is on record of them "
+        f"stands, and lakehouse rebuild --source {source.name} judges all kept deliveries anew"
+    )
 
 
 def release(lake: Lake, source: Source, url: str) -> str | None:
@@ -265,7 +294,7 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
             found = source.feed.lag(url, source, reached(lake, source, landing))
     except FeedError as error:
         found = Lag(trouble=str(error))
-        _keep(lake, source, SILENT, Pulled(trouble=str(error)))
+        _keep(lake, source, SILENT, Pulled(trouble=str(error)), _until(error))
     else:
         if state.looks:
             _keep(lake, source, ANSWERED, Pulled())
@@ -275,26 +304,50 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
 def lags(lake: Lake, landing: Path, asked: Mapping[str, tuple[Source, str]]) -> dict[str, Lag]:
     """What waits in the systems of some sources, all asked at once: one that says nothing keeps no other back.
 
+    One system is asked for one source after another, and not again before the look before has ended.
     asked: by source name, the source and its system's URL. Raises what `lag` raises.
     """
-    found: dict[str, Future[Lag]] = {name: Future() for name in asked}
 
-    def look(name: str) -> None:
-        source, url = asked[name]
-        try:
-            found[name].set_result(lag(lake, source, landing, url))
-        except BaseException as error:  # noqa: BLE001 raised where the answer is taken
-            found[name].set_exception(error)
+    def look(names: list[str], before: list[Future[Lag]]) -> None:
+        wait(before)
+        for name in names:
+            source, url = asked[name]
+            try:
+                found[name].set_result(lag(lake, source, landing, url))
+            except BaseException as error:  # noqa: BLE001 raised where the answer is taken
+                found[name].set_exception(error)
+            del _LOOKS[lake.root, name]
 
-    for name in asked:
+    with _LOOKS_GUARD:
+        new: dict[str, list[str]] = {}
+        under_way = list(_LOOKS.values())
+        for name, (source, _) in asked.items():
+            assert source.feed is not None
+            if (lake.root, name) not in _LOOKS:
+                _LOOKS[lake.root, name] = source.feed.system, Future()
+                new.setdefault(source.feed.system, []).append(name)
+        found = {name: _LOOKS[lake.root, name][1] for name in asked}
+    for system, names in new.items():
+        before = [answer for there, answer in under_way if there == system]
         # Not those of a pool, for which a command would wait when it ends.
-        threading.Thread(target=look, args=(name,), name=f"look at {name}", daemon=True).start()
+        threading.Thread(target=look, args=(names, before), name=f"look at {', '.join(names)}", daemon=True).start()
     wait(found.values(), _PATIENCE)
     silent = Lag(trouble=f"the system has not answered for {_PATIENCE} s")
     return {name: answer.result() if answer.done() else silent for name, answer in found.items()}
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _until(error: FeedError) -> datetime | None:
+    """Until when a system that failed asks to be left alone."""
+    return _now() + min(error.wait, _LONGEST_ASKED) if isinstance(error, BusyError) else None
+
+
 def _open(feed: Feed, state: Breaker) -> str:
+    if state.said and state.until:
+        return f"{feed.system} is left alone until {state.until:%Y-%m-%d %H:%M:%S} UTC: {state.why}"
     return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
 
 
@@ -306,10 +359,10 @@ def _path(source: Source, feed: Feed, extract: Extract, day: date) -> str:
     return path
 
 
-def _keep(lake: Lake, source: Source, outcome: str, pulled: Pulled) -> None:
+def _keep(lake: Lake, source: Source, outcome: str, pulled: Pulled, until: datetime | None = None) -> None:
     """Put on record what came of a pull, or of a look."""
-    row = {"at": datetime.now(UTC), "outcome": outcome, "extracts": pulled.extracts, "bytes": pulled.bytes}
-    rows = pl.DataFrame([{**row, "why": pulled.trouble}], schema=SCHEMA)
+    row = {"at": _now(), "outcome": outcome, "extracts": pulled.extracts, "bytes": pulled.bytes}
+    rows = pl.DataFrame([{**row, "why": pulled.trouble, "until": until}], schema=SCHEMA)
     instead = f"outcome = '{outcome}'" if outcome in _ONE_ROW else None
     for attempt in range(_ATTEMPTS):
         delta = lake.create(table(source), SCHEMA)

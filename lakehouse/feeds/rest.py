@@ -1,38 +1,36 @@
-"""REST APIs: what is new, page by page.
+"""REST APIs: what is new, page by page, from the greatest mark on that an extraction has had when it was whole."""
 
-An extraction is one way through the pages, from a mark on or from the beginning. It is cut into extracts between pages,
-and each page's envelope says where the next one begins, so a pull that dies goes on where its last extract ended. A
-position is the number of the extraction and of the page in it. Marks move on when an extraction is whole.
-
-Of what lands on one day the greater path wins, so streams are named in the order of what the system said: `pages`, the
-first replay's `pages_000001`, `pages_000001_on` of the pulls after it, `pages_000002` and so on. Pulls go on from the
-newest stream of pulls, whatever was replayed.
-"""
-
-import hashlib
-import re
+import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.auth import Auth
 from lakehouse.feeds.http import Answer, Caller, RefusedError
-from lakehouse.feeds.marks import Since, ahead, day_range, later, latest, order
+from lakehouse.feeds.marks import Since, day_range, latest, order
 from lakehouse.feeds.paging import Paging
+from lakehouse.feeds.ways import STREAM, Way, begun, newest, records, replays, summed
 from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelopes
 
 if TYPE_CHECKING:
     from lakehouse.source import Source
 
-STREAM = "pages"
-_STREAM = re.compile(rf"{STREAM}(?:_(?P<replay>[0-9]{{6}})(?P<on>_on)?)?")
 # How often an extraction begins anew within a pull when records move while they are read.
 _STARTS = 3
+# Bytes that a pull lands before what it has is ingested.
+_AT_ONCE = 1 << 29
 # Of a request, in all, when it is only to tell whether something is new: the next look comes soon.
 _LOOK_TRIES = 2
+# Pages that a look goes through while all of their records have landed; a pull goes through more.
+_LOOK_PAGES = 5
+# How long after the last delivery a record counts as new whose text alone is another than what landed.
+_REWORDED = timedelta(hours=1)
 # A cursor that has ended, in the words of different servers.
 _ENDED = {400, 404, 410, 422}
 
@@ -42,34 +40,15 @@ class _MovedError(Exception):
 
 
 @dataclass
-class _Way:
-    """An extraction that goes on. place: of the next page. before: the records of the page before.
-
-    landed: the delivery before, whole. broken: the body of its last page, if that had no list. resumed: the next page
-    is this pull's first. seen: digest of all records so far; None when some were read by an earlier pull. known: of the
-    extraction before, where that came in several extracts.
+class _Look:
+    """What the pages from the mark on hold: new records; whether some have another text than what landed; whether the
+    pages were read to their end; when, by the server's clock.
     """
 
-    number: int = 1
-    page: int = 0
-    place: str | None = None
-    since: str | None = None
-    until: str | None = None
-    mark: str | None = None
-    before: list[bytes] = field(default_factory=list)
-    landed: bytes = b""
-    broken: bytes | None = None
-    resumed: bool = False
-    seen: "hashlib._Hash | None" = field(default_factory=hashlib.sha256)
-    known: str | None = None
-
-    @property
-    def position(self) -> str:
-        return f"{self.number:08d}.{self.page:06d}"
-
-    def anew(self) -> "_Way":
-        """The next extraction, from the same mark."""
-        return _Way(self.number + 1, since=self.since, until=self.until, mark=self.since)
+    new: list[bytes] = field(default_factory=list)
+    reworded: bool = False
+    whole: bool = False
+    moment: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +58,8 @@ class RestApi(Feed):
     path: of the list, below the system's address. paging: how it is divided. auth: how to be let in; None without.
     since: how to ask for what is new; None reads all of it each time.
     page_size: records to ask for at a time. timeout: for a whole answer. tries: of a request, in all.
-    most_pages: of an extraction; more are taken for pages that never end. most_body: bytes of an answer.
+    most_pages: of an extraction; more are taken for pages that never end. most_body: bytes of an answer. most_seconds:
+    how long one pull reads before what it has is ingested; the next goes on.
     """
 
     path: str
@@ -91,6 +71,7 @@ class RestApi(Feed):
     tries: int = 5
     most_pages: int = 100_000
     most_body: int = 1 << 26
+    most_seconds: float = 60
     kind: ClassVar[str] = "api"
 
     def __post_init__(self) -> None:
@@ -101,6 +82,8 @@ class RestApi(Feed):
                 f"feed {self.system}: page_size must be more than {self.paging.again}, most_pages from 1 to 999,999, "
                 "tries 1 or more"
             )
+        if self.most_seconds <= 0:
+            raise SourceError(f"feed {self.system}: most_seconds must be more than 0")
 
     @property
     def replays(self) -> bool:
@@ -113,20 +96,20 @@ class RestApi(Feed):
         return self.since is None
 
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
-        """All since the mark, or the rest of an extraction that has begun; nothing when it is what came last."""
+        """All since the mark, or the rest of an extraction, for `most_seconds`; nothing when it is what came last."""
         form = self._form(source)
-        way = self._begun(reached, form)
-        count = _replays(reached)
+        way = begun(reached, form, self.most_pages)
+        count, until = replays(reached), time.monotonic() + self.most_seconds
         stream = f"{STREAM}_{count:06d}_on" if count else STREAM
-        if stream != _newest(reached):
+        if stream != newest(reached):
             # What a replay brought since may differ from it.
-            way.landed = b""
+            way.landed, way.known = b"", None
         with self._caller(url) as caller:
-            if self.reads_all and way.known and self._same(caller, form, way.known):
+            if way.known and self._same(caller, form, way):
                 return
             for _ in range(_STARTS):
                 try:
-                    yield from self._extracts(caller, form, way, stream, most_bytes)
+                    yield from self._extracts(caller, form, way, stream, most_bytes, until)
                 except _MovedError:
                     way = way.anew()
                 else:
@@ -137,34 +120,34 @@ class RestApi(Feed):
         )
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """Whether the page from the mark on has a later record, and for how long that has waited."""
+        """Whether a pull would find something, by the pages from the mark on, and for how long that has waited.
+
+        It ends with the first page that has something new, so that more may wait.
+        """
         form, now = self._form(source), datetime.now(UTC)
-        way = self._begun(reached, form)
+        way = begun(reached, form, self.most_pages)
         pulled = [datetime.fromisoformat(page.fetched_at) for page in envelopes(way.landed)]
         past = (now - pulled[-1]).total_seconds() if pulled else None
         if way.page:
-            return Lag(seconds=past)
+            return Lag(seconds=max(0.0, past or 0.0), due=True, more=True)
         if self.reads_all and pulled:
             return self.due(reached)
+        if way.known:
+            # From the mark on there is more than one delivery holds, so none is there to compare it with.
+            return Lag(due=True)
         # No shorter a time: looks that fail count, and would keep a system from being pulled that is only slow.
         with self._caller(url, _LOOK_TRIES) as caller:
-            answer = caller.get(self.path, {**self.paging.query(None, self.page_size), **self._range(way)})
-        known, limit = order(way.mark) if way.mark else None, latest(answer.moment)
-        landed = set(_records(way.landed, form))
-        waiting = []
-        for record in elements(answer.body, form.records) or []:
-            mark = self.since.of(record) if self.since else None
-            rank = None if mark is None else order(mark)
-            if known is not None and not later(rank, known):
-                continue
-            # One that lies ahead moves no mark, so it comes with every answer.
-            if not (ahead(rank, limit) and record in landed):
-                waiting.append(rank)
-        moments = [rank for rank in waiting if isinstance(rank, datetime)]
+            look = self._looked(caller, form, way)
+        if not look.new:
+            late = look.reworded and (past is None or past >= _REWORDED.total_seconds())
+            return Lag(due=True) if late or not look.whole else Lag(events=0, bytes=0, seconds=0.0)
+        marks = filter(None, map(self.since.of, look.new)) if self.since else ()
+        moments = [rank for rank in map(order, marks) if isinstance(rank, datetime)]
         # Both by the server's clock.
-        aged = (answer.moment - min(moments)).total_seconds() if answer.moment and moments else None
+        aged = (look.moment - min(moments)).total_seconds() if look.moment and moments else None
         ages = [max(0.0, age) for age in (aged, past) if age is not None]
-        return Lag(events=len(waiting), seconds=min(ages, default=None) if waiting else 0.0)
+        size = sum(map(len, look.new))
+        return Lag(events=len(look.new), bytes=size, seconds=min(ages, default=None), more=not look.whole)
 
     def replay(
         self, url: str, source: "Source", reached: Reached, days: Collection[date], most_bytes: int
@@ -177,13 +160,14 @@ class RestApi(Feed):
                 "lakehouse rebuild uses what is on record"
             )
         form = self._form(source)
-        stream = f"{STREAM}_{_replays(reached) + 1:06d}"
+        stream = f"{STREAM}_{replays(reached) + 1:06d}"
         with self._caller(url) as caller:
             for day in sorted(days):
                 begin, end = day_range(day)
-                way = _Way(int(f"{day:%Y%m%d}"), since=begin, until=end)
+                way = Way(int(f"{day:%Y%m%d}"), since=begin, until=end)
                 try:
-                    yield from self._extracts(caller, form, way, stream, most_bytes)
+                    # However long it takes: there is no next replay that goes on.
+                    yield from self._extracts(caller, form, way, stream, most_bytes, inf)
                 except _MovedError:
                     raise FeedError(f"{self.system}: records of {day} moved while they were read; ask again") from None
 
@@ -197,25 +181,7 @@ class RestApi(Feed):
         seconds, tries = self.timeout.total_seconds(), min(self.tries, tries or self.tries)
         return Caller(self.system, url, self.auth, seconds=seconds, most=self.most_body, tries=tries)
 
-    def _begun(self, reached: Reached, form: Pages) -> _Way:
-        """Where to go on."""
-        newest = _newest(reached)
-        position, landed = (reached.ends[newest], reached.last(newest)) if newest else (None, None)
-        number, page = map(int, position.split(".")) if position else (0, 0)
-        if not landed:
-            return _Way(number + 1)
-        last = next(envelopes(landed[landed.rfind(b"\n", 0, -1) + 1 :]))
-        if last.next is None:
-            known = last.digest if landed.count(b"\n") < page else None
-            return _Way(number + 1, since=last.mark, mark=last.mark, landed=landed, known=known)
-        if page >= self.most_pages:
-            return _Way(number + 1, since=last.since, mark=last.since)
-        records = elements(last.data, form.records)
-        broken = last.data if records is None else None
-        before = records or []
-        return _Way(number, page, last.next or None, last.since, None, last.mark, before, landed, broken, True, None)
-
-    def _range(self, way: _Way) -> dict[str, str]:
+    def _range(self, way: Way) -> dict[str, str]:
         """The part of the query that says what is new."""
         if self.since is None or way.since is None:
             return {}
@@ -223,34 +189,82 @@ class RestApi(Feed):
             return {self.since.parameter: way.since, self.since.until: way.until}
         return {self.since.parameter: self.since.begin(way.since)}
 
-    def _same(self, caller: Caller, form: Pages, known: str) -> bool:
-        """Whether a list that is longer than an extract is as it was: it is not held, so it is read once for this.
+    def _looked(self, caller: Caller, form: Pages, way: Way) -> _Look:
+        """What is new among the first pages from the mark on.
 
-        A list that cannot be read to its end is not: reading it again, to be landed, tells why.
+        A record is known by its mark, as long as there are no more of that than landed: some servers write a record in
+        other words each time that they are asked.
         """
-        way = _Way()
+        pages = records(way.landed, form)
+        # Records that were asked for again are there once.
+        again = self.paging.again
+        landed = [*chain(*(page[again if at or not way.alone else 0 :] for at, page in enumerate(pages)))]
+        texts, left, look = set(landed), Counter(map(self._named, landed)), _Look()
+        place: str | None = None
+        for _ in range(_LOOK_PAGES):
+            answer = self._answer(caller, Way(place=place, since=way.since))
+            found = elements(answer.body, form.records)
+            look.moment = look.moment or answer.moment
+            if found is None:
+                break
+            fresh = found[self.paging.again if place else 0 :]
+            for record in fresh:
+                name = self._named(record)
+                left[name] -= 1
+                if left[name] < 0:
+                    look.new.append(record)
+                look.reworded = look.reworded or record not in texts
+            place = self.paging.after(place, len(fresh), answer.body, answer.links)
+            look.whole = place is None
+            if look.new or look.whole:
+                break
+        return look
+
+    def _named(self, record: bytes) -> str | bytes:
+        """A record's mark; all of one that has none."""
+        return (self.since.of(record) if self.since else None) or record
+
+    def _same(self, caller: Caller, form: Pages, last: Way) -> bool:
+        """Whether records that are more than an extract are as they were: they are not held, so they are read once for
+        this.
+
+        Those that cannot be read to their end are not: reading them again, to be landed, tells why.
+        """
+        way = Way(since=last.since, mark=last.mark)
         places: set[str | None] = {None}
         try:
             while True:
                 envelope, found = self._page(caller, form, way, places)
                 if found is None or envelope.next is None:
-                    return found is not None and envelope.digest == known
+                    return found is not None and envelope.digest == last.known
                 way.page += 1
                 way.before, way.place = found, envelope.next
         except (FeedError, _MovedError):
             return False
 
-    def _extracts(self, caller: Caller, form: Pages, way: _Way, stream: str, most_bytes: int) -> Iterator[Extract]:
-        """An extraction from its next page on, in extracts. What was read is given out before anything is raised."""
+    def _extracts(
+        self, caller: Caller, form: Pages, way: Way, stream: str, most_bytes: int, until: float
+    ) -> Iterator[Extract]:
+        """An extraction from its next page on, in extracts, until a time (by time.monotonic) has come.
+
+        What was read is given out before anything is raised, unless records have moved in it.
+        """
         lines: list[bytes] = []
-        begin, whole, size = "", way.page == 0, 0
-        records: list[bytes] = []
+        begin, whole, size, landed = "", way.page == 0, 0, 0
+        all_: list[bytes] = []
         places = {way.place}
+        # Where pages were read, and what was on them, as long as that is to be checked.
+        at = self.paging.before(way.place)
+        read: list[tuple[str | None, list[bytes]]] = [(at, way.before)] if at and way.before else []
         while True:
+            place = way.place
             try:
                 envelope, found = self._page(caller, form, way, places)
             except (FeedError, _MovedError):
                 if lines:
+                    # Of pages that never end nothing is gone on with.
+                    if way.page < self.most_pages:
+                        self._check(caller, form, way, read[:-1])
                     yield _extract(stream, begin, way, lines)
                 raise
             if found is None and envelope.data == way.broken:
@@ -261,21 +275,35 @@ class RestApi(Feed):
             lines.append(line)
             size += len(line)
             if found is None:
+                self._check(caller, form, way, read)
                 yield _extract(stream, begin, way, lines)
                 raise self._unsound()
             way.before, way.place, way.mark, way.resumed = found, envelope.next, envelope.mark, False
+            if self.paging.before(way.place):
+                read.append((place, found))
             if whole:
-                records += found
-            if envelope.next is None:
-                if not (whole and way.until is None and _known(records, way, form)):
-                    yield _extract(stream, begin, way, lines)
+                all_ += found
+            over = time.monotonic() >= until
+            if envelope.next is not None and size < most_bytes and not over:
+                continue
+            self._check(caller, form, way, read if envelope.next is None else read[:-1])
+            if envelope.next is None and whole and way.until is None and _known(all_, way, form):
                 return
-            if size >= most_bytes:
-                yield _extract(stream, begin, way, lines)
-                lines, begin, whole, size, records = [], "", False, 0, []
+            yield _extract(stream, begin, way, lines)
+            landed += size
+            if envelope.next is None or over or (landed >= _AT_ONCE and until < inf):
+                return
+            lines, begin, whole, size, all_, read = [], "", False, 0, [], read[-1:]
+
+    def _check(self, caller: Caller, form: Pages, way: Way, read: list[tuple[str | None, list[bytes]]]) -> None:
+        """Raises _MovedError when a page does not begin as it was read."""
+        for place, found in read:
+            answer = self._answer(caller, Way(place=place, since=way.since, until=way.until))
+            if (elements(answer.body, form.records) or [])[: len(found)] != found:
+                raise _MovedError
 
     def _page(
-        self, caller: Caller, form: Pages, way: _Way, places: set[str | None]
+        self, caller: Caller, form: Pages, way: Way, places: set[str | None]
     ) -> tuple[Envelope, list[bytes] | None]:
         """The next page and its records, None when it has no list. Raises FeedError, and _MovedError."""
         if way.page >= self.most_pages:
@@ -304,12 +332,10 @@ class RestApi(Feed):
             )
         places.add(place)
         mark = self.since.greatest(found, way.mark, latest(answer.moment)) if self.since else None
-        if self.reads_all and way.seen:
-            for record in found[old:]:
-                way.seen.update(b"%d %b" % (len(record), record))
+        way.seen = None if way.seen is None else summed(found[old:], way.seen)
         return self._envelope(answer, way, place, mark), found
 
-    def _answer(self, caller: Caller, way: _Way) -> Answer:
+    def _answer(self, caller: Caller, way: Way) -> Answer:
         query = self.paging.query(way.place, self.page_size)
         try:
             if not query and way.place:
@@ -321,10 +347,9 @@ class RestApi(Feed):
                 raise _MovedError from None
             raise
 
-    def _envelope(self, answer: Answer, way: _Way, place: str | None, mark: str | None) -> Envelope:
+    def _envelope(self, answer: Answer, way: Way, place: str | None, mark: str | None) -> Envelope:
         fetched = datetime.now(UTC).isoformat()
-        digest = way.seen.hexdigest() if self.reads_all and way.seen and place is None else None
-        return Envelope(answer.url, answer.status, fetched, place, way.since, mark, digest, **body_of(answer.body))
+        return Envelope(answer.url, answer.status, fetched, place, way.since, mark, way.digest, **body_of(answer.body))
 
     def _unsound(self) -> FeedError:
         return FeedError(
@@ -334,28 +359,10 @@ class RestApi(Feed):
         )
 
 
-def _newest(reached: Reached) -> str | None:
-    """The newest stream of pulls."""
-    found = filter(None, map(_STREAM.fullmatch, reached.ends))
-    return max((match[0] for match in found if match["on"] or not match["replay"]), default=None)
-
-
-def _replays(reached: Reached) -> int:
-    """How many replays there were."""
-    return max((int(match["replay"] or 0) for match in map(_STREAM.fullmatch, reached.ends) if match), default=0)
-
-
-def _extract(stream: str, begin: str, way: _Way, lines: list[bytes]) -> Extract:
+def _extract(stream: str, begin: str, way: Way, lines: list[bytes]) -> Extract:
     return Extract(Part(stream, begin, way.position), b"".join(lines), datetime.now(UTC).date())
 
 
-def _known(records: list[bytes], way: _Way, form: Pages) -> bool:
+def _known(found: list[bytes], way: Way, form: Pages) -> bool:
     """Whether records are the last of the delivery before, so that landing them again would change nothing."""
-    if not records:
-        return True
-    return _records(way.landed, form)[-len(records) :] == records
-
-
-def _records(landed: bytes, form: Pages) -> list[bytes]:
-    """The records of a delivery."""
-    return [record for page in envelopes(landed) for record in elements(page.data, form.records) or []]
+    return not found or [*chain(*records(way.landed, form))][-len(found) :] == found

@@ -4,8 +4,8 @@ How nothing is lost. A row that is written at ten and committed at eleven cannot
 pull has passed ten. So the watermark only says where to look; what is new is told by the transaction that wrote the
 row, which PostgreSQL keeps in it (`xmin`). A pull takes the rows of the transactions from the first that the pull
 before had not taken to the last before the oldest one that is still open: all of these have ended, so each row is taken
-once, however late it was committed and whatever its watermark says. An open transaction delays what was written after
-it began, and `lag` says so.
+once, however late it was committed and whatever its watermark says. An open transaction, of whatever database of the
+server, delays what was written after it began, and `lag` says so.
 """
 
 import re
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
-from lakehouse.feeds.postgres import Session, literal, quoted, session
+from lakehouse.feeds.postgres import Session, TooLargeError, literal, quoted, session
 
 if TYPE_CHECKING:
     from lakehouse.source import Source
 
-# A snapshot is one delivery and is held as a whole.
+# Bytes of text: a snapshot is one delivery, and is ingested as a whole.
 MOST_SNAPSHOT = 1 << 30
 
 
@@ -110,7 +110,7 @@ class DatabaseTable(Feed):
         with session(url, self.system) as db:
             columns = self._columns(db, source)
             if self.watermark is None:
-                yield from self._snapshot(db, source, reached, columns)
+                yield from self._snapshot(db, source, reached, columns, most_bytes)
             else:
                 yield from self._changes(db, reached, columns, most_bytes)
 
@@ -126,24 +126,47 @@ class DatabaseTable(Feed):
             position = _Position.of(reached.ends.get(self.stream))
             done, now, distance = self._horizon(db, position)
             mark = quoted(self.watermark)
-            events, held, seconds = db.row(
-                f"select count(*) filter (where taken), count(*) filter (where not taken), "
-                f"extract(epoch from now() - min({mark}) filter (where taken and isfinite({mark})))::float8 from "
+            ages = [
+                f"extract(epoch from now() - min({mark}) filter (where {told} and isfinite({mark})))::float8"
+                for told in ("taken", "not taken")
+            ]
+            # A date may be of any moment of its day.
+            ages[1] += f" - case when pg_typeof(min({mark})) = 'date'::regtype then 86400 else 0 end"
+            events, held, seconds, since = db.row(
+                f"select count(*) filter (where taken), count(*) filter (where not taken), {', '.join(ages)} from "
                 f"(select {mark}, {distance} >= {now - done} as taken from {self._name} "
                 f"where {self._where(position, distance, now)}) as waiting"
             )
             oldest = max(float(seconds), 0.0) if seconds is not None else None
-            waits = db.row(
-                "select coalesce(extract(epoch from now() - min(xact_start)), 0)::float8 from pg_stat_activity "
-                "where backend_xid is not null and pid <> pg_backend_pid()"
-            )[0]
-            trouble = None
-            if held and float(waits) > self.lag_limit.total_seconds():
-                trouble = (
-                    f"{held} rows of {self.table} wait for a transaction that has been open for {float(waits):.0f} s "
-                    f"in {self.system}: end it, and they come with the next pull"
-                )
+            trouble = self._held_back(db, done + 1, int(held), float(since or 0)) if held else None
             return Lag(events=int(events), seconds=oldest, trouble=trouble)
+
+    def _held_back(self, db: Session, transaction: int, rows: int, since: float) -> str | None:
+        """What is to be told of rows that wait for a transaction, which is open or prepared; None when it has not been
+        for long.
+
+        since: for how many seconds the rows have waited, by their watermark.
+        """
+        # Anyone may see that it is open, by its lock; since when, only who may see other users' sessions.
+        found = db.rows(
+            "select (prepared is not null), extract(epoch from now() - coalesce(prepared, xact_start))::float8 "
+            "from pg_locks left join pg_stat_activity on pg_stat_activity.pid = pg_locks.pid "
+            "left join pg_prepared_xacts on pg_prepared_xacts.transaction = transactionid "
+            "where locktype = 'transactionid' and granted and mode = 'ExclusiveLock' "
+            f"and transactionid::text::bigint = {transaction % 2**32}"
+        )
+        if not found:
+            return None
+        [(prepared, waits)] = found
+        if (since if waits is None else float(waits)) <= self.lag_limit.total_seconds():
+            return None
+        waiting, which, how = f"{rows} rows of {self.table} wait", f"has been open for {waits or 0:.0f} s", "end it"
+        if prepared:
+            which, how = f"was prepared {waits:.0f} s ago", "pg_prepared_xacts names it: commit it, or roll it back"
+        elif waits is None:
+            waiting += f", by their watermark for {since:.0f} s,"
+            which = "is open (grant pg_read_all_stats, and this user may see since when)"
+        return f"{waiting} for a transaction that {which} in {self.system}: {how}, and they come with the next pull"
 
     @property
     def _name(self) -> str:
@@ -153,14 +176,20 @@ class DatabaseTable(Feed):
         """The table's columns in order. Raises FeedError when there is no such table, or it lacks what is needed."""
         schema, table = self.table.split(".")
         found = db.rows(
-            "select attname::text, format_type(atttypid, null), relkind::text from pg_attribute "
-            "join pg_class on pg_class.oid = attrelid join pg_namespace on pg_namespace.oid = relnamespace "
+            "select attname::text, format_type(atttypid, null), relkind::text, row_security_active(pg_class.oid) "
+            "from pg_attribute join pg_class on pg_class.oid = attrelid "
+            "join pg_namespace on pg_namespace.oid = relnamespace "
             f"where nspname = {literal(schema)} and relname = {literal(table)} "
             "and attnum > 0 and not attisdropped order by attnum"
         )
         if not found:
             raise FeedError(f"{self.system} has no table {self.table}: mend its name, or grant usage of its schema")
-        kinds = {str(name): str(kind) for name, kind, _ in found}
+        if found[0][3]:
+            raise FeedError(
+                f"row security keeps rows of {self.table} in {self.system} from this user, so that the rest would be "
+                "taken for all of them: alter role … bypassrls, or read it as another user; nothing was pulled"
+            )
+        kinds = {str(name): str(kind) for name, kind, *_ in found}
         known = source.dialect_of(self.system).names(list(kinds))
         if missing := [name for name in source.columns if name not in known]:
             raise FeedError(
@@ -219,24 +248,29 @@ class DatabaseTable(Feed):
             begin, end = position.one_more(), position.done(done, now, seconds)
             yield Extract(Part(self.stream, str(begin), str(end)), waiting, today)
 
-    def _snapshot(self, db: Session, source: "Source", reached: Reached, columns: list[str]) -> Iterator[Extract]:
+    def _snapshot(
+        self, db: Session, source: "Source", reached: Reached, columns: list[str], most_bytes: int
+    ) -> Iterator[Extract]:
         order = ", ".join(str(number) for number, _ in enumerate(columns, 1))
-        parts = db.parquet(f"{self._query(columns, 'true')} order by {order}", MOST_SNAPSHOT)
-        data = next(parts, None)
-        if data is None:
+        try:
+            found = db.file(f"{self._query(columns, 'true')} order by {order}", most_bytes, MOST_SNAPSHOT)
+        except TooLargeError:
+            raise FeedError(
+                f"{self.table} in {self.system} is larger than {MOST_SNAPSHOT >> 30} GiB, too much for a snapshot: "
+                "give the feed a watermark"
+            ) from None
+        if found is None:
             raise FeedError(
                 f"{self.table} in {self.system} is empty, which would take all rows of {source.name} away: withdraw "
                 "its deliveries if that is meant"
             )
-        if next(parts, None) is not None:
-            raise FeedError(
-                f"{self.table} in {self.system} is larger than {MOST_SNAPSHOT >> 30} GiB, too much for a snapshot: "
-                "give the feed a watermark"
-            )
-        if data == reached.last(self.stream):
+        data, digest = found
+        # A position is a moment, and what was there.
+        before, _, told = reached.ends.get(self.stream, "0").partition(".")
+        if digest == told:
             return
         micros = int(db.row("select floor(extract(epoch from clock_timestamp()) * 1000000)::bigint")[0])
-        at = f"{max(micros, int(reached.ends.get(self.stream, 0)) + 1):020d}"
+        at = f"{max(micros, int(before) + 1):020d}.{digest}"
         yield Extract(Part(self.stream, at, at), data, datetime.now(UTC).date())
 
     def _query(self, columns: list[str], where: str) -> str:

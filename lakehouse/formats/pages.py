@@ -23,7 +23,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     url: without credentials. fetched_at: ISO 8601, by our clock. next: where the page after begins, as the feed's
     paging has it; None after the last. since: the mark that was asked from. mark: the greatest mark of a record so far.
-    digest: after the last page, of all records, where all of them are read each time.
+    digest: tells all records so far from others.
     body: the body's text; where it is not UTF-8, base64 holds its bytes instead.
     """
 

@@ -43,6 +43,7 @@ from lakehouse.clock import Clock
 from lakehouse.contract import Contract
 from lakehouse.feeds import http, pulling
 from lakehouse.feeds.changes import Changes
+from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.pages import Pages
 from lakehouse.formats.parquet import Parquet
 from lakehouse.lake import Lake
@@ -95,6 +96,15 @@ def house(kind: str, folder: str, topic: str) -> House:
             path="{site}/{name}/{day}_{part}.jsonl",
             dialect=Pages(records="items"),
             feed=api.feed("cursor", page_size=20, timeout=timedelta(seconds=20)),
+        )
+    elif kind.startswith("table"):
+        one = _source(
+            "things",
+            {"word": "word", "at": "written", "seq": "id"},
+            key=("seq",),
+            path=_PATH,
+            dialect=Parquet(),
+            feed=DatabaseTable(system="edc", table="public.things", watermark="written"),
         )
     else:
         one = _source(
@@ -215,6 +225,28 @@ class Database(System):
         return connected
 
 
+class Table(Database):
+    """A table that is asked what changed, by its watermark."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        super().__init__(settings, url)
+        logical.execute(
+            url,
+            # So that a pull takes some files.
+            "alter table things add written timestamptz not null default now(), "
+            "add text text default repeat('x', 3000)",
+            "create function stamp() returns trigger language plpgsql as "
+            "$$ begin new.written = now(); return new; end $$",
+            "create trigger stamp before update on things for each row execute function stamp()",
+        )
+
+    def missing(self, one: House) -> str:
+        """The rows as they are now: of what they were in between a table does not tell."""
+        there = [f"{number} {word}" for number, word in logical.rows(self._own, "select id, word from things")]
+        found = one.table("processed").select(pl.format("{} {}", "seq", "word")).to_series()
+        return _difference(sorted(there), sorted(found.to_list()))
+
+
 class Records(System):
     """An API with records that are added."""
 
@@ -256,10 +288,12 @@ def serving(kind: str, chance: random.Random) -> Iterator[tuple[System, Line | N
                 system.url = f"{host}:{near.getsockname()[1]}"
         else:
             settings = stack.enter_context(postgres_home())
-            with postgres.serving(settings) as url:
-                logical.execute(url, "alter system set wal_level = 'logical'")
-            system = Database(settings, stack.enter_context(postgres.serving(settings)))
-            if kind == "database line":
+            if kind.startswith("database"):
+                with postgres.serving(settings) as url:
+                    logical.execute(url, "alter system set wal_level = 'logical'")
+            made = Table if kind.startswith("table") else Database
+            system = made(settings, stack.enter_context(postgres.serving(settings)))
+            if kind.endswith(" line"):
                 head, _, place = system.url.partition("?host=")
                 near = socket.socket(socket.AF_UNIX)
                 short = stack.enter_context(tempfile.TemporaryDirectory(prefix="line-", dir="/tmp"))
@@ -300,7 +334,7 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
         usual = completed()
         while done["kills"] < kills:
             system.write(chance)
-            connected = line.watched() if line else system.watched() if kind == "database server" else None
+            connected = line.watched() if line else system.watched() if kind.endswith(" server") else None
             worker = start()
             if connected:
                 # Most of an attempt nobody talks: it is cut soon after a connection is made.
@@ -313,7 +347,7 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
                 before = line.cuts
                 line.cut()
                 done["kills"] += line.cuts - before
-            elif kind == "database server":
+            elif kind.endswith(" server"):
                 done["kills"] += system.kill()
             else:
                 worker.kill()
@@ -335,7 +369,7 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
     return done
 
 
-KINDS = ("kafka", "database", "api", "database server", "database line", "api line")
+KINDS = ("kafka", "database", "api", "table", "database server", "table server", "database line", "api line")
 
 
 def main() -> None:

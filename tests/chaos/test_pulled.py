@@ -6,7 +6,7 @@ import pulled
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["database server", "database line", "api line"])
+@pytest.mark.parametrize("kind", ["database server", "table server", "database line", "api line"])
 def test_whatever_dies_each_event_is_in_the_lake_once(tmp_path: Path, kind: str) -> None:
     done = pulled.campaign(kind, tmp_path, kills=2, seed=7)
     assert done["kills"] >= 2

@@ -1,5 +1,6 @@
 """Settings: where they come from, in what order, and that a bad one is named and never shown."""
 
+import re
 import traceback
 from collections.abc import Mapping
 from datetime import date
@@ -115,6 +116,20 @@ def test_an_unknown_setting_is_named_with_the_choices(project: Path) -> None:
     assert "LAKEHOUSE_LANDNIG, set in the environment, is not a setting" in message
     assert "LAKEHOUSE_LANDING" in message
     assert "/drop-zone" not in message
+
+
+@pytest.mark.parametrize("name", ["LAKEHOUSE_LANDNIG", "LAKEHOUSE_SYSTEMS"])
+def test_the_choices_are_all_settings_and_no_others(project: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(project, **{name: "kafka://lab"})
+    message = str(raised.value)
+    assert message.startswith(f"{name}, set in the environment, is not a setting; there are LAKEHOUSE_HOME, ")
+    documented = re.findall("^[|] `(LAKEHOUSE_[A-Z_<>]+)`", (PROJECT / "docs/settings.md").read_text(), re.MULTILINE)
+    assert sorted(message.rpartition(" there are ")[2].split(", ")) == sorted(documented)
+
+
+def test_where_the_tests_find_a_cluster_is_nobody_else_s_affair(project: Path) -> None:
+    assert load(project, LAKEHOUSE_KAFKA="10.0.0.7:9092") == load(project)
 
 
 def test_an_unknown_setting_in_a_file_is_told_with_the_file(project: Path, tmp_path: Path) -> None:

@@ -1,25 +1,30 @@
 """Tables of a PostgreSQL without change capture: every row once, whoever commits when."""
 
 import io
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import dataframely as dy
 import polars as pl
 import psycopg2
 import pytest
 from house import House
+from pyarrow.parquet import ParquetFile
 
+from lakehouse import postgres
 from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, FeedError, Lag, Reached, pulling
+from lakehouse.feeds import Extract, FeedError, Lag, Reached, pulling, tables
 from lakehouse.feeds.postgres import session
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.parquet import Parquet
+from lakehouse.settings import Settings
 from lakehouse.source import Source
 
 FEED = DatabaseTable(system="trial", table='odd.My "Table"', watermark="Updated at")
@@ -232,6 +237,87 @@ def test_lag_tells_how_much_waits_and_what_holds_it_back(table: Table) -> None:
     assert "end it" in str(lag.trouble)
 
 
+@pytest.fixture
+def reader(table: Table) -> Iterator[str]:
+    """URL of a user who may read the table, and nothing else."""
+    table.run("drop role if exists reader; create role reader login; grant usage on schema odd to reader")
+    table.run(f"grant select on {NAME} to reader")
+    kept = psycopg2.extensions.parse_dsn(table.url)
+    yield f"postgresql://reader@/{kept['dbname']}?host={quote(kept['host'])}&port={kept.get('port', 5432)}"
+    table.run("drop owned by reader; drop role reader")
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "date"])
+def test_who_may_only_read_the_table_is_told_as_well_what_holds_rows_back(table: Table, reader: str, kind: str) -> None:
+    table.run(f'alter table {NAME} alter "Updated at" type {kind} using now()')
+    feed = replace(FEED, lag_limit=timedelta(minutes=30))
+
+    def lag() -> Lag:
+        return feed.lag(reader, source(), table.reached())
+
+    with closing(table.connect()) as late, late.cursor() as cursor:
+        cursor.execute("select pg_current_xact_id()")
+        table.run(f"insert into {NAME} values (1, 'a', now())")
+        assert lag() == Lag(events=0)
+        table.run(f"""update {NAME} set "Updated at" = now() - interval '25 hours'""")
+        waits = lag()
+        assert waits.events == 0
+        told = str(waits.trouble)
+        assert told.startswith('1 rows of odd.My "Table" wait, by their watermark for ')
+        assert "for a transaction that is open (grant pg_read_all_stats, and this user may see since when)" in told
+        table.run("grant pg_read_all_stats to reader")
+        # It has not been for long.
+        assert lag() == Lag(events=0)
+        table.run("revoke pg_read_all_stats from reader")
+    assert lag().trouble is None
+    assert lag().events == 1
+
+
+def test_a_prepared_transaction_that_holds_rows_back_is_told(quiet: Settings) -> None:
+    with (quiet.postgres / "postgresql.auto.conf").open("a") as said:
+        said.write("max_prepared_transactions = 2\n")
+    with postgres.serving(quiet) as url:
+        table = Table(url)
+        with closing(table.connect()) as other, other.cursor() as cursor:
+            cursor.execute(f"insert into {NAME} values (1)")
+            cursor.execute("prepare transaction 'of a patient'")
+        table.run(f"insert into {NAME} values (2)")
+        told = str(replace(FEED, lag_limit=timedelta(0)).lag(url, source(), Reached()).trouble)
+        assert re.fullmatch(
+            r'1 rows of odd\.My "Table" wait for a transaction that was prepared [0-9]+ s ago in trial: '
+            "pg_prepared_xacts names it: commit it, or roll it back, and they come with the next pull",
+            told,
+        )
+        with closing(table.connect()) as other:
+            other.autocommit = True
+            other.cursor().execute("commit prepared 'of a patient'")
+        assert table.ids() == ["1", "2"]
+
+
+@pytest.mark.parametrize("feed", [FEED, WHOLE])
+def test_row_security_is_told_and_nothing_taken_for_all_there_is(
+    table: Table, reader: str, feed: DatabaseTable
+) -> None:
+    table.run(f"insert into {NAME} values (1), (2); alter table {NAME} enable row level security")
+    table.run(f"""create policy own on {NAME} to reader using ("ID" = 1)""")
+    for asked in (
+        lambda: list(feed.pull(reader, source(feed), Reached(), 1000)),
+        lambda: feed.lag(reader, source(feed), Reached()),
+    ):
+        with pytest.raises(FeedError, match=r"row security keeps rows of odd\.My.* alter role … bypassrls"):
+            asked()
+    table.run("alter role reader bypassrls")
+    assert len(list(feed.pull(reader, source(feed), Reached(), 1000))) == 1
+
+
+def test_row_security_under_a_view_is_told(table: Table, reader: str) -> None:
+    table.run(f"insert into {NAME} values (1), (2); alter table {NAME} rename to base")
+    table.run("alter table odd.base enable row level security")
+    table.run(f"create view {NAME} with (security_invoker) as select * from odd.base; grant select on {NAME} to reader")
+    with pytest.raises(FeedError, match=r"where row security keeps rows from it: alter role … bypassrls"):
+        list(WHOLE.pull(reader, source(WHOLE), Reached(), 1000))
+
+
 def test_infinite_watermarks_come_like_others_and_make_no_lag_infinite(table: Table) -> None:
     for _ in range(3):
         # The third pull looks by the watermark.
@@ -252,11 +338,33 @@ def test_a_snapshot_is_one_delivery_and_comes_only_when_something_changed(table:
     assert table.pull(feed=WHOLE) == []
     table.run(f'update {NAME} set "V" = "V" where "ID" = 7')
     assert table.pull(feed=WHOLE) == []
+    # The same texts, otherwise divided; and none in place of an empty one.
+    for word, number in (("'xy', 'z'", 7), ("'x', 'yz'", 7), ("'', 'yz'", 7), ("null, 'yz'", 7)):
+        first, second = word.split(", ")
+        table.run(f'update {NAME} set "V" = {first} where "ID" = {number}')
+        table.run(f'update {NAME} set "V" = {second} where "ID" = {number + 1}')
+        assert len(table.pull(feed=WHOLE, most_bytes=1000)) == 2000
+    assert table.pull(feed=WHOLE) == []
     table.run(f'delete from {NAME} where "ID" > 3')
     assert table.ids(feed=WHOLE) == ["1", "2", "3"]
     table.run(f"delete from {NAME}")
     with pytest.raises(FeedError, match="is empty"):
         table.pull(feed=WHOLE)
+
+
+def test_a_snapshot_is_spooled_in_pieces(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    table.run(f"insert into {NAME} select n, repeat('x', 200) from generate_series(1, 2000) as n")
+    table.pull(feed=WHOLE, most_bytes=50_000)
+    read = ParquetFile(io.BytesIO(table.extracts[0].data)).metadata
+    groups = [read.row_group(number) for number in range(read.num_row_groups)]
+    assert len(groups) > 3
+    # Texts as they come take some bytes beside those in the file.
+    assert all(group.total_byte_size < 100_000 for group in groups)
+    for most_bytes in (50_000, 1000, 1 << 20):
+        assert table.pull(feed=WHOLE, most_bytes=most_bytes) == []
+    monkeypatch.setattr(tables, "MOST_SNAPSHOT", 300_000)
+    with pytest.raises(FeedError, match="too much for a snapshot"):
+        list(WHOLE.pull(table.url, source(WHOLE), Reached(), 50_000))
 
 
 def test_a_snapshot_that_does_not_change_is_not_asked_for_at_each_look(table: Table, house: House) -> None:

@@ -1,6 +1,7 @@
 """Feeds in Dagster: pulled by the ingesting step, looked at by a sensor, judged by a check."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -121,6 +122,39 @@ def test_a_system_that_fails_keeps_no_file_back_and_fails_its_check(settings, so
     assert lake.scan("processed/thermometer").collect().height == 1
 
 
+def test_a_system_that_is_left_alone_says_so_and_is_not_asked(settings, source, station):
+    station.down.append("the station does not answer")
+    for _ in range(3):
+        assert lag_check(run(settings, source)).description == "the station does not answer"
+    # It would answer now.
+    station.down.clear()
+    told = "station has failed 3 times in a row and is left alone for a while: the station does not answer"
+    result = run(settings, source)
+    assert result.success
+    check = lag_check(result)
+    assert (check.passed, re.sub(r"; it is asked again in [0-9]+ s$", "", check.description)) == (False, told)
+    assert list(settings.landing.rglob("*.jsonl")) == []
+    assert station.released == []
+    found = tick(settings, source)
+    assert found.run_requests == []
+    assert [(event.passed, event.description) for event in found.asset_events] == [(False, told)]
+
+
+def test_a_run_that_leaves_something_waiting_says_so(settings, source, monkeypatch, capfd):
+    run(settings, source)
+    assert "more waits" not in capfd.readouterr().err
+    monkeypatch.setattr(Station, "lag", lambda *_: Lag(seconds=1, more=True))
+    source.feed.readings.append("s2")
+    run(settings, source)
+    assert "thermometer: more waits in station; the next run goes on" in capfd.readouterr().err
+
+
+def test_what_was_not_counted_to_its_end_is_told_as_the_least(settings, source, monkeypatch):
+    monkeypatch.setattr(Station, "lag", lambda *_: Lag(events=7, bytes=70, seconds=1, more=True))
+    facts = {name: value.value for name, value in lag_check(run(settings, source)).metadata.items()}
+    assert facts == {"events_at_least": 7, "bytes_at_least": 70, "seconds": 1, "allowed_seconds": 300}
+
+
 def test_what_has_waited_for_too_long_fails_the_check(settings, source, station):
     station.waited.append(301)
     check = lag_check(run(settings, source))
@@ -137,8 +171,17 @@ def test_a_system_that_nobody_connected_says_so(settings, source):
 
 
 def test_a_past_day_is_not_asked_of_a_system_that_cannot_be_asked_again(settings, source):
-    run(settings, source, partition_key="2020-01-01")
+    result = run(settings, source, partition_key="2020-01-01")
     assert list(settings.landing.rglob("*.jsonl")) == []
+    # Nor is that it was not asked kept from who asked.
+    told = "station cannot be asked again for past days, so that nothing was pulled; what is on record of them stands"
+    assert lag_check(result).metadata["days"].value.startswith(told)
+
+
+def test_the_present_day_of_such_a_system_is_what_is_new(settings, source):
+    result = run(settings, source, partition_key="2020-01-02")
+    assert len(list(settings.landing.rglob("*.jsonl"))) == 2
+    assert "days" not in lag_check(result).metadata
 
 
 def test_the_system_is_upstream_of_raw(source):

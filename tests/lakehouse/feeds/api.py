@@ -49,8 +49,8 @@ def record(number: int, text: str = "") -> dict[str, Any]:
 
 def feed(way: str = "cursor", **words: Any) -> RestApi:
     """The feed of a way of paging, ten records at a time."""
-    words = {"since": SINCE, "page_size": 10, "timeout": timedelta(seconds=5), **words}
-    return RestApi(system="lab", path=f"/{way}", paging=WAYS[way], **words)
+    words = {"since": SINCE, "page_size": 10, "timeout": timedelta(seconds=5), "paging": WAYS[way], **words}
+    return RestApi(system="lab", path=f"/{way}", **words)
 
 
 @dataclass

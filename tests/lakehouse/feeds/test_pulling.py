@@ -236,6 +236,35 @@ def test_a_system_that_says_nothing_keeps_no_other_back_nor_the_command(fed, tmp
     over.set()
 
 
+def test_a_look_that_takes_long_is_waited_for_again_and_no_other_begun_beside_it(fed, tmp_path, monkeypatch) -> None:
+    over, at_work, begun = threading.Event(), threading.Event(), []
+
+    class Slow(Station):
+        def lag(self, url: str, source: Source, reached: Reached) -> Lag:
+            begun.append(source.name)
+            at_work.set()
+            over.wait(30)
+            return Lag(events=7)
+
+    monkeypatch.setattr(pulling, "_PATIENCE", 0.2)
+    one, two = (replace(fed.source, name=name, feed=Slow(system="slow")) for name in ("one", "two"))
+    settings = Settings(
+        home=tmp_path / "home", lake=fed.lake.root, landing=fed.landing, systems={"slow": SecretStr(URL)}
+    )
+    silent = Lag(trouble="the system has not answered for 0.2 s")
+    for asked in ([one], [one, two], [one, two]):
+        assert set(systems.lags(settings, asked).values()) == {silent}
+        assert at_work.wait(30)
+    # Nor is it asked for another of its sources meanwhile.
+    assert begun == ["one"]
+    monkeypatch.setattr(pulling, "_PATIENCE", 30)
+    threading.Timer(0.1, over.set).start()
+    assert set(systems.lags(settings, [one, two]).values()) == {Lag(events=7)}
+    assert begun == ["one", "two"]
+    assert systems.lags(settings, [one]) == {"one": Lag(events=7)}
+    assert begun == ["one", "two", "one"]
+
+
 def test_a_look_reads_what_is_new_on_record_and_not_what_was_read(fed: House, station: Station) -> None:
     ledgers = []
     for number in (5, 6, 7):
@@ -378,7 +407,18 @@ def test_what_was_pulled_is_on_record_by_its_parts(fed: House) -> None:
     ]
     brought = fed.lake.scan(pulling.table(fed.source)).select("outcome", "extracts", "bytes", "why").collect()
     assert brought.rows() == [("brought", 3, 225, None)]
-    assert pl.DataFrame(schema=pulling.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why"]
+    assert pl.DataFrame(schema=pulling.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why", "until"]
+
+
+def test_what_came_of_pulls_before_systems_could_ask_to_be_left_alone_counts(fed: House, station: Station) -> None:
+    before = {name: kind for name, kind in pulling.SCHEMA.items() if name != "until"}
+    delta = fed.lake.create(pulling.table(fed.source), before)
+    row = {"at": datetime.now(UTC), "outcome": "failed", "extracts": 0, "bytes": 0, "why": "it is down"}
+    fed.lake.commit(delta, Change(pl.DataFrame([row], schema=before)), "pulls", 1)
+    assert pulling.breaker(fed.lake, fed.source).failures == 1
+    station.breaks.append(0)
+    assert pull(fed).trouble
+    assert pulling.breaker(fed.lake, fed.source).failures == 2
 
 
 def test_what_is_pulled_after_a_clock_was_set_back_is_refused_in_words(fed: House, station: Station) -> None:
@@ -402,6 +442,26 @@ def test_what_an_attempt_that_died_left_is_removed(fed: House) -> None:
     (folder / ".2020-01-02_all@1~2.jsonl.1.part").write_text("at work")
     pull(fed)
     assert [file.name for file in folder.glob(".*")] == [".2020-01-02_all@1~2.jsonl.1.part"]
+
+
+def test_a_feed_that_cannot_be_asked_again_says_so_and_pulls_for_the_present_day(fed: House, station: Station) -> None:
+    class Log(Station):
+        replays: ClassVar[bool] = False
+
+    fed.source = replace(fed.source, feed=Log(system="log", readings=station.readings))
+    clock, past = Clock(DAY), [date(2020, 1, 1)]
+    told = pulling.unasked(fed.source, past, clock)
+    assert told == (
+        "log cannot be asked again for past days, so that nothing was pulled; what is on record of them stands, and "
+        "lakehouse rebuild --source thermometer judges all kept deliveries anew"
+    )
+    lags = {"thermometer": Lag(events=5)}
+    assert systems.before_a_run([fed.source], lags, past, clock) == ([], [("thermometer", told)])
+    assert systems.before_a_run([fed.source], lags, (), clock) == (["thermometer"], [])
+    fed.clock = clock
+    assert pull(fed, past) == pulling.Pulled()
+    assert pulling.unasked(fed.source, [*past, DAY], clock) is None
+    assert pull(fed, [*past, DAY]).extracts == 3
 
 
 def test_past_days_that_cannot_be_had_say_nothing_of_the_next_pull(fed: House, station: Station) -> None:

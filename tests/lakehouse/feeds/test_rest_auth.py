@@ -1,13 +1,15 @@
 """How a feed of an API is let in, and that its secret stays out of what is kept and told."""
 
 import logging
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
-from api import Api, feed
+from api import Api, feed, serving
 from httpx import URL
 
-from assets.pilot.laboratory import SECRET
+from assets.pilot.laboratory import SECRET, Laboratory
+from lakehouse.errors import SourceError
 from lakehouse.feeds.auth import ApiKey, Auth, Bearer, ClientCredentials
 from lakehouse.feeds.registry import Registry
 
@@ -67,6 +69,46 @@ def test_a_token_that_is_withdrawn_is_fetched_anew_once(lab: Api) -> None:
     lab.laboratory.faults = {}
     assert "refuses these credentials" in str(lab.landing.pull(feed(auth=ClientCredentials()), lab.url))
     assert len(lab.laboratory.asked) == asked + 2
+
+
+def test_a_client_may_tell_itself_in_the_header_and_ask_for_a_scope(lab: Api) -> None:
+    lab.laboratory.login = "oauth"
+    asking = ClientCredentials(scope="results:read visits:read", parameters={"audience": "https://lab"}, basic=True)
+    assert lab.landing.pull(feed(auth=asking), lab.url) is None
+    assert len(lab.landing.ids) == 45
+    [(form, header)] = lab.laboratory.logins
+    assert form == {
+        "grant_type": "client_credentials",
+        "scope": "results:read visits:read",
+        "audience": "https://lab",
+    }
+    # Form-encoded before they are put together: a colon in the secret is none between the two.
+    assert header == f"Basic {b64encode(b'lakehouse:a-secret%3A+of%2Fthe+%40lab').decode()}"
+    wrong = str(URL(lab.url).copy_with(userinfo=b"lakehouse:a-wrong-one"))
+    lab.landing.extracts.clear()
+    assert "refuses these credentials" in str(lab.landing.pull(feed(auth=asking), wrong))
+
+
+def test_tokens_may_be_given_out_by_another_server(lab: Api) -> None:
+    lab.laboratory.login = "oauth"
+    gate = Laboratory()
+    with serving(gate) as url:
+        address = str(URL(url).copy_with(username=None, password=None, path="/oauth/token"))
+        assert lab.landing.pull(feed(auth=ClientCredentials(address)), lab.url) is not None
+        lab.laboratory.tokens = gate.tokens
+        assert lab.landing.pull(feed(auth=ClientCredentials(address)), lab.url) is None
+        gate_asked = len(gate.logins)
+    assert len(lab.landing.ids) == 45
+    assert (gate_asked > 0, lab.laboratory.logins) == (True, [])
+    error = str(lab.landing.pull(feed(auth=ClientCredentials(address)), lab.url))
+    assert f"{address} cannot be reached" in error
+    assert SECRET not in error
+
+
+@pytest.mark.parametrize("address", ["oauth/token", "ftp://lab/token", "https://", "https://me:secret@lab/token"])
+def test_a_place_of_tokens_that_cannot_be_is_refused(address: str) -> None:
+    with pytest.raises(SourceError, match="token_url"):
+        ClientCredentials(address)
 
 
 def test_a_token_path_that_gives_no_tokens_is_told(lab: Api) -> None:

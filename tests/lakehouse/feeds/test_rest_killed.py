@@ -24,7 +24,7 @@ folder = Path(sys.argv[2])
 landing = Landing()
 for file in sorted(folder.glob("*@*")):
     landing.extracts.append(Extract(Part.of(file.name), file.read_bytes(), date(2014, 1, 2)))
-for extract in feed({way!r}, page_size=20).pull(sys.argv[1], SOURCE, landing.reached, 8000):
+for extract in feed({way!r}, page_size=20, most_seconds=600).pull(sys.argv[1], SOURCE, landing.reached, 8000):
     unfinished = folder / f".{{os.getpid()}}"
     unfinished.write_bytes(extract.data)
     unfinished.replace(folder / str(extract.part))
