@@ -1,7 +1,6 @@
 """What is produced is in processed once, whatever happens to the topic, its messages and whoever reads them."""
 
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -144,10 +143,10 @@ def test_partitions_together_hold_no_more_than_asked(kafka: Broker, monkeypatch:
         return size
 
     monkeypatch.setattr(kafka_reading, "_add", add)
-    spans, limits = [kafka_reading.Span(at, 0, 40) for at in range(8)], (most, 10**6, math.inf)
+    spans, limits = [kafka_reading.Span(at, 0, 40) for at in range(8)], kafka_reading.Limits(most, 10**6)
     count = 0
     with consuming(kafka.url(), "wristbands", "tests") as consumer:
-        for part in kafka_reading.read(consumer, topic, spans, limits, pytest.fail, pytest.fail):
+        for part in kafka_reading.read(consumer, topic, spans, limits, pytest.fail):
             count += len(part.columns["offset"])
             del held[part.partition]
     assert count == 8 * 40
@@ -252,6 +251,62 @@ def test_a_topic_made_again_is_never_taken_for_the_old(kafka: Broker, tmp_path: 
     on = house(tmp_path, topic, generation=1)
     assert pull(on, kafka.url()).trouble is None
     assert steps(on) == sorted([*before, *((0, n, 100 + n) for n in range(again))])
+
+
+def again(kafka: Broker, topic: str, *partitions: tuple[int, ...]) -> None:
+    """Delete a topic and make it again, with these messages in its partitions."""
+    kafka.drop(topic)
+    kafka.topic(len(partitions), topic)
+    for at, numbers in enumerate(partitions):
+        kafka.produce(topic, ns(*numbers), at)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [((100, 101), (200, 201)), (tuple(range(100, 110)), (200, 201)), (tuple(range(100, 105)), (200, 201)), (range(5),)],
+    ids=["shorter", "longer", "as long", "without the second partition"],
+)
+def test_of_a_topic_made_again_no_partition_is_read(kafka: Broker, tmp_path: Path, made: tuple[tuple[int, ...]]) -> None:
+    """Not those either in which there is nothing to tell it by: their messages would be in processed twice."""
+    topic = kafka.topic(2)
+    kafka.produce(topic, ns(*range(5)), 0)
+    if len(made) == 1:
+        kafka.produce(topic, ns(9), 1)
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    before = steps(one)
+    again(kafka, topic, *made)
+    said = pull(one, kafka.url())
+    assert "Nothing of it was read" in str(said.trouble)
+    assert (said.extracts, steps(one)) == (0, before)
+    today = datetime.now(UTC).date()
+    assert "Nothing of it was read" in str(pull(one, kafka.url(), days=(today,)).trouble)
+    assert steps(one) == before
+    on = house(tmp_path, topic, generation=1)
+    assert pull(on, kafka.url()).trouble is None
+    new = [(at, offset, n) for at, numbers in enumerate(made) for offset, n in enumerate(numbers)]
+    assert steps(on) == sorted([*before, *new])
+
+
+@pytest.mark.parametrize(
+    "bound", [{"most_seconds": 1e-9}, {"pull_records": 7}, {"pull_bytes": 800}], ids=["seconds", "records", "bytes"]
+)
+def test_a_pull_that_ends_at_a_bound_is_gone_on_with_by_the_next(
+    kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: dict[str, float]
+) -> None:
+    monkeypatch.setattr(kafka_reading, "_AT_ONCE", 5)
+    topic = kafka.topic(2)
+    for at in range(2):
+        kafka.produce(topic, ns(*range(20)), at)
+    one, counts = house(tmp_path, topic, **bound), list[int]()
+    while done := pulling.pull(one.lake, one.source, one.landing, kafka.url(), one.clock, MOST).extracts:
+        counts.append(sum(int(part.end) - int(part.begin) + 1 for _, part in pulling._landed(one.landing, one.source)))
+        assert done <= 2
+    assert counts[0] <= 8
+    assert len(counts) >= 4
+    assert counts[-1] == 40
+    one.run()
+    assert steps(one) == [(at, n, n) for at in range(2) for n in range(20)]
 
 
 def test_a_deleted_topic_and_an_absent_partition_are_told(kafka: Broker) -> None:
