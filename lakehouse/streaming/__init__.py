@@ -1,7 +1,8 @@
 """Streams: events judged by rules as they come, within a fraction of a second.
 
-The way in is Kafka, the ways out a topic, a webhook and a Delta table. The same topic's messages come into the lake by
-a feed of a source, on its own and record by record; nothing here keeps them.
+The way in is the topic of a source, the ways out a topic, a webhook and a Delta table. The same messages come into the
+lake by the source's feed, record by record; nothing here keeps them. What a message says, and whether it is one to
+believe, the source tells to both.
 """
 
 import re
@@ -9,10 +10,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import dataframely as dy
+import polars as pl
 
-import lakehouse.feeds  # noqa: F401  keeps addresses out of logs
 from lakehouse.errors import SourceError
+from lakehouse.feeds.kafka import KafkaTopic
+from lakehouse.formats.messages import Messages
 from lakehouse.rules import Rule, fields
+from lakehouse.source import Source
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -44,16 +48,17 @@ class AlertRow(dy.Schema):
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A topic whose events are judged, declared once. Raises SourceError when made in a way that cannot work.
+    """Rules on the messages of a source's topic, declared once. Raises SourceError when made in a way that cannot work.
 
-    Messages are JSON objects. All messages of one key belong in one partition, as producers that send it as the
-    message's key have it: each partition is judged by itself, in the order of its log.
+    System, topic, payload and contract are the source's. A message that its contract rejects leads to no alert: it is
+    counted here, and is in quarantine by the source's feed. Each is judged by itself, so a rule of the contract that
+    holds records against each other has no place there. All messages of one key belong in one partition, as producers
+    that send it as the message's key have it: each partition is judged by itself, in the order of its log.
 
-    name: names the table `alerts/name`; lower snake case. system: names the brokers; their address is the setting
-    LAKEHOUSE_SYSTEM_<NAME>, credentials included.
-    key, time: names in a message of whom it is about (text) and of its time (ISO 8601 text with a zone, or milliseconds
-        since 1970 as a whole number).
-    rules: what to look for; a field of theirs is a number, is null or is not there.
+    name: names the table `alerts/name`; lower snake case.
+    source: what is judged; its feed is a `KafkaTopic`.
+    key, time: columns of its contract: whom an event is about (text), and when it was (with a time zone).
+    rules: what to look for in columns of numbers; where one is null, there is no reading for the rule.
     alerts_topic: the topic, at the same brokers, that alerts are sent to; None sends none.
     webhook: names the system that each alert is posted to, by its LAKEHOUSE_SYSTEM_<NAME>; None posts none.
     lateness: how far behind the newest event of its partition an event's time may be; later ones are only counted.
@@ -65,8 +70,7 @@ class Stream:
     name: str
     description: str
     owner: str
-    system: str
-    topic: str
+    source: Source
     key: str
     time: str
     rules: tuple[Rule, ...]
@@ -79,9 +83,11 @@ class Stream:
     table: str = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in (self.name, self.system, *([self.webhook] if self.webhook is not None else [])):
+        for name in (self.name, *([self.webhook] if self.webhook is not None else [])):
             if not _NAME.fullmatch(name):
                 raise SourceError(f"stream {self.name!r}: {name!r} is not lower snake case, as names and systems are")
+        if not isinstance(self.source.feed, KafkaTopic) or not isinstance(self.payloads, Messages):
+            raise SourceError(f"stream {self.name}: its source has to have a KafkaTopic and be written as Messages")
         if not self.rules:
             raise SourceError(f"stream {self.name}: without rules there is nothing to tell")
         names = [rule.name for rule in self.rules]
@@ -89,10 +95,43 @@ class Stream:
             raise SourceError(f"stream {self.name}: rules {twice} are declared twice; alerts are told by their names")
         if self.alerts_topic == self.topic:
             raise SourceError(f"stream {self.name}: alerts sent to {self.topic} would come back as events")
-        if own := {self.key, self.time} & set(fields(self.rules)):
-            raise SourceError(f"stream {self.name}: rules read {sorted(own)}, which is the key or the time of an event")
+        self._check_columns()
         if self.lateness < timedelta(0) or self.ahead <= timedelta(0) or self.most_keys < 1:
             raise SourceError(f"stream {self.name}: lateness is 0 or more; ahead and most_keys are more than 0")
         if self.forget <= self.lateness:
             raise SourceError(f"stream {self.name}: forget must be longer than the lateness, {self.lateness}")
         object.__setattr__(self, "table", f"alerts/{self.name}")
+
+    def _check_columns(self) -> None:
+        kinds, read = self.source.contract.create_empty().schema, fields(self.rules)
+        if own := {self.key, self.time} & set(read):
+            raise SourceError(f"stream {self.name}: rules read {sorted(own)}, which is the key or the time of an event")
+        if lacks := [name for name in (self.key, self.time, *read) if name not in kinds]:
+            raise SourceError(f"stream {self.name}: the contract of {self.source.name} has no columns {lacks}")
+        if wrong := [name for name in read if not kinds[name].is_numeric()]:
+            raise SourceError(f"stream {self.name}: rules read {wrong}, which are no numbers in the contract")
+        if kinds[self.key] != pl.String or kinds[self.time] != pl.Datetime("us", "UTC"):
+            raise SourceError(f"stream {self.name}: its key is a column of text, its time one of moments in UTC")
+        if self.source.contract.primary_key():
+            raise SourceError(f"stream {self.name}: a contract with a primary key holds records against each other")
+
+    @property
+    def feed(self) -> KafkaTopic:
+        """Where the events come from."""
+        assert isinstance(self.source.feed, KafkaTopic)
+        return self.source.feed
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic."""
+        return self.feed.topic
+
+    @property
+    def system(self) -> str:
+        """Name of the brokers' system."""
+        return self.feed.system
+
+    @property
+    def payloads(self) -> object:
+        """How messages are written."""
+        return self.source.dialect_of(self.feed.system)
