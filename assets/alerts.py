@@ -1,6 +1,7 @@
 """Alerts on what subjects' devices send: rules on each reading as it comes, for whoever watches over the subjects.
 
-A module of its own: another limit does not mean that every reading on record is judged anew. The limits are for showing how a rule is declared; a study takes them from its protocol.
+A module of its own: another limit does not mean that every reading on record is judged anew. The limits are for showing
+how a rule is declared; a study takes them from its protocol.
 """
 
 from datetime import timedelta

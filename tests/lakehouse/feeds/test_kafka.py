@@ -266,7 +266,9 @@ def again(kafka: Broker, topic: str, *partitions: tuple[int, ...]) -> None:
     [((100, 101), (200, 201)), (tuple(range(100, 110)), (200, 201)), (tuple(range(100, 105)), (200, 201)), (range(5),)],
     ids=["shorter", "longer", "as long", "without the second partition"],
 )
-def test_of_a_topic_made_again_no_partition_is_read(kafka: Broker, tmp_path: Path, made: tuple[tuple[int, ...]]) -> None:
+def test_of_a_topic_made_again_no_partition_is_read(
+    kafka: Broker, tmp_path: Path, made: tuple[tuple[int, ...]]
+) -> None:
     """Not those either in which there is nothing to tell it by: their messages would be in processed twice."""
     topic = kafka.topic(2)
     kafka.produce(topic, ns(*range(5)), 0)
@@ -346,15 +348,18 @@ def test_poison_is_quarantined_with_its_place_and_stops_nothing(kafka: Broker, t
     ]
 
 
-def test_a_message_of_50_mb_passes(kafka: Broker) -> None:
+def test_a_message_of_50_mb_is_in_processed(kafka: Broker, tmp_path: Path) -> None:
     topic = kafka.topic(1, max_message_bytes="100000000")
     value = b'{"n": 1, "much": "' + b"x" * 50_000_000 + b'"}'
-    kafka.produce(topic, [*ns(0), value])
+    kafka.produce(topic, [*ns(0), value, *ns(2)])
     one = source(topic)
     assert one.feed
     extracts = list(one.feed.pull(kafka.url(), one, Reached(), 1000))
     held = [row["value"] for extract in extracts for row in messages.received(extract.data).iter_rows(named=True)]
-    assert held == [*ns(0), value]
+    assert held == [*ns(0), value, *ns(2)]
+    here = house(tmp_path, topic)
+    assert pull(here, kafka.url(), 1000).trouble is None
+    assert steps(here) == [(0, n, n) for n in range(3)]
 
 
 def test_what_is_on_record_is_committed_to_the_group(kafka: Broker) -> None:

@@ -130,7 +130,9 @@ LEAVES = st.one_of(
     st.floats(),
     st.text(),
     st.datetimes(timezones=st.timezones()).map(str),
-    st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "+12345-01-01T00:00:00Z", "NaN", "1e999"]),
+    st.sampled_from(
+        ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "+12345-01-01T00:00:00Z", "NaN", "1e999"]
+    ),
 )
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
 MESSAGES = st.one_of(
