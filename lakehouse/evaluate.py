@@ -255,8 +255,8 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
     kept, failure = source.contract.filter(tidied, cast=False)
     accepted: pl.DataFrame = kept
     if accepted.height == tidied.height:
-        flags = {"_warnings": pl.lit(None, pl.String)} if source.rules("warn") else {}
-        return accepted.with_columns(**flags), pl.DataFrame(schema=QUARANTINE)
+        unflagged = [pl.lit(None, pl.String).alias("_warnings")] if source.rules("warn") else []
+        return accepted.with_columns(unflagged), pl.DataFrame(schema=QUARANTINE)
     rules, details = list(failure.counts()), failure.details()
     if soft := source.rules("warn"):
         flags = _broken([rule for rule in rules if rule in soft]).list.join(" ")

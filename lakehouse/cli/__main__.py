@@ -202,6 +202,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     fed = systems.shown(sources, systems.lags(settings, sources))
     if not fed.is_empty():
         rows(fed, title="Systems")
+    rows(stream.standing(settings), title="Streams")
     landing.status(settings)
 
 

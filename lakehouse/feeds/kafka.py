@@ -82,10 +82,10 @@ class KafkaTopic(Feed):
         )
         yielded = set()
         with consuming(url, self.system, _group(source)) as consumer:
-            for extract in self._extracts(consumer, url, spans, limits, troubles, self._stream):
+            for extract in self._extracts(consumer, url, spans, limits, troubles, self.stream):
                 yielded.add(extract.part.stream)
                 yield extract
-        troubles += [span.lost for span in spans if span.lost and self._stream(span.partition) in yielded]
+        troubles += [span.lost for span in spans if span.lost and self.stream(span.partition) in yielded]
         if troubles:
             raise FeedError("; ".join(dict.fromkeys(troubles)))
 
@@ -141,7 +141,7 @@ class KafkaTopic(Feed):
             for day in sorted({*days}):
                 begins, ends = self._at(consumer, bounds, day), self._at(consumer, bounds, day + timedelta(days=1))
                 spans = [Span(at, begins[at], max(ends[at], begins[at])) for at in bounds]
-                named = lambda at: f"{self._stream(at)}_again"  # noqa: E731
+                named = lambda at: f"{self.stream(at)}_again"  # noqa: E731
                 for extract in self._extracts(consumer, url, spans, limits, troubles, named):
                     found = True
                     yield extract
@@ -150,13 +150,14 @@ class KafkaTopic(Feed):
         if not found:
             raise FeedError(f"{self.system}: topic {self.topic} has no messages of these days; nothing was pulled")
 
-    def _stream(self, partition: int) -> str:
+    def stream(self, partition: int) -> str:
+        """Name of the stream that a partition is."""
         return f"g{self.generation}_p{partition}" if self.generation else f"p{partition}"
 
     def _partition(self, stream: str) -> int | None:
         """The partition whose stream this is; None when it is none of this generation's, or of a replay."""
         number = re.fullmatch(r"(?:g\d+_)?p(\d+)", stream)
-        return int(number[1]) if number and self._stream(int(number[1])) == stream else None
+        return int(number[1]) if number and self.stream(int(number[1])) == stream else None
 
     def _bounds(self, consumer: "Consumer") -> dict[int, tuple[int, int]]:
         """By partition, the offset of its first message and one past its last. Raises FeedError."""
@@ -219,7 +220,7 @@ class KafkaTopic(Feed):
         ends = self._ends(reached.ends)
         there = [at for at in ends if asked and bounds[at][0] <= ends[at]]
         for partitions in ([at for at in there if at in asked], [at for at in there if at not in asked]):
-            lasts = ((at, _last(reached.last(self._stream(at)))) for at in partitions)
+            lasts = ((at, _last(reached.last(self.stream(at)))) for at in partitions)
             checks = {at: last for at, last in lasts if last and last[0] >= bounds[at][0]}
             changed, same = differing(consumer, self.topic, checks)
             if changed:

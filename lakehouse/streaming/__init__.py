@@ -64,6 +64,8 @@ class Stream:
     lateness: how far behind the newest event of its partition an event's time may be; later ones are only counted.
     ahead: an event whose time is so much after the broker's for its message is counted as ahead, and decides nothing:
         one wrong clock would make everyone else late.
+    lag_limit: how long messages may wait, or the service be silent while they do, before a check fails; at least a
+        minute.
     forget: a key that is silent for so long is forgotten. most_keys: so many are remembered for each partition.
     """
 
@@ -78,6 +80,7 @@ class Stream:
     webhook: str | None = None
     lateness: timedelta = timedelta(seconds=30)
     ahead: timedelta = timedelta(minutes=5)
+    lag_limit: timedelta = timedelta(minutes=2)
     forget: timedelta = timedelta(days=1)
     most_keys: int = 100_000
     table: str = field(init=False)
@@ -98,6 +101,10 @@ class Stream:
         self._check_columns()
         if self.lateness < timedelta(0) or self.ahead <= timedelta(0) or self.most_keys < 1:
             raise SourceError(f"stream {self.name}: lateness is 0 or more; ahead and most_keys are more than 0")
+        if self.lag_limit < timedelta(minutes=1):
+            raise SourceError(
+                f"stream {self.name}: lag_limit is a minute or more: its service is heard every half minute"
+            )
         if self.forget <= self.lateness:
             raise SourceError(f"stream {self.name}: forget must be longer than the lateness, {self.lateness}")
         object.__setattr__(self, "table", f"alerts/{self.name}")
@@ -130,6 +137,11 @@ class Stream:
     def system(self) -> str:
         """Name of the brokers' system."""
         return self.feed.system
+
+    @property
+    def judged(self) -> str:
+        """Names what alerts are made of, for their ids: offsets of a topic that was made anew are others."""
+        return f"{self.name} {self.feed.stream(0)}" if self.feed.generation else self.name
 
     @property
     def payloads(self) -> object:

@@ -114,7 +114,7 @@ class Log:
     def _another(self, what: str, position: int) -> AnotherTopicError:
         return AnotherTopicError(
             f"{what} {position}: the topic was made anew, or its brokers lost messages. What is on record is kept; "
-            "declare the stream under a new name to read the topic from its beginning"
+            "add one to the `generation` of its source's feed to read the topic from its beginning"
         )
 
     def next(self, wait: float) -> "list[Message]":

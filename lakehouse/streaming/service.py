@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import LakehouseError, UnavailableError
@@ -25,6 +26,7 @@ from lakehouse.streaming import Stream
 from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.brokers import Log
 from lakehouse.streaming.events import Reader
+from lakehouse.streaming.pulse import Pulse, give
 from lakehouse.streaming.record import Record, State
 from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
@@ -74,6 +76,7 @@ class Service:
         self._held: list[Message] = []
         self._waits: str | None = None
         self._before: tuple[dict[int, int], dict[int, str]] = ({}, {})
+        self._moved = datetime.now(UTC)
         self._judges: dict[int, Judge] = {}
         self._couriers: list[Courier] = []
         self._refused: list[Refusal] = []
@@ -87,7 +90,11 @@ class Service:
         Raises UnavailableError when brokers or lake are not there to begin with, SupersededError when another service
         of the same stream is at work, LakehouseError otherwise; all that is on record stays in every case.
         """
-        state = self._saved = self._record.load()
+        state = self._record.load()
+        if state.generation != self._stream.feed.generation:
+            # Of another topic of this name.
+            state = replace(state, positions={}, judges={}, prints={}, generation=self._stream.feed.generation)
+        self._saved = state
         self._counts.update(state.counts)
         log = self._log = Log(self._stream.topic, self._brokers, self._lost)
         with closing(log), ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
@@ -102,6 +109,7 @@ class Service:
             if self._unsaved(log):
                 self._save(log, keeper).result()
             log.look()
+            self._say(self._pulse(log, stopped=True))
             self._tell(self.told() + "; stopped")
 
     def _begin(self, log: Log, state: State) -> None:
@@ -125,12 +133,13 @@ class Service:
         if partition not in self._judges:
             stream = self._stream
             self._judges[partition] = Judge(
-                stream.name, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys
+                stream.judged, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys
             )
         return self._judges[partition]
 
     def _work(self, log: Log, keeper: ThreadPoolExecutor, stop: threading.Event, once: bool) -> None:
         committed = looked = spoke = time.monotonic()
+        keeper.submit(self._say, self._pulse(log))
         while not stop.is_set():
             if self._backlog.unrecorded >= _MOST_UNRECORDED:
                 stop.wait(0.1)
@@ -151,6 +160,7 @@ class Service:
             if now - spoke >= COMMIT_SECONDS:
                 spoke = now
                 log.look()
+                keeper.submit(self._say, self._pulse(log))
                 self._tell(self.told())
 
     def _take(self, log: Log, stop: threading.Event) -> bool:
@@ -159,6 +169,7 @@ class Service:
             self._before = dict(log.positions), dict(log.prints)
             self._held = log.next(0.1)
         if not self._held:
+            self._moved = datetime.now(UTC) if log.trouble is None else self._moved
             return False
         try:
             columns = self._columns(self._held)
@@ -170,7 +181,7 @@ class Service:
         for partition, event in zip(columns["partition"], self._reader.read(columns), strict=True):
             if event and (alerts := self._judge(partition).see(event)):
                 self._backlog.add(alerts)
-        self._held, self._waits = [], None
+        self._held, self._waits, self._moved = [], None, datetime.now(UTC)
         return True
 
     def _columns(self, messages: "list[Message]") -> dict[str, list[Any]]:
@@ -223,6 +234,7 @@ class Service:
             delivered,
             dict(self._counts),
             prints,
+            self._stream.feed.generation,
         )
         packed, alerts = state.packed(), self._backlog.pending()
         self._saving = keeper.submit(self._keep, state, packed, alerts, self._refused.copy())
@@ -254,7 +266,7 @@ class Service:
                 f"refused/{name} says which; have whoever receives them look why"
             )
         self._backlog.recorded(state.ordinal)
-        self._saved = State(state.ordinal, state.positions, {}, state.delivered, {})
+        self._saved = replace(state, judges={}, counts={}, prints={})
 
     def _look(self, log: Log) -> None:
         """Follow partitions that were added to the topic."""
@@ -270,20 +282,47 @@ class Service:
             "the topic keeps them for too short a time, or the service was down for too long"
         )
 
-    def told(self) -> str:
-        """A line on how it goes: counts since the stream's first start, and what is the matter."""
-        total = Counter[str]()
+    def _pulse(self, log: Log, *, stopped: bool = False) -> Pulse:
+        """How it goes, for whoever looks from elsewhere."""
+        positions, _ = self._at(log)
+        return Pulse(
+            datetime.now(UTC),
+            self._moved,
+            positions,
+            self._stream.feed.generation,
+            log.waiting,
+            self._counted(),
+            "; ".join(self._troubles()) or None,
+            stopped,
+        )
+
+    def _say(self, pulse: Pulse) -> None:
+        try:
+            give(self._lake, self._stream.name, pulse)
+        except UnavailableError as error:
+            # That it is not heard shows wherever somebody looks.
+            self._tell(f"{self._stream.name}: {error}")
+
+    def _counted(self) -> dict[str, int]:
+        """What became of all messages since the stream's first start."""
+        total = Counter[str](events=0, alerts=0)
         for judge in self._judges.values():
             total.update(vars(judge.counts))
-        words = [f"{total['events']:,} events", f"{total['alerts']:,} alerts"]
-        shown = {"late": "late", "again": "again", "forgotten": "keys forgotten"}
-        words += [f"{total[name]:,} {word}" for name, word in shown.items() if total[name]]
-        words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
+        total["keys forgotten"] = total.pop("forgotten", 0)
+        counts = {name: total[name] for name in ("events", "alerts", "late", "again", "keys forgotten")}
+        return {**counts, **dict(sorted(self._counts.items()))}
+
+    def _troubles(self) -> list[str]:
+        words = [self._log.trouble] if self._log and self._log.trouble else []
+        words += [self._waits] if self._waits else []
+        return words + [
+            f"{courier.waiting:,} alerts wait: {courier.trouble}" for courier in self._couriers if courier.trouble
+        ]
+
+    def told(self) -> str:
+        """A line on how it goes: counts since the stream's first start, and what is the matter."""
+        counts = self._counted().items()
+        words = [f"{number:,} {name}" for name, number in counts if number or name in ("events", "alerts")]
         if self._log:
             words += [f"{self._log.waiting:,} to read"] if self._log.waiting is not None else []
-            words += [self._log.trouble] if self._log.trouble else []
-        words += [self._waits] if self._waits else []
-        for courier in self._couriers:
-            if courier.trouble:
-                words.append(f"{courier.waiting:,} alerts wait: {courier.trouble}")
-        return f"{self._stream.name}: " + ", ".join(words)
+        return f"{self._stream.name}: " + ", ".join(words + self._troubles())

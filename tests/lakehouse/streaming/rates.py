@@ -101,7 +101,7 @@ def expected(stream: Stream, log: dict[int, list[bytes]]) -> list[str]:
     """Ids of the alerts that follow from the messages of each partition, judged straight through."""
     reader, ids = Reader(stream), []
     for partition, values in log.items():
-        judge = Judge(stream.name, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys)
+        judge = Judge(stream.judged, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys)
         for event in reader.read(messages(values, partition=partition)):
             ids += [alert.id for alert in judge.see(event)] if event else []
     return sorted(ids)

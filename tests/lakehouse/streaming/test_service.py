@@ -336,6 +336,12 @@ def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake,
     with pytest.raises(UnavailableError, match=words):
         refused.end()
     assert on_record(lake).height == 3
+    # One word at the source says to the feed and to the rules that it is another topic.
+    feed = replace(stream.feed, generation=1)
+    kafka.produce(stream.topic, highs(1, begin=99))
+    with running(replace(stream, source=replace(stream.source, feed=feed)), lake, Addresses(url(kafka))):
+        until(lambda: on_record(lake).height == 3 + again + 1)
+    assert on_record(lake)["id"].n_unique() == 3 + again + 1
 
 
 def stopped(one: broker.Broker) -> None:
