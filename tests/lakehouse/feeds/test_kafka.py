@@ -77,6 +77,25 @@ def test_a_consumer_that_is_killed_leaves_no_gap_and_no_double(kafka: Broker, tm
     assert one.unbalanced().is_empty()
 
 
+def test_a_pull_adds_one_version_to_each_table_however_many_files_it_lands(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(3)
+    one = house(tmp_path, topic)
+    for at in range(3):
+        kafka.produce(topic, ns(0), at)
+    pull(one, kafka.url())
+    before = {table: version(one, table) for table in one.lake.tables()}
+    for at in range(3):
+        kafka.produce(topic, ns(*range(1, 50)), at)
+    assert pull(one, kafka.url()).extracts == 3
+    assert {table: version(one, table) for table in before} == {table: at + 1 for table, at in before.items()}
+
+
+def version(one: House, table: str) -> int:
+    delta = one.lake.open(table)
+    assert delta
+    return delta.version()
+
+
 def test_a_replay_adds_nothing_twice_and_passes_over_nothing(kafka: Broker, tmp_path: Path) -> None:
     topic, today = kafka.topic(1), datetime.now(UTC).date()
     noon = datetime.now(UTC).replace(hour=12)
