@@ -47,7 +47,7 @@ def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
     with broker.serving() as kafka, receiving() as webhook:
         topic = kafka.topic(PARTITIONS)
         kafka.topic(1, f"{topic}-alerts")
-        url = f"kafka://{kafka.address}"
+        url = kafka.url()
         process = started(lake, url, topic, webhook.url)
         for turn in range(kills):
             for partition, values in log.items():

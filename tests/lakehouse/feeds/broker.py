@@ -2,7 +2,8 @@
 
 A small server from a package (noida-db), which is not Apache Kafka; docs/streams.md says what it lacks.
 
-`LAKEHOUSE_KAFKA=host:port` has every test use that cluster instead, with topics of its own by random names.
+`LAKEHOUSE_KAFKA`, a URL as LAKEHOUSE_SYSTEM_<NAME> has it (kafka://user:password@host:port/?…), has every test use that
+cluster instead, with topics of its own by random names, which it deletes.
 """
 
 import os
@@ -23,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from assets.pilot import systems
+from lakehouse.feeds.kafka_client import Address
 
 # What a client of this server needs: it answers with more than was asked for.
 CLIENT = {"receive.message.max.bytes": 1_000_000_000}
@@ -30,21 +32,25 @@ CLIENT = {"receive.message.max.bytes": 1_000_000_000}
 
 @dataclass(frozen=True)
 class Broker:
-    """A cluster that is up. address: host:port. One server of our own, unless `process` is None."""
+    """A cluster that is up. One server of our own, unless `process` is None.
 
-    address: str
+    where: its URL, as the lakehouse's setting of a system has it. made: the topics that were made in it.
+    """
+
+    where: str = field(repr=False)
     process: "subprocess.Popen[bytes] | None" = None
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(CLIENT))
+    made: list[str] = field(default_factory=list)
 
     def url(self, **query: str) -> str:
-        """Its address as the lakehouse's setting of a system has it."""
+        """Its address as the lakehouse's setting of a system has it. query: words beside those it has."""
         words = "&".join(f"{name}={value}" for name, value in query.items())
-        return f"kafka://{self.address}/" + (f"?{words}" if words else "")
+        return f"{self.where}{'&' if '?' in self.where else '?'}{words}" if words else self.where
 
-    @property
+    @cached_property
     def client(self) -> dict[str, Any]:
         """Settings of any client."""
-        return {"bootstrap.servers": self.address, **self.settings, "log_level": 2}
+        return {**Address.of(self.where, "LAKEHOUSE_KAFKA").client, **self.settings, "log_level": 2}
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -58,8 +64,10 @@ class Broker:
         """A new empty topic's name. config: with `_` for `.`."""
         name = name or f"t-{secrets.token_hex(6)}"
         given = {key.replace("_", "."): value for key, value in config.items()}
-        made = self.admin.create_topics([NewTopic(name, partitions, 1, config=given)])
+        # As many copies as a cluster of others makes by itself.
+        made = self.admin.create_topics([NewTopic(name, partitions, 1 if self.process else -1, config=given)])
         made[name].result(30)
+        self.made.append(name)
         self._settled(name, partitions)
         return name
 
@@ -118,7 +126,11 @@ class Broker:
 def serving() -> Iterator[Broker]:
     """A server that is up while the block runs, its data gone afterwards; or the cluster of LAKEHOUSE_KAFKA."""
     if given := os.environ.get("LAKEHOUSE_KAFKA"):
-        yield Broker(given)
+        cluster = Broker(given)
+        yield cluster
+        for deleted in cluster.admin.delete_topics([*{*cluster.made}]).values() if cluster.made else ():
+            # Some a test has deleted itself.
+            deleted.exception(30)
         return
     with (
         tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name,
@@ -132,7 +144,7 @@ def started(port: int, folder: Path) -> Iterator[Broker]:
     """A server on a port, with its data in a folder; killed when the block ends. Starts again where one was killed."""
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen(systems.broker(port, folder / "data"), stdout=log, stderr=log, cwd=folder)
-    broker = Broker(f"127.0.0.1:{port}", server)
+    broker = Broker(f"kafka://127.0.0.1:{port}/", server)
     try:
         _wait(broker, server, folder / "log")
         yield broker

@@ -402,3 +402,17 @@ def test_a_cluster_that_is_not_there_is_told_without_its_address(monkeypatch: py
         list(one.feed.pull(url, one, Reached(), MOST))
     assert "s3cret" not in str(raised.value)
     assert "127.0.0.1" not in str(raised.value)
+
+
+def test_the_tests_use_the_cluster_of_a_url_that_is_given(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leave none of their topics there."""
+    monkeypatch.setenv("LAKEHOUSE_KAFKA", kafka.url())
+    with broker.serving() as given:
+        topic = given.topic(1)
+        assert topic in kafka.admin.list_topics(timeout=10).topics
+    assert topic not in kafka.admin.list_topics(timeout=10).topics
+    secured = Broker("kafka://me:p%40ss@one:9092,two:9092/?mechanism=PLAIN&ca=/certificates.pem")
+    wanted = {"bootstrap.servers": "one:9092,two:9092", "sasl.password": "p@ss", "ssl.ca.location": "/certificates.pem"}
+    assert wanted.items() <= secured.client.items()
+    assert secured.url(registry="r").endswith("?mechanism=PLAIN&ca=/certificates.pem&registry=r")
+    assert "p%40ss" not in repr(secured)

@@ -60,7 +60,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def url(kafka: broker.Broker) -> str:
-    return f"kafka://{kafka.address}"
+    return kafka.url()
 
 
 def topic(kafka: broker.Broker, partitions: int = 1) -> str:
