@@ -12,6 +12,7 @@ from datetime import timedelta
 import dataframely as dy
 import polars as pl
 
+from lakehouse.curated import Through
 from lakehouse.errors import SourceError
 from lakehouse.feeds.kafka import KafkaTopic
 from lakehouse.formats.messages import Messages
@@ -119,8 +120,20 @@ class Stream:
             raise SourceError(f"stream {self.name}: rules read {wrong}, which are no numbers in the contract")
         if kinds[self.key] != pl.String or kinds[self.time] != pl.Datetime("us", "UTC"):
             raise SourceError(f"stream {self.name}: its key is a column of text, its time one of moments in UTC")
+        if lacks := [name for name in ("kafka_partition", "kafka_offset") if name not in self.source.header]:
+            raise SourceError(
+                f"stream {self.name}: source {self.source.name} needs columns {lacks}: alerts lead back by them"
+            )
         if self.source.contract.primary_key():
             raise SourceError(f"stream {self.name}: a contract with a primary key holds records against each other")
+
+    @property
+    def through(self) -> Through:
+        """The records that an alert is about, the first one and the one that decided: by their places in the topic."""
+        places = """behind.kafka_offset in (cast(this.first_offset as varchar), cast(this."offset" as varchar))"""
+        return Through(
+            f"raw.{self.source.name}", f"""behind.kafka_partition = cast(this."partition" as varchar) and {places}"""
+        )
 
     @property
     def feed(self) -> KafkaTopic:

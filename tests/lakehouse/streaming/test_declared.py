@@ -54,6 +54,8 @@ def test_a_stream_is_of_a_source_with_a_topic() -> None:
     for source in (replace(STREAM.source, feed=None, path="{site}/{day}"), replace(STREAM.source, dialect=PLAIN)):
         with pytest.raises(SourceError, match="has to have a KafkaTopic"):
             replace(STREAM, source=source)
+    with pytest.raises(SourceError, match="alerts lead back by them"):
+        replace(STREAM, source=replace(STREAM.source, columns=("kafka_offset",)))
     assert (STREAM.topic, STREAM.system) == ("rates", "devices")
 
 
