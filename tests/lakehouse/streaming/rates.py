@@ -166,6 +166,8 @@ class Receiver:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._server.daemon_threads = True
+        # Whoever asks is killed and cut off in the middle of it.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
