@@ -1,10 +1,12 @@
 """Alerts on what subjects' devices send: rules on each reading as it comes, for whoever watches over the subjects.
 
-The limits are for showing how a rule is declared; a study takes them from its protocol.
+A module of its own: another limit does not mean that every reading on record is judged anew. The limits are for showing
+how a rule is declared; a study takes them from its protocol.
 """
 
 from datetime import timedelta
 
+from assets.wearable import WEARABLE
 from lakehouse.rules import Absence, Change, Threshold
 from lakehouse.streaming import Stream
 
@@ -12,8 +14,7 @@ WEARABLE_ALERTS = Stream(
     name="wearable",
     description="Heart rates of subjects' devices that are too high, too low or change suddenly, and silent devices.",
     owner="team:safety",
-    system="wearables",
-    topic="wearable.readings",
+    source=WEARABLE,
     key="usubjid",
     time="event_time",
     rules=(

@@ -43,7 +43,12 @@ def streams() -> tuple[Stream, ...]:
 
 def through() -> dict[str, Through]:
     """By table as SQL names it, what the rows of a curated table are made of, where a row is made of many."""
-    return {f"{item.layer}.{item.name}": item.through for item in curated() if item.through}
+    alerts = {stream.table.replace("/", "."): stream for stream in streams()}
+    return {
+        **{f"{item.layer}.{item.name}": item.through for item in curated() if item.through},
+        **{table: stream.through for table, stream in alerts.items()},
+        **{f"lake.{stream.name}_alerts": Through(table, "behind.id = this.id") for table, stream in alerts.items()},
+    }
 
 
 @cache

@@ -69,7 +69,7 @@ def main() -> None:
         lake, topic = Lake(f"{name}/lake"), kafka.topic(1)
         kafka.topic(1, f"{topic}-alerts")
         path = str(Path(__file__).parent.parent / "tests" / "lakehouse" / "streaming")
-        words = [sys.executable, "-c", SERVICE, lake.root, f"kafka://{kafka.address}", topic, webhook.url]
+        words = [sys.executable, "-c", SERVICE, lake.root, kafka.url(), topic, webhook.url]
         service = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path})
         try:
             producer = kafka.producer(**{"linger.ms": 0})

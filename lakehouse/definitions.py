@@ -12,7 +12,20 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG as _TO
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_START_TAG as _FROM
 
 from assets import catalog
-from assets.wiring import checks, curated, dbt, feeds, housekeeping, ingest, landing, report, runs, sensor, warehouse
+from assets.wiring import (
+    checks,
+    curated,
+    dbt,
+    feeds,
+    housekeeping,
+    ingest,
+    landing,
+    report,
+    runs,
+    sensor,
+    streams,
+    warehouse,
+)
 from assets.wiring.partitions import delivery_days
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings, export
@@ -44,7 +57,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         dbt.build(models, freshness),
     ]
     made = [key for step in downstream for key in step.keys]
-    arrivals, folder = checks.build(sources), landing.checks(sources)
+    arrivals, folder, at_work = checks.build(sources), landing.checks(sources), streams.checks(catalog.streams())
     tidying = housekeeping.build(sources, published, timedelta(days=settings.keep_days))
     page = report.build(settings, sources, tables, days, freshness)
     job = dg.define_asset_job(
@@ -53,7 +66,7 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         selection=dg.AssetSelection.all()
         - dg.AssetSelection.groups(housekeeping.GROUP, report.GROUP)
         # Looked at by the sensors, and by lakehouse run before it starts a run.
-        - dg.AssetSelection.checks(folder),
+        - dg.AssetSelection.checks(folder, at_work),
         description="Ingest everything pending and bring every table and model after it up to date.",
     )
     lateness = dg.define_asset_job(
@@ -63,18 +76,19 @@ def build(settings: Settings, console: dg.LoggerDefinition = _CONSOLE) -> dg.Def
         assets=[
             landing.spec(),
             *feeds.systems(sources),
-            *feeds.alerts(catalog.streams()),
+            *streams.specs(catalog.streams()),
             *(ingest.build(source, days, freshness, settings.batch_bytes) for source in sources),
             *downstream,
             *tidying,
             page,
         ],
-        asset_checks=[arrivals, folder],
+        asset_checks=[arrivals, folder, at_work],
         jobs=[job, lateness],
         sensors=[
             sensor.build(sources, made, interval=5),
             landing.build(sources),
             *feeds.build(sources, {source.name: ingest.keys(source) for source in sources}, sensor.JOB, made),
+            *streams.build(catalog.streams()),
         ],
         schedules=[
             dg.ScheduleDefinition(

@@ -1,16 +1,18 @@
 """Deliveries to judged rows: parse, tidy, contract. A pure function of the bytes and the source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
 
-from lakehouse.contract import PROVENANCE, explain
+from lakehouse.contract import PROVENANCE, Contract, explain
 from lakehouse.dialect import doubtful, reading
 from lakehouse.errors import DefinitionError
+from lakehouse.formats import Format, Table
 from lakehouse.lake import DELIVERY, RECORD
-from lakehouse.records import PROBLEMS, Delivery, parse
+from lakehouse.records import PROBLEMS, Delivery, parse, tabled
 from lakehouse.source import Source
 
 QUARANTINE: dict[str, pl.DataType] = {
@@ -115,6 +117,25 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     )
 
 
+def judge_each(source: Source, table: Table, provenance: Mapping[str, object]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judge records that are no delivery, each by itself: rows that keep the contract, and `_line` and `reasons` of the
+    others. What can be said of a whole file only (its header, `file_limit`, severity `file`) is not asked.
+
+    provenance: of all of them, but `_line`. Raises DefinitionError, as `judge` does.
+    """
+    form = source.dialect_of(provenance["_site"])
+    assert isinstance(form, Format)
+    rows, _ = tabled(table, source.header, form)
+    origin = [pl.lit(value, PROVENANCE[name]).alias(name) for name, value in provenance.items()]
+    lacking = [pl.lit(None, pl.String).alias(name) for name in (*source.header, "_extra") if name not in rows.columns]
+    rows = rows.with_columns(*lacking, *origin)
+    sound = rows.filter(pl.col("_problem").is_null()).select(*source.header, "_extra", *PROVENANCE, "_text")
+    sound, ambiguous = _read(source, sound)
+    accepted, broken = _filter(source, sound)
+    refused = rows.filter(pl.col("_problem").is_not_null()).select("_line", reasons=pl.concat_list("_problem"))
+    return accepted, pl.concat([refused, *(frame.select("_line", "reasons") for frame in (ambiguous, broken))])
+
+
 def _count(rows: pl.DataFrame, files: pl.DataFrame, name: str) -> pl.DataFrame:
     """How many rows came with each delivery that has any; files: the deliveries, a row for each."""
     if len(files) == 1:
@@ -127,6 +148,8 @@ def _read(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFra
     """Records as tidy is to read them, and as quarantine rows those with a number that their dialect cannot read."""
     ambiguous = []
     for site, dialect in source.dialects():
+        if not dialect.nulls and dialect.decimal == ".":
+            continue
         others = list(source.site_dialects)
         where = pl.col("_site") == site if site is not None else ~pl.col("_site").is_in(others)
         if dialect.decimal == ",":
@@ -220,7 +243,7 @@ def _spoiled(
 def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that break nothing but what only warns, and the others as quarantine rows with every rule they break."""
     tidied = source.tidy(sound.lazy().drop("_text")).collect()
-    expected = dict(source.contract.create_empty().schema)
+    expected = _expected(source.contract)
     if {name: tidied.schema.get(name) for name in expected} != expected:
         got = tidied.schema
         told = "; ".join(
@@ -231,6 +254,9 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
         raise DefinitionError(f"source {source.name}: tidy must yield one row for each row it is given, in their order")
     kept, failure = source.contract.filter(tidied, cast=False)
     accepted: pl.DataFrame = kept
+    if accepted.height == tidied.height:
+        unflagged = [pl.lit(None, pl.String).alias("_warnings")] if source.rules("warn") else []
+        return accepted.with_columns(unflagged), pl.DataFrame(schema=QUARANTINE)
     rules, details = list(failure.counts()), failure.details()
     if soft := source.rules("warn"):
         flags = _broken([rule for rule in rules if rule in soft]).list.join(" ")
@@ -251,6 +277,12 @@ def _filter(source: Source, sound: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
         .join(_texts(sound, details), on=RECORD, how="left", maintain_order="left")
     )
     return accepted, broken.select(list(QUARANTINE))
+
+
+@cache
+def _expected(contract: type[Contract]) -> dict[str, pl.DataType]:
+    """Columns and types of what tidy has to yield."""
+    return dict(contract.create_empty().schema)
 
 
 def _texts(sound: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,7 @@
 """SQL over the lake's tables, by DuckDB, at one consistent state."""
 
+from collections.abc import Mapping
+
 import duckdb
 import polars as pl
 
@@ -8,12 +10,15 @@ from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake, rows
 
 
-def sql(lake: Lake, statement: str, cut: str | None = None) -> pl.DataFrame:
+def sql(
+    lake: Lake, statement: str, cut: str | None = None, given: Mapping[str, pl.DataFrame] | None = None
+) -> pl.DataFrame:
     """The rows a statement selects. Tables are named as in the lake: `processed.vitals`, `curated.subjects`.
 
-    cut: read the tables as this data cut has them; else each is read at the version the manifest names. Raises
-    LakehouseError with DuckDB's own words when the statement cannot be run, and with the tables there are when it names
-    one that is not; CutError when there is no such cut.
+    given: rows from elsewhere, by the name that the statement has for them. cut: read the tables as this data cut
+    has them; else each is read at the version the manifest names. Raises LakehouseError with DuckDB's own words
+    when the statement cannot be run, and with the tables there are when it names one that is not; CutError when
+    there is no such cut.
     """
     pins = {pin.table: pin for pin in cuts.get(lake, cut).pins} if cut else {}
     versions = {name: pin.version for name, pin in pins.items()} if cut else manifest.versions(lake)
@@ -28,6 +33,8 @@ def sql(lake: Lake, statement: str, cut: str | None = None) -> pl.DataFrame:
         connection.execute(
             f'create schema if not exists "{schema}"; create view "{schema}"."{name}" as select * from {view}'
         )
+    for name, frame in (given or {}).items():
+        connection.register(name, frame)
     # From here on the statement reaches the lake's tables and nothing else of this machine.
     connection.execute("set enable_external_access = false; set lock_configuration = true")
     try:

@@ -24,7 +24,7 @@ from lakehouse import header
 from lakehouse.contract import PROVENANCE
 from lakehouse.dialect import PLAIN, Dialect, line_feeds
 from lakehouse.errors import RefusalError
-from lakehouse.formats import Format
+from lakehouse.formats import Format, Table
 
 csv.field_size_limit(sys.maxsize)
 
@@ -127,7 +127,7 @@ def parse(
             refused[index] = ("file:header", words)
         if isinstance(dialect, Format):
             try:
-                frame, names = _formatted(index, data, known, dialect)
+                frame, names = tabled(dialect.table(data), known, dialect, index)
             except RefusalError as refusal:
                 refused.setdefault(index, (refusal.rule, str(refusal)))
                 continue
@@ -166,9 +166,10 @@ def _text(delivery: Delivery, dialect: Dialect | Format) -> bytes:
     return dialect.lines.decode(data) if dialect.lines else data
 
 
-def _formatted(index: int, data: bytes, known: Sequence[str], form: Format) -> tuple[pl.DataFrame, list[str]]:
-    """Records of a delivery that is not CSV, and what its columns are called."""
-    table = form.table(data)
+def tabled(table: Table, known: Sequence[str], form: Format, index: int = 0) -> tuple[pl.DataFrame, list[str]]:
+    """Records of a delivery that is not CSV, the known columns as far as they are there; and what its columns are
+    called. index: of the delivery.
+    """
     names = form.names(table.names)
     lines = table.rows.select("_line", "_text", "_problem", _index=pl.lit(index, pl.Int64))
     if len(set(names)) < len(names):

@@ -1,8 +1,8 @@
 """From a row to the line it came from: file, checksum, line number and the line's text, out of the bytes as received.
 
 A row that carries `_file`, `_checksum` and `_line` is followed directly. A row made of many (counts of a site, say)
-has no line of its own; where its maker has declared what it is made of, those rows are followed instead. Anything else
-is told plainly. Nothing is written: neither to the lake nor to PostgreSQL.
+has no line of its own; where its maker has declared what it is made of, those rows are followed instead, out of
+PostgreSQL into the lake if they are there. Anything else is told plainly. Nothing is written, to neither of them.
 """
 
 import re
@@ -27,6 +27,7 @@ from lakehouse.source import Source
 
 _PIECE = 1 << 23
 ORIGIN = ("_file", "_line", "_checksum", "_received_at")
+_NOTHING = {name: PROVENANCE[name] for name in ORIGIN}
 _IN_POSTGRES = """
 select table_schema || '.' || table_name as name, column_name from information_schema.columns
 where table_schema !~ '^(pg_|information_schema|dagster)' order by 1, ordinal_position"""
@@ -79,12 +80,10 @@ def trace(
     versions = {item.replace("/", "."): version for item, version in manifest.versions(lake).items()}
     layer = name.partition(".")[0]
     if name in versions:
-        columns = query.sql(lake, f"select * from {_quoted(name)} limit 0").columns
-        found = _rows(lambda sql: query.sql(lake, sql), name, columns, where, limit, through)
+        hops = _hops(name, lambda table: _columns(lake, table, versions), through)
+        found = _in_lake(lake, [_chosen(name, where)], hops, limit)
         code = manifest.made_by(lake)[name.replace(".", "/", 1)]
-        return Trace(
-            name, _followed(lake, found, where, sources), _through(name, columns, through), versions[name], code
-        )
+        return Trace(name, _followed(lake, found, where, sources), _last(hops), versions[name], code)
     if layer in {item.partition(".")[0] for item in versions}:
         raise LakehouseError(f"there is no table {name}; in the lake there are {', '.join(sorted(versions))}")
     with warehouse() as url:
@@ -94,35 +93,66 @@ def trace(
         if name not in there:
             known = [*sorted(versions), *sorted(there)]
             raise LakehouseError(f"there is no table {name}; there are {', '.join(known) or 'none yet: lakehouse run'}")
-        found = _rows(lambda sql: postgres.select(url, sql), name, there[name], where, limit, through)
-    return Trace(name, _followed(lake, found, where, sources), _through(name, there[name], through))
+        hops = _hops(name, there.get, through)
+        here = [hop for hop in hops if hop.table in there]
+        found = postgres.select(url, _statement([_chosen(name, where)], here, limit))
+    if beyond := hops[len(here) :]:
+        # What these rows are made of is in the lake, and perhaps made of other rows there.
+        hops = [*beyond, *_hops(beyond[-1].table, lambda table: _columns(lake, table, versions), through)]
+        found = _in_lake(lake, ["select * from given"], hops, limit, found)
+    return Trace(name, _followed(lake, found, where, sources), _last(hops))
 
 
-def _through(name: str, columns: list[str], through: Mapping[str, Through]) -> str | None:
-    return None if "_file" in columns else through[name].table
+def _columns(lake: Lake, table: str, versions: Mapping[str, int]) -> list[str] | None:
+    """The columns of a table of the lake, None when it is not there."""
+    return query.sql(lake, f"select * from {_quoted(table)} limit 0").columns if table in versions else None
 
 
-def _rows(
-    run: Callable[[str], pl.DataFrame],
-    name: str,
-    columns: list[str],
-    where: str,
-    limit: int,
-    through: Mapping[str, Through],
-) -> pl.DataFrame:
-    """The rows to follow: the ones asked for, or those they are made of."""
+def _hops(name: str, columns: Callable[[str], list[str] | None], through: Mapping[str, Through]) -> list[Through]:
+    """What leads from rows of a table to rows that each come from one line, or out of here.
+
+    columns: of a table, None of one that is not here.
+    """
+    hops: list[Through] = []
+    while (known := columns(name)) is not None and "_file" not in known:
+        if name not in through:
+            raise LakehouseError(
+                f"a row of {name} is made of many and keeps no file and line, and nothing says of which; trace a table "
+                f"it is made from instead ({', '.join(sorted(through))} say of which rows theirs are made)"
+            )
+        hops.append(through[name])
+        name = through[name].table
+    return hops
+
+
+def _last(hops: Sequence[Through]) -> str | None:
+    return hops[-1].table if hops else None
+
+
+def _chosen(name: str, where: str) -> str:
     # On lines of its own, so that a comment in the condition ends where it should.
-    chosen = f"select * from {_quoted(name)} where (\n{where}\n)"
-    if "_file" in columns:
-        return run(f"{chosen} limit {limit}")
-    if name not in through:
-        raise LakehouseError(
-            f"a row of {name} is made of many and keeps no file and line, and nothing says of which; trace a table it "
-            f"is made from instead ({', '.join(sorted(through))} say of which rows theirs are made)"
-        )
-    made_of = through[name]
-    behind = f"select * from {_quoted(made_of.table)} as behind"
-    return run(f"with this as ({chosen}) {behind} where exists (select 1 from this where {made_of.on}) limit {limit}")
+    return f"select * from {_quoted(name)} where (\n{where}\n)"
+
+
+def _statement(begun: list[str], hops: Sequence[Through], limit: int) -> str:
+    """The rows to follow: the ones asked for, or those they are made of, or those that these are made of."""
+    steps = [*begun]
+    for number, hop in enumerate(hops):
+        made = f"exists (select 1 from t{number} as this where {hop.on})"
+        steps.append(f"select * from {_quoted(hop.table)} as behind where {made}")
+    *earlier, last = steps
+    with_ = ", ".join(f"t{number} as ({step})" for number, step in enumerate(earlier))
+    return f"{f'with {with_} ' if with_ else ''}{last} limit {limit}"
+
+
+def _in_lake(
+    lake: Lake, begun: list[str], hops: Sequence[Through], limit: int, given: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Rows of the lake's tables; none where one of them is not there yet: nothing that it would hold has come."""
+    there = {item.replace("/", ".") for item in manifest.versions(lake)}
+    if any(hop.table not in there for hop in hops):
+        return pl.DataFrame(schema=_NOTHING)
+    return query.sql(lake, _statement(begun, hops, limit), given={} if given is None else {"given": given})
 
 
 def _quoted(name: str) -> str:

@@ -9,12 +9,10 @@ from datetime import date
 import dagster as dg
 
 from assets.wiring import runs
-from assets.wiring.describe import contract_schema
 from lakehouse.feeds import Lag, pulling
 from lakehouse.feeds.pulling import Pulled
 from lakehouse.lake import Lake
 from lakehouse.source import Source
-from lakehouse.streaming import AlertRow, Stream
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
@@ -40,22 +38,6 @@ def systems(sources: Sequence[Source]) -> list[dg.AssetSpec]:
             kinds={feed.kind},
         )
         for name, feed in sorted(fed.items())
-    ]
-
-
-def alerts(streams: Sequence[Stream]) -> list[dg.AssetSpec]:
-    """The tables that `lakehouse stream` keeps, as assets that no run of Dagster makes."""
-    return [
-        dg.AssetSpec(
-            stream.table.split("/"),
-            deps=[dg.AssetKey([GROUP, stream.system])],
-            description=f"{stream.description} Kept by lakehouse stream {stream.name}.",
-            group_name="alerts",
-            kinds={"kafka", "deltalake"},
-            owners=[stream.owner],
-            metadata={"dagster/column_schema": contract_schema(AlertRow)},
-        )
-        for stream in streams
     ]
 
 
@@ -181,7 +163,7 @@ def build(
         asked = {name: (fed[name], urls[name]) for name in due}
         for name, lag in pulling.lags(lake.lake, landing.settings.landing, asked).items():
             passed, words, facts = judged(fed[name], lag)
-            if _told(words) != _told(looked.get(name, {}).get("words")):
+            if told(words) != told(looked.get(name, {}).get("words")):
                 # What goes wrong, or comes right again, while no run is at work must show all the same.
                 events.append(dg.AssetCheckEvaluation(keys[name]["raw"], CHECK, passed, facts, description=words))
             looked[name] = {"at": now, "words": words}
@@ -198,7 +180,7 @@ def build(
     return [_systems]
 
 
-def _told(words: object) -> str | None:
+def told(words: object) -> str | None:
     """Words without their figures, which are others at each look: the same trouble is told once."""
     return re.sub(r"[0-9][0-9.,]*", "", str(words)) if words else None
 

@@ -209,6 +209,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         return
     if not fed.is_empty():
         rows(fed, title="Systems")
+    rows(stream.standing(settings), title="Streams")
     landing.status(settings)
 
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from typing import Annotated
 
+import polars as pl
 import typer
 from rich.markup import escape
 
@@ -13,7 +14,17 @@ from lakehouse.errors import ConfigurationError, DefinitionError, LakehouseError
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.streaming import Stream
+from lakehouse.streaming.pulse import looks
 from lakehouse.streaming.service import Addresses, Service
+
+_STANDING: dict[str, pl.DataType] = {
+    "stream": pl.String(),
+    "system": pl.String(),
+    "events": pl.Int64(),
+    "seconds": pl.Float64(),
+    "so far": pl.String(),
+    "state": pl.String(),
+}
 
 
 def stream(
@@ -62,6 +73,16 @@ def stream(
         signal.signal(number, handler)
     if failed:
         raise LakehouseError("; ".join(f"stream {name}: {error}" for name, error in failed.items()))
+
+
+def standing(settings: Settings) -> pl.DataFrame:
+    """A row for each stream: whether its service is at work, what waits to be judged, and what became of all."""
+    streams, found = catalog.streams(), []
+    standing = looks(Lake(settings.lake_uri), [(item, settings.system(item.system)) for item in streams])
+    for item, one in zip(streams, standing, strict=True):
+        counts = ", ".join(f"{number:,} {name}" for name, number in one.counts.items() if number)
+        found.append((item.name, item.system, one.events, one.seconds, counts, one.trouble or one.state))
+    return pl.DataFrame(found, schema=_STANDING, orient="row")
 
 
 def _named(name: str) -> Stream:

@@ -6,18 +6,17 @@ decides what is ours. Only messages of transactions that were committed are read
 transactions, what compaction took) are passed over, and a delivery's range covers them.
 """
 
-import math
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.kafka_client import SECONDS, Address, consuming, failure
-from lakehouse.feeds.kafka_reading import Limits, Span, read
+from lakehouse.feeds.kafka_reading import Limits, Span, differing, read
 from lakehouse.feeds.registry import Registry
 from lakehouse.formats import messages
 
@@ -27,21 +26,35 @@ if TYPE_CHECKING:
     from lakehouse.source import Source
 
 
+# For a look at single messages: a server gives one at least, however large, and is soon asked for another partition.
+_LITTLE = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1, "fetch.queue.backoff.ms": 5}
+
+
+class AnotherTopicError(FeedError):
+    """A topic is not the one that was read before."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class KafkaTopic(Feed):
     """One topic. Its source's dialect is `Messages`.
 
-    topic: its name. most_records: of one delivery. most_seconds: how long one pull reads before what it has is
-        ingested; the next goes on. on_loss: what to do when messages that were never read are gone from the topic:
-        `stop` reading their partition until a person has looked, or `go on` with what is left, and tell it once.
+    every: half a minute unless said otherwise, so that an hour of messages adds 120 versions to a table, not 720.
+    topic: its name. most_records: of one delivery.
+    most_seconds, pull_records, pull_bytes: how long one pull reads, and how much (bytes as received), before what it
+        has is ingested; the next goes on.
+    on_loss: what to do when messages that were never read are gone from the topic: `stop` reading their partition until
+        a person has looked, or `go on` with what is left, and tell it once.
     generation: one more each time that the topic is deleted and made again, so that what the new one holds is not taken
         for what the old one held; its streams are then `g1_p0`, and it is read from its beginning. A key made of
         partition and offset needs `kafka_generation` as well: offsets begin anew.
     """
 
     topic: str
+    every: timedelta = timedelta(seconds=30)
     most_records: int = 200_000
     most_seconds: float = 60
+    pull_records: int = 5_000_000
+    pull_bytes: int = 4 * 2**30
     on_loss: Literal["stop", "go on"] = "stop"
     generation: int = 0
     kind: ClassVar[str] = "kafka"
@@ -52,32 +65,44 @@ class KafkaTopic(Feed):
             raise SourceError(f"feed of {self.system}: {self.topic!r} can be no topic's name")
         if self.on_loss not in get_args(KafkaTopic.__annotations__["on_loss"]):
             raise SourceError(f"feed of {self.system}: on_loss is 'stop' or 'go on', not {self.on_loss!r}")
-        if self.most_records < 1 or self.most_seconds <= 0 or self.generation < 0:
+        if min(self.most_records, self.most_seconds, self.pull_records, self.pull_bytes) <= 0 or self.generation < 0:
             raise SourceError(
-                f"feed of {self.system}: most_records and most_seconds are more than 0, generation not less"
+                f"feed of {self.system}: most_records, most_seconds, pull_records and pull_bytes are more than 0, "
+                "generation is not less"
             )
 
     def pull(self, url: str, source: "Source", reached: Reached, most_bytes: int) -> Iterator[Extract]:
         """Messages past what is reached, up to the ends at the beginning. What is wrong with one partition is told
-        (FeedError) when the others have been read.
+        (FeedError) when the others have been read; of a topic that is another than before nothing is read.
         """
+        with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
+            bounds = self._bounds(consumer)
+            spans, troubles = self._spans(bounds, reached.ends)
+            self._know_again(consumer, [span.partition for span in spans if span.stop > span.begin], bounds, reached)
+        limits = Limits(
+            most_bytes, self.most_records, time.monotonic() + self.most_seconds, self.pull_bytes, self.pull_records
+        )
+        yielded = set()
         with consuming(url, self.system, _group(source)) as consumer:
-            spans, troubles = self._spans(self._bounds(consumer), reached.ends)
-            spans = [self._checked(span, reached) for span in spans]
-            limits, yielded = (most_bytes, self.most_records, time.monotonic() + self.most_seconds), set()
-            for extract in self._extracts(consumer, url, spans, limits, troubles, self._stream):
+            for extract in self._extracts(consumer, url, spans, limits, troubles, self.stream):
                 yielded.add(extract.part.stream)
                 yield extract
-            troubles += [span.lost for span in spans if span.lost and self._stream(span.partition) in yielded]
-            if troubles:
-                raise FeedError("; ".join(dict.fromkeys(troubles)))
+        troubles += [span.lost for span in spans if span.lost and self.stream(span.partition) in yielded]
+        if troubles:
+            raise FeedError("; ".join(dict.fromkeys(troubles)))
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """How many messages wait, for how long the oldest by its own time; trouble, when a partition cannot go on."""
+        """How many messages wait, for how long the oldest by its own time; trouble, when a partition cannot go on.
+
+        In bytes it is not told: the protocol tells of a partition what all of it takes on disk, compressed, and not
+        what comes after an offset.
+        """
         # Only the first message of each partition is looked at.
-        small = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1}
-        with consuming(url, self.system, _group(source), **small) as consumer:
-            spans, troubles = self._spans(self._bounds(consumer), reached.ends)
+        with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
+            try:
+                spans, troubles = self._spans(self._bounds(consumer), reached.ends)
+            except AnotherTopicError as error:
+                return Lag(events=0, seconds=0.0, trouble=str(error))
             oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])
         # Where no message came there may be markers of transactions only.
         waiting = [span for span in spans if span.partition in oldest]
@@ -104,17 +129,21 @@ class KafkaTopic(Feed):
         """Messages of some days (UTC, by the time that the topic keeps of each), as far as the topic has them.
 
         Their deliveries are of streams of their own, `p0_again`: what was not pulled yet is not passed over for them.
-        A message keeps its partition and offset. Raises FeedError when the topic has none of those days.
+        A message keeps its partition and offset. Raises FeedError when the topic has none of those days, or is another
+        than before.
         """
         troubles: list[str] = []
         # However long it takes: there is no next replay that goes on.
-        limits, found = (most_bytes, self.most_records, math.inf), False
-        with consuming(url, self.system, _group(source)) as consumer:
+        limits, found = Limits(most_bytes, self.most_records), False
+        with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             bounds = self._bounds(consumer)
+            self._spans(bounds, reached.ends)
+            self._know_again(consumer, list(bounds), bounds, reached)
+        with consuming(url, self.system, _group(source)) as consumer:
             for day in sorted({*days}):
                 begins, ends = self._at(consumer, bounds, day), self._at(consumer, bounds, day + timedelta(days=1))
                 spans = [Span(at, begins[at], max(ends[at], begins[at])) for at in bounds]
-                named = lambda at: f"{self._stream(at)}_again"  # noqa: E731
+                named = lambda at: f"{self.stream(at)}_again"  # noqa: E731
                 for extract in self._extracts(consumer, url, spans, limits, troubles, named):
                     found = True
                     yield extract
@@ -123,13 +152,14 @@ class KafkaTopic(Feed):
         if not found:
             raise FeedError(f"{self.system}: topic {self.topic} has no messages of these days; nothing was pulled")
 
-    def _stream(self, partition: int) -> str:
+    def stream(self, partition: int) -> str:
+        """Name of the stream that a partition is."""
         return f"g{self.generation}_p{partition}" if self.generation else f"p{partition}"
 
     def _partition(self, stream: str) -> int | None:
         """The partition whose stream this is; None when it is none of this generation's, or of a replay."""
         number = re.fullmatch(r"(?:g\d+_)?p(\d+)", stream)
-        return int(number[1]) if number and self._stream(int(number[1])) == stream else None
+        return int(number[1]) if number and self.stream(int(number[1])) == stream else None
 
     def _bounds(self, consumer: "Consumer") -> dict[int, tuple[int, int]]:
         """By partition, the offset of its first message and one past its last. Raises FeedError."""
@@ -150,19 +180,24 @@ class KafkaTopic(Feed):
         return bounds
 
     def _spans(self, bounds: dict[int, tuple[int, int]], reached: Mapping[str, str]) -> tuple[list[Span], list[str]]:
-        """What to read of each partition, and what is wrong with those that are left alone."""
-        ends = {at: int(end) for stream, end in reached.items() if (at := self._partition(stream)) is not None}
+        """What to read of each partition, and what is wrong with those that are left alone.
+
+        Raises AnotherTopicError when the bounds of one alone show that this is no longer the topic that was read.
+        """
+        ends = self._ends(reached)
+        shown = [f"partition {at} is gone" for at in sorted(ends.keys() - bounds.keys())]
+        for at, (_, high) in bounds.items():
+            if at in ends and high <= ends[at]:
+                shown.append(f"partition {at} ends before offset {ends[at] + 1}, and {ends[at]} was read")
+        if shown:
+            raise self._another(", ".join(shown))
         spans, troubles = [], []
-        for at in sorted(ends.keys() - bounds.keys()):
-            troubles.append(self._again(f"partition {at} is gone"))
         for at, (low, high) in bounds.items():
             if at not in ends:
                 spans.append(Span(at, low, high))
                 continue
             begin = ends[at] + 1
-            if high < begin:
-                troubles.append(self._again(f"partition {at} ends before offset {begin}, and {begin - 1} was read"))
-            elif low > begin:
+            if low > begin:
                 lost = f"partition {at} lost offsets {begin} to {low - 1} ({low - begin}) before they were read"
                 if self.on_loss == "stop":
                     advice = "ask for longer retention, and set the feed's on_loss to 'go on' to read what is left"
@@ -174,14 +209,30 @@ class KafkaTopic(Feed):
                 spans.append(Span(at, begin, high))
         return spans, troubles
 
-    def _checked(self, span: Span, reached: Reached) -> Span:
-        """The span with what was read before it, if that is still in the topic. Reads a whole delivery."""
-        if span.lost or span.stop <= span.begin:
-            return span
-        return replace(span, check=_last(reached.last(self._stream(span.partition))))
+    def _ends(self, reached: Mapping[str, str]) -> dict[int, int]:
+        """By partition, the last offset that was read."""
+        return {at: int(end) for stream, end in reached.items() if (at := self._partition(stream)) is not None}
 
-    def _again(self, what: str) -> str:
-        return (
+    def _know_again(
+        self, consumer: "Consumer", asked: Collection[int], bounds: dict[int, tuple[int, int]], reached: Reached
+    ) -> None:
+        """Look whether the last message that was read of these partitions is still there; where none can tell, of the
+        others. Raises AnotherTopicError. Reads whole deliveries.
+        """
+        ends = self._ends(reached.ends)
+        there = [at for at in ends if asked and bounds[at][0] <= ends[at]]
+        for partitions in ([at for at in there if at in asked], [at for at in there if at not in asked]):
+            lasts = ((at, _last(reached.last(self.stream(at)))) for at in partitions)
+            checks = {at: last for at, last in lasts if last and last[0] >= bounds[at][0]}
+            changed, same = differing(consumer, self.topic, checks)
+            if changed:
+                told = (f"partition {at} has another message at offset {checks[at][0]}" for at in changed)
+                raise self._another(", ".join(told) + " than the one that was read")
+            if same:
+                return
+
+    def _another(self, what: str) -> "AnotherTopicError":
+        return AnotherTopicError(
             f"{self.system}: topic {self.topic} is not the one that was read before: {what}. Nothing of it was read, "
             "and what was pulled before is kept: if it was made again, add one to the feed's `generation`; a source "
             "whose key is partition and offset needs kafka_generation in it first, or new messages replace old ones"
@@ -202,11 +253,8 @@ class KafkaTopic(Feed):
         def failed(name: str) -> None:
             troubles.append(failure(self.system, name))
 
-        def another(what: str) -> None:
-            troubles.append(self._again(what))
-
-        with Registry(address.registry or "", self.system) as registry:
-            for held in read(consumer, self.topic, spans, limits, failed, another):
+        with Registry(address.registry or "", self.system, address.ca) as registry:
+            for held in read(consumer, self.topic, spans, limits, failed):
                 values = held.columns["value"]
                 schemas = registry.schemas(values) if address.registry else [None] * len(values)
                 topic = [self.topic] * len(values)

@@ -28,11 +28,13 @@ _ADVICE = {
 class Address:
     """Where a cluster is, from `kafka://user:password@host:9092,host:9092/?registry=...`.
 
-    client: settings of a client of librdkafka. registry: the schema registry's URL, if there is one.
+    client: settings of a client of librdkafka. registry: the schema registry's URL, if there is one. ca: the file of
+    certificates that both are trusted by.
     """
 
     client: dict[str, Any] = field(repr=False)
     registry: str | None = field(repr=False, default=None)
+    ca: str | None = None
 
     @classmethod
     def of(cls, url: str, system: str) -> "Address":
@@ -60,7 +62,7 @@ class Address:
             client |= {"sasl.mechanism": mechanism, "sasl.username": unquote(user), "sasl.password": unquote(password)}
         if "ca" in query:
             client["ssl.ca.location"] = query["ca"]
-        return cls(client, query.get("registry"))
+        return cls(client, query.get("registry"), query.get("ca"))
 
 
 @contextmanager

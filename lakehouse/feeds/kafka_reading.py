@@ -3,8 +3,9 @@
 import base64
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +26,13 @@ _COLUMNS = ("offset", "timestamp", "key", "value", "headers")
 class Span:
     """Offsets of a partition to read, from `begin` up to but not with `stop`.
 
-    check: the offset and print of a message that was read before; if another is there now, this is another topic.
     lost: what is to be told of messages that should have come before.
     """
 
     partition: int
     begin: int
     stop: int
-    check: tuple[int, str] | None = None
     lost: str | None = None
-
-    @property
-    def first(self) -> int:
-        """Where reading begins."""
-        return self.check[0] if self.check else self.begin
 
 
 @dataclass
@@ -59,38 +53,72 @@ class Held:
         return {"last_offset": str(self.last.offset()), "last_print": printed(self.last)}
 
 
-Limits = tuple[int, int, float]
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of reading.
+
+    most_bytes: that may be held. most_records: of one part. until: when (by time.monotonic) to end with what there is.
+    all_bytes, all_records: after which to end. One message always passes.
+    """
+
+    most_bytes: int
+    most_records: int
+    until: float = math.inf
+    all_bytes: float = math.inf
+    all_records: float = math.inf
+
+
+def differing(consumer: "Consumer", topic: str, checks: Mapping[int, tuple[int, str]]) -> tuple[list[int], list[int]]:
+    """Of some partitions, by the offset and print of a message that each had: those that have another message there,
+    and those that have the same. What compaction took leaves a partition in neither. Raises KafkaException.
+    """
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+    left, changed, same = dict(checks), list[int](), list[int]()
+    if left:
+        consumer.assign([TopicPartition(topic, at, offset) for at, (offset, _) in left.items()])
+    until = time.monotonic() + _QUIET_SECONDS
+    while left:
+        message: Any = consumer.poll(0.2)
+        if message is None:
+            if time.monotonic() > until:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            continue
+        if (error := message.error()) is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise KafkaException(error)
+        check = left.pop(message.partition(), None)
+        if check and error is None and message.offset() == check[0]:
+            (same if printed(message) == check[1] else changed).append(message.partition())
+    return sorted(changed), same
 
 
 def read(
-    consumer: "Consumer",
-    topic: str,
-    spans: list[Span],
-    limits: Limits,
-    failed: Callable[[str], None],
-    another: Callable[[str], None],
+    consumer: "Consumer", topic: str, spans: list[Span], limits: Limits, failed: Callable[[str], None]
 ) -> Iterator[Held]:
     """The messages of some spans. What is held at a time is bounded: the largest part goes out when there is too much.
 
-    limits: bytes that may be held, messages of one part, and when (by time.monotonic) to end with what there is.
-    failed: told the name of an error that ends reading. another: told in words that a partition is not the one that
-        was read before; it is left alone. What was read comes out all the same.
+    failed: told the name of an error that ends reading; what was read comes out all the same.
     """
     from confluent_kafka import TopicPartition
 
-    most_bytes, most_records, until = limits
     left = {span.partition: span for span in spans if span.stop > span.begin}
     held = {at: Held(at, span.begin) for at, span in left.items()}
     if not left:
         return
-    consumer.assign([TopicPartition(topic, at, span.first) for at, span in left.items()])
-    total, heard = 0, time.monotonic()
+    consumer.assign([TopicPartition(topic, at, span.begin) for at, span in left.items()])
+    # Of all that was read: without a message there is no end by time, or nothing would ever go on.
+    size, count, total, heard = 0, 0, 0, time.monotonic()
 
     def done(at: int) -> None:
         consumer.pause([TopicPartition(topic, at)])
         held[at].end = left.pop(at).stop - 1
 
-    while left and time.monotonic() < until:
+    def enough() -> bool:
+        return (count > 0 and time.monotonic() >= limits.until) or (
+            size >= limits.all_bytes or count >= limits.all_records
+        )
+
+    while left and not enough():
         batch: list[Any] = consumer.consume(_AT_ONCE, timeout=0.05)
         heard = time.monotonic() if batch else heard
         if time.monotonic() - heard > _QUIET_SECONDS:
@@ -108,23 +136,19 @@ def read(
                 if message.offset() >= left[at].stop:
                     done(at)
                 continue
-            offset = message.offset()
             span, part = left[at], held[at]
-            if offset < span.begin:
-                if span.check and offset == span.check[0] and printed(message) != span.check[1]:
-                    another(f"partition {at} has another message at offset {offset} than the one that was read")
-                    del left[at], held[at]
-                continue
-            if offset >= span.stop:
+            if message.offset() >= span.stop:
                 done(at)
                 continue
-            size = _add(part, message)
-            total += size
-            if offset + 1 == span.stop:
+            if size >= limits.all_bytes or count >= limits.all_records:
+                break
+            more = _add(part, message)
+            total, size, count = total + more, size + more, count + 1
+            if message.offset() + 1 == span.stop:
                 done(at)
-            if total >= most_bytes or len(part.columns["offset"]) >= most_records:
+            if total >= limits.most_bytes or len(part.columns["offset"]) >= limits.most_records:
                 out = max(held.values(), key=lambda one: one.size)
-                if len(part.columns["offset"]) >= most_records:
+                if len(part.columns["offset"]) >= limits.most_records:
                     out = part
                 total -= out.size
                 held[out.partition] = Held(out.partition, out.end + 1)

@@ -40,11 +40,15 @@ _DAMAGED = ("file:messages", "the file is no Parquet file of messages, or is dam
 
 def packed(messages: Mapping[str, Sequence[object]], about: Mapping[str, str] | None = None) -> bytes:
     """A file of messages, given as columns like `RECEIVED`. about: short words of the writer, kept in its footer."""
-    # Column by column: guessing from rows would take ten times as long.
-    frame = pl.DataFrame([pl.Series(name, messages[name], dtype=kind) for name, kind in RECEIVED.items()])
     stream = io.BytesIO()
-    frame.write_parquet(stream, compression="zstd", compression_level=1, metadata=dict(about or {}))
+    columned(messages).write_parquet(stream, compression="zstd", compression_level=1, metadata=dict(about or {}))
     return stream.getvalue()
+
+
+def columned(messages: Mapping[str, Sequence[object]]) -> pl.DataFrame:
+    """Messages, given as columns like `RECEIVED`."""
+    # Column by column: guessing from rows would take ten times as long.
+    return pl.DataFrame([pl.Series(name, messages[name], dtype=kind) for name, kind in RECEIVED.items()])
 
 
 def about(data: bytes) -> dict[str, str]:
@@ -71,14 +75,17 @@ class Messages(Format):
 
     def table(self, data: bytes) -> Table:
         """The messages of one file; raises RefusalError when it is no such file."""
-        these = received(data)
+        return self.of(received(data), about(data))
+
+    def of(self, these: pl.DataFrame, told: Mapping[str, str]) -> Table:
+        """Messages with columns like `RECEIVED` as records. told: what the writer of their file says of it."""
         values, schemas = these["value"].to_list(), these["schema"].to_list()
         names, members = columns(texts := self.payload.objects(values, schemas))
         sound = members["_problem"].is_null()
         written = {name: f"_{name}" if name.startswith(_OURS) else name for name in names}
         rows = pl.DataFrame(
             [
-                *(column.alias(name) for name, column in zip(COLUMNS, _own(these, about(data)), strict=True)),
+                *(column.alias(name) for name, column in zip(COLUMNS, _own(these, told), strict=True)),
                 *(members[name].alias(ours) for name, ours in written.items()),
                 pl.select(pl.when(~sound).then(pl.lit(PROBLEM))).to_series().alias("_problem"),
                 _told(these, pl.Series(texts, dtype=pl.Binary), sound),

@@ -15,6 +15,8 @@ _SECONDS = 10.0
 # At work, brokers that do not answer sooner are asked again later: alerts are to come on record meanwhile.
 _SOON_SECONDS = 2.0
 _BATCH = 500
+# So long after the first message for others to come: judging ten costs hardly more than judging one.
+_GATHER_SECONDS = 0.005
 # What the client asks of brokers to have each message at once: no waiting for more, and soon again after an empty turn.
 _SOON = {"fetch.wait.max.ms": 10, "fetch.min.bytes": 1, "fetch.queue.backoff.ms": 5, "fetch.error.backoff.ms": 100}
 # Not more than this is read ahead, in kilobytes. Answers of some servers are larger than the client takes by default.
@@ -114,7 +116,7 @@ class Log:
     def _another(self, what: str, position: int) -> AnotherTopicError:
         return AnotherTopicError(
             f"{what} {position}: the topic was made anew, or its brokers lost messages. What is on record is kept; "
-            "declare the stream under a new name to read the topic from its beginning"
+            "add one to the `generation` of its source's feed to read the topic from its beginning"
         )
 
     def next(self, wait: float) -> "list[Message]":
@@ -127,6 +129,7 @@ class Log:
         first = self._consumer.poll(wait)
         if first is None:
             return []
+        time.sleep(_GATHER_SECONDS)
         # Asked for many with a wait, the client would wait for all of them.
         taken = [first, *self._consumer.consume(_BATCH, timeout=0)]
         sound = list(takewhile(lambda message: not message.error(), taken))

@@ -1,82 +1,81 @@
-"""Messages to events: what a message says, or why it says nothing that can be judged."""
+"""Messages to events: what a message says, or why nothing follows from it.
 
-from datetime import UTC, datetime
+They are read and judged as the source's batches are, by its payload, its `tidy` and its contract.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from math import isfinite
 
-import msgspec
+import polars as pl
 
+from lakehouse.evaluate import judge_each
+from lakehouse.formats.messages import Messages, columned
 from lakehouse.rules import MICROSECOND, Event, fields
 from lakehouse.streaming import Stream
 
-_DECODER = msgspec.json.Decoder()
-
-
-class PoisonError(Exception):
-    """A message that cannot be read; says why in one word or two, without its values."""
-
-
-class AheadError(Exception):
-    """An event dated long after its message was sent."""
+POISON, REJECTED, UNFIT, AHEAD = "poison", "rejected", "unfit", "ahead"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Times that can be written: of the years 1 to 9998, in microseconds.
+_FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - _EPOCH) // MICROSECOND for year in (1, 9999))
 
 
 class Reader:
-    """Reads the messages of a stream."""
+    """Reads the messages of a stream. counts: by word, what became of those that are no events."""
 
     def __init__(self, stream: Stream) -> None:
-        self._key, self._time = stream.key, stream.time
-        self._fields = fields(stream.rules)
+        self._stream, self._source = stream, stream.source
+        self._said = {"generation": str(stream.feed.generation)}
         self._ahead = stream.ahead // MICROSECOND
+        numbers = [pl.col(name).cast(pl.Float64) for name in fields(stream.rules)]
+        self._wanted = [pl.col("_line"), pl.col(stream.key), pl.col(stream.time).dt.epoch("us"), *numbers]
+        self.counts: Counter[str] = Counter()
 
-    def read(self, message: bytes | None, offset: int, sent: int | None) -> Event:
-        """The event in a message. sent: the broker's time of it, in milliseconds since 1970; None when it has none.
+    def read(self, messages: Mapping[str, Sequence[object]]) -> list[Event | None]:
+        """The event in each message, given as columns like `messages.RECEIVED`; None where nothing follows from it.
 
-        Raises PoisonError and AheadError.
+        Whatever the messages hold, nothing is raised for it. Raises DefinitionError when tidy yields other rows than
+        the contract names.
         """
+        count = len(messages["offset"])
+        found: list[Event | None] = [None] * count
         try:
-            said = _DECODER.decode(message or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise PoisonError("no JSON") from None
-        if not isinstance(said, dict):
-            raise PoisonError("no object")
-        key = said.get(self._key)
-        if not isinstance(key, str) or not key:
-            raise PoisonError("no key")
-        at = _microseconds(said.get(self._time))
-        values = tuple(_number(said.get(name)) for name in self._fields)
-        if sent is not None and at > sent * 1000 + self._ahead:
-            raise AheadError
-        return Event(key, at, values, offset)
+            accepted, refused = self._judged(messages)
+        except pl.exceptions.PolarsError:
+            # Of a tidy that cannot bear every text. One message is to stop no other.
+            if count == 1:
+                self.counts[f"{POISON}: cannot be read"] += 1
+                return found
+            each = ({name: values[at : at + 1] for name, values in messages.items()} for at in range(count))
+            return [event for one in each for event in self.read(one)]
+        for reasons in refused["reasons"]:
+            self.counts[POISON if reasons[0].startswith("record:") else REJECTED] += 1
+        for line, key, at, *values in accepted.select(self._wanted).iter_rows():
+            place = line - 1
+            sent = messages["timestamp"][place]
+            if why := self._unfit(key, at, values):
+                self.counts[f"{UNFIT}: {why}"] += 1
+            elif isinstance(sent, int) and at > sent * 1000 + self._ahead:
+                self.counts[AHEAD] += 1
+            else:
+                offset = messages["offset"][place]
+                assert isinstance(offset, int)
+                found[place] = Event(key, at, tuple(values), offset)
+        return found
 
+    def _judged(self, messages: Mapping[str, Sequence[object]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        written = self._stream.payloads
+        assert isinstance(written, Messages)
+        # The same whenever the log is read.
+        origin = {"_file": self._stream.topic, "_checksum": "", "_delivered": date.min, "_received_at": _EPOCH}
+        table = written.of(columned(messages), self._said)
+        return judge_each(self._source, table, {**origin, "_site": self._stream.system})
 
-def _microseconds(time: object) -> int:
-    if isinstance(time, int) and not isinstance(time, bool):
-        if not 0 <= time < _LAST:
-            raise PoisonError("no time")
-        return time * 1000
-    try:
-        told = datetime.fromisoformat(time if isinstance(time, str) else "")
-    except ValueError:
-        raise PoisonError("no time") from None
-    if told.tzinfo is None:
-        raise PoisonError("time without zone")
-    # In whole numbers: as a fraction of seconds, the last digit would be a matter of rounding.
-    return (told - _EPOCH) // MICROSECOND
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The year 9999, in milliseconds: no later date can be written.
-_LAST = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // (1000 * MICROSECOND)
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PoisonError("no number")
-    try:
-        number = float(value)
-    except OverflowError:
-        raise PoisonError("no number") from None
-    if not isfinite(number):
-        raise PoisonError("no number")
-    return number
+    def _unfit(self, key: str | None, at: int | None, values: Sequence[float | None]) -> str | None:
+        """Why a row that keeps the contract cannot be judged; None when it can."""
+        if not key:
+            return "no key"
+        if at is None or not _FIRST <= at < _LAST:
+            return "no time"
+        return None if all(value is None or isfinite(value) for value in values) else "no number"

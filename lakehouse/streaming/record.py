@@ -37,6 +37,7 @@ class State:
     ordinal: of its last alert. positions: by partition, the offset of the next message. judges: by partition, the rules
     at work. delivered: by way out, the ordinal of the last alert that went through. counts: by word, what became of
     messages that are no events. prints: by partition, what tells the message before the position from any other.
+    generation: of the topic, that positions, judges and prints are of.
     """
 
     ordinal: int = 0
@@ -45,6 +46,7 @@ class State:
     delivered: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     prints: Mapping[int, str] = field(default_factory=dict)
+    generation: int = 0
 
     def packed(self) -> bytes:
         return zstandard.compress(msgspec.json.encode(self), 1)

@@ -11,20 +11,28 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.feeds import FeedError
 from lakehouse.feeds.kafka_client import Address
+from lakehouse.feeds.registry import Registry
 from lakehouse.judge import Judge
 from lakehouse.lake import Lake
 from lakehouse.rules import Alert
 from lakehouse.streaming import Stream
 from lakehouse.streaming.backlog import Backlog
 from lakehouse.streaming.brokers import Log
-from lakehouse.streaming.events import AheadError, PoisonError, Reader
+from lakehouse.streaming.events import Reader
+from lakehouse.streaming.pulse import Pulse, give
 from lakehouse.streaming.record import Record, State
 from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 # Seconds between two commits: at most 120 an hour; without alerts, where the service is comes on record less often.
 COMMIT_SECONDS = 30.0
@@ -56,13 +64,20 @@ class Service:
     ) -> None:
         """tell: is given a line for people now and then. commit_seconds: how often alerts come on record."""
         self._stream, self._tell, self._every = stream, tell, commit_seconds
+        address = Address.of(addresses.brokers, stream.system)
         # The client's own log has addresses in it.
-        self._brokers = {**Address.of(addresses.brokers, stream.system).client, "log_level": 0}
+        self._brokers = {**address.client, "log_level": 0}
+        self._registry = Registry(address.registry, stream.system, address.ca) if address.registry else None
         self._webhook = addresses.webhook
         self._lake, self._record = lake, Record(lake, stream)
         self._reader = Reader(stream)
+        self._counts = self._reader.counts
+        # Messages that wait for the registry, and why; where reading was before them.
+        self._held: list[Message] = []
+        self._waits: str | None = None
+        self._before: tuple[dict[int, int], dict[int, str]] = ({}, {})
+        self._moved = datetime.now(UTC)
         self._judges: dict[int, Judge] = {}
-        self._counts: Counter[str] = Counter()
         self._couriers: list[Courier] = []
         self._refused: list[Refusal] = []
         self._saving: Future[None] | None = None
@@ -75,8 +90,12 @@ class Service:
         Raises UnavailableError when brokers or lake are not there to begin with, SupersededError when another service
         of the same stream is at work, LakehouseError otherwise; all that is on record stays in every case.
         """
-        state = self._saved = self._record.load()
-        self._counts = Counter(state.counts)
+        state = self._record.load()
+        if state.generation != self._stream.feed.generation:
+            # Of another topic of this name.
+            state = replace(state, positions={}, judges={}, prints={}, generation=self._stream.feed.generation)
+        self._saved = state
+        self._counts.update(state.counts)
         log = self._log = Log(self._stream.topic, self._brokers, self._lost)
         with closing(log), ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
             try:
@@ -90,6 +109,7 @@ class Service:
             if self._unsaved(log):
                 self._save(log, keeper).result()
             log.look()
+            self._say(self._pulse(log, stopped=True))
             self._tell(self.told() + "; stopped")
 
     def _begin(self, log: Log, state: State) -> None:
@@ -100,29 +120,30 @@ class Service:
         self._backlog = Backlog(state.ordinal, self._record.after)
         for sink in self._sinks():
             # A way out that is new begins with what comes from now on.
-            courier = Courier(sink, self._backlog, state.delivered.get(sink.name, state.ordinal))
+            courier = Courier(self._stream.name, sink, self._backlog, state.delivered.get(sink.name, state.ordinal))
             self._couriers.append(courier)
             courier.start()
 
     def _sinks(self) -> list[Sink]:
-        sinks: list[Sink] = [Webhook(self._stream.name, self._webhook)] if self._webhook else []
+        sinks: list[Sink] = [Webhook(self._webhook)] if self._webhook else []
         topic = self._stream.alerts_topic
-        return [*sinks, *([Topic(self._stream.name, topic, self._brokers)] if topic else [])]
+        return [*sinks, *([Topic(topic, self._brokers)] if topic else [])]
 
     def _judge(self, partition: int) -> Judge:
         if partition not in self._judges:
             stream = self._stream
             self._judges[partition] = Judge(
-                stream.name, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys
+                stream.judged, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys
             )
         return self._judges[partition]
 
     def _work(self, log: Log, keeper: ThreadPoolExecutor, stop: threading.Event, once: bool) -> None:
         committed = looked = spoke = time.monotonic()
+        keeper.submit(self._say, self._pulse(log))
         while not stop.is_set():
             if self._backlog.unrecorded >= _MOST_UNRECORDED:
                 stop.wait(0.1)
-            elif not self._take(log) and once:
+            elif not self._take(log, stop) and once:
                 log.look()
                 if log.waiting == 0:
                     return
@@ -139,27 +160,49 @@ class Service:
             if now - spoke >= COMMIT_SECONDS:
                 spoke = now
                 log.look()
+                keeper.submit(self._say, self._pulse(log))
                 self._tell(self.told())
 
-    def _take(self, log: Log) -> bool:
+    def _take(self, log: Log, stop: threading.Event) -> bool:
         """Read the messages that there are, and send out what follows from them; whether there were any."""
-        messages = log.next(0.1)
-        for message in messages:
-            partition, offset = message.partition(), message.offset()
-            assert partition is not None, "a message has a place"
-            assert offset is not None, "a message has a place"
-            kind, sent = message.timestamp()
-            value = message.value()
-            try:
-                event = self._reader.read(value if isinstance(value, bytes) else None, offset, sent if kind else None)
-            except PoisonError as poison:
-                self._counts[f"poison: {poison}"] += 1
-            except AheadError:
-                self._counts["ahead"] += 1
-            else:
-                if alerts := self._judge(partition).see(event):
-                    self._backlog.add(alerts)
-        return bool(messages)
+        if not self._held:
+            self._before = dict(log.positions), dict(log.prints)
+            self._held = log.next(0.1)
+        if not self._held:
+            self._moved = datetime.now(UTC) if log.trouble is None else self._moved
+            return False
+        try:
+            columns = self._columns(self._held)
+        except FeedError as error:
+            # It says nothing of the messages: they wait, and all after them.
+            self._waits = str(error)
+            stop.wait(1.0)
+            return True
+        for partition, event in zip(columns["partition"], self._reader.read(columns), strict=True):
+            if event and (alerts := self._judge(partition).see(event)):
+                self._backlog.add(alerts)
+        self._held, self._waits, self._moved = [], None, datetime.now(UTC)
+        return True
+
+    def _columns(self, messages: "list[Message]") -> dict[str, list[Any]]:
+        """Messages in columns, as a feed has them. Raises FeedError when the registry does not answer."""
+        values = [message.value() for message in messages]
+        count, times = len(messages), [message.timestamp() for message in messages]
+        return {
+            "topic": [self._stream.topic] * count,
+            "partition": [message.partition() for message in messages],
+            "offset": [message.offset() for message in messages],
+            # Of a kind that is 0 means that the broker has none.
+            "timestamp": [moment if kind else None for kind, moment in times],
+            "key": [message.key() for message in messages],
+            "value": values,
+            "headers": [None] * count,
+            "schema": self._registry.schemas(values) if self._registry else [None] * count,
+        }
+
+    def _at(self, log: Log) -> tuple[dict[int, int], dict[int, str]]:
+        """By partition, up to where messages have been judged, and the print of the last one."""
+        return self._before if self._held else (dict(log.positions), dict(log.prints))
 
     def _check(self) -> None:
         """End with what ended a thread, but go on when the lake only was not there for a commit."""
@@ -172,7 +215,7 @@ class Service:
 
     def _unsaved(self, log: Log) -> bool:
         delivered = {courier.sink.name: courier.delivered for courier in self._couriers}
-        return (log.positions, delivered, self._backlog.ordinal) != (
+        return (self._at(log)[0], delivered, self._backlog.ordinal) != (
             self._saved.positions,
             self._saved.delivered,
             self._saved.ordinal,
@@ -183,13 +226,15 @@ class Service:
         ordinal = self._backlog.ordinal
         delivered = {courier.sink.name: min(courier.delivered, ordinal) for courier in self._couriers}
         self._take_refused()
+        positions, prints = self._at(log)
         state = State(
             ordinal,
-            dict(log.positions),
+            positions,
             {partition: judge.saved() for partition, judge in self._judges.items()},
             delivered,
             dict(self._counts),
-            dict(log.prints),
+            prints,
+            self._stream.feed.generation,
         )
         packed, alerts = state.packed(), self._backlog.pending()
         self._saving = keeper.submit(self._keep, state, packed, alerts, self._refused.copy())
@@ -221,7 +266,7 @@ class Service:
                 f"refused/{name} says which; have whoever receives them look why"
             )
         self._backlog.recorded(state.ordinal)
-        self._saved = State(state.ordinal, state.positions, {}, state.delivered, {})
+        self._saved = replace(state, judges={}, counts={}, prints={})
 
     def _look(self, log: Log) -> None:
         """Follow partitions that were added to the topic."""
@@ -237,19 +282,47 @@ class Service:
             "the topic keeps them for too short a time, or the service was down for too long"
         )
 
-    def told(self) -> str:
-        """A line on how it goes: counts since the stream's first start, and what is the matter."""
-        total = Counter[str]()
+    def _pulse(self, log: Log, *, stopped: bool = False) -> Pulse:
+        """How it goes, for whoever looks from elsewhere."""
+        positions, _ = self._at(log)
+        return Pulse(
+            datetime.now(UTC),
+            self._moved,
+            positions,
+            self._stream.feed.generation,
+            log.waiting,
+            self._counted(),
+            "; ".join(self._troubles()) or None,
+            stopped,
+        )
+
+    def _say(self, pulse: Pulse) -> None:
+        try:
+            give(self._lake, self._stream.name, pulse)
+        except UnavailableError as error:
+            # That it is not heard shows wherever somebody looks.
+            self._tell(f"{self._stream.name}: {error}")
+
+    def _counted(self) -> dict[str, int]:
+        """What became of all messages since the stream's first start."""
+        total = Counter[str](events=0, alerts=0)
         for judge in self._judges.values():
             total.update(vars(judge.counts))
-        words = [f"{total['events']:,} events", f"{total['alerts']:,} alerts"]
-        shown = {"late": "late", "again": "again", "forgotten": "keys forgotten"}
-        words += [f"{total[name]:,} {word}" for name, word in shown.items() if total[name]]
-        words += [f"{number:,} {name}" for name, number in sorted(self._counts.items()) if number]
+        total["keys forgotten"] = total.pop("forgotten", 0)
+        counts = {name: total[name] for name in ("events", "alerts", "late", "again", "keys forgotten")}
+        return {**counts, **dict(sorted(self._counts.items()))}
+
+    def _troubles(self) -> list[str]:
+        words = [self._log.trouble] if self._log and self._log.trouble else []
+        words += [self._waits] if self._waits else []
+        return words + [
+            f"{courier.waiting:,} alerts wait: {courier.trouble}" for courier in self._couriers if courier.trouble
+        ]
+
+    def told(self) -> str:
+        """A line on how it goes: counts since the stream's first start, and what is the matter."""
+        counts = self._counted().items()
+        words = [f"{number:,} {name}" for name, number in counts if number or name in ("events", "alerts")]
         if self._log:
             words += [f"{self._log.waiting:,} to read"] if self._log.waiting is not None else []
-            words += [self._log.trouble] if self._log.trouble else []
-        for courier in self._couriers:
-            if courier.trouble:
-                words.append(f"{courier.waiting:,} alerts wait: {courier.trouble}")
-        return f"{self._stream.name}: " + ", ".join(words)
+        return f"{self._stream.name}: " + ", ".join(words + self._troubles())

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -31,8 +31,19 @@ _LONGEST_PAUSE = 30.0
 _FOR_GOOD = {400, 409, 413, 422}
 
 
+class Letter(NamedTuple):
+    """An alert to be delivered, written."""
+
+    ordinal: int
+    id: str
+    key: str
+    body: bytes
+
+
 def written(stream: str, alert: Alert) -> bytes:
-    """An alert as JSON: what an alert has, times as ISO 8601 in UTC, and the stream's name."""
+    """An alert as JSON: what an alert has, times as ISO 8601 in UTC, and the stream's name. Raises ValueError and
+    OverflowError for a time of no year from 1 to 9999.
+    """
     times = {name: _iso(getattr(alert, name)) for name in ("at", "first_at")}
     return msgspec.json.encode({"stream": stream, **alert._asdict(), **times})
 
@@ -52,7 +63,7 @@ class Sink(Protocol):
 
     name: str
 
-    def deliver(self, alerts: Sequence[Numbered], done: "Done") -> None:
+    def deliver(self, letters: Sequence[Letter], done: "Done") -> None:
         """Send alerts in order; `done` is told the number of each that went through, or was refused for good, and why.
 
         Raises UnavailableError, saying what is the matter, when one does not go through for now.
@@ -68,22 +79,22 @@ class Webhook:
 
     name = "webhook"
 
-    def __init__(self, stream: str, url: str) -> None:
+    def __init__(self, url: str) -> None:
         import httpx
 
-        self._stream, self._url = stream, url
+        self._url = url
         self._client = client(
             timeout=_SECONDS, limits=httpx.Limits(max_connections=1, keepalive_expiry=300), trust_env=False
         )
 
-    def deliver(self, alerts: Sequence[Numbered], done: Done) -> None:
+    def deliver(self, letters: Sequence[Letter], done: Done) -> None:
         import httpx
 
-        for ordinal, alert in alerts:
+        for ordinal, name, _, body in letters:
             # Who receives can tell by the key that it has an alert already.
-            headers = {"Content-Type": "application/json", "Idempotency-Key": alert.id}
+            headers = {"Content-Type": "application/json", "Idempotency-Key": name}
             try:
-                answer = self._client.post(self._url, content=written(self._stream, alert), headers=headers)
+                answer = self._client.post(self._url, content=body, headers=headers)
             except httpx.HTTPError as error:
                 raise UnavailableError(f"the webhook does not answer ({type(error).__name__})") from None
             except httpx.InvalidURL:
@@ -104,14 +115,14 @@ class Topic:
 
     name = "topic"
 
-    def __init__(self, stream: str, topic: str, brokers: dict[str, Any]) -> None:
+    def __init__(self, topic: str, brokers: dict[str, Any]) -> None:
         from confluent_kafka import Producer
 
-        self._stream, self._topic = stream, topic
+        self._topic = topic
         waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000)}
         self._producer = Producer({**brokers, **waits})
 
-    def deliver(self, alerts: Sequence[Numbered], done: Done) -> None:
+    def deliver(self, letters: Sequence[Letter], done: Done) -> None:
         from confluent_kafka import KafkaException
 
         failed: dict[int, str] = {}
@@ -126,14 +137,13 @@ class Topic:
 
             return tell
 
-        for ordinal, alert in alerts:
-            value = written(self._stream, alert)
+        for ordinal, _, key, body in letters:
             try:
-                self._producer.produce(self._topic, value, key=alert.key.encode(), on_delivery=told(ordinal))
+                self._producer.produce(self._topic, body, key=key.encode(), on_delivery=told(ordinal))
             except KafkaException as error:
                 failed[ordinal] = error.args[0].name()
         self._producer.flush(_SECONDS + 5)
-        for ordinal, _ in alerts:
+        for ordinal, *_ in letters:
             if ordinal in sent:
                 done(ordinal)
             elif failed.get(ordinal) == "MSG_SIZE_TOO_LARGE":
@@ -147,15 +157,16 @@ class Topic:
 
 
 class Courier(threading.Thread):
-    """Delivers the backlog by one way out, again and again until each alert went through or was refused for good.
+    """Delivers a stream's backlog by one way out, again and again until each alert went through or was refused for
+    good. An alert that cannot be written is one that is refused.
 
     delivered: the number of the last alert that it is done with. refused: what was refused, for the service to take and
     put on record. trouble: why the next one does not go through, in words; None while it does.
     """
 
-    def __init__(self, sink: Sink, backlog: Backlog, delivered: int) -> None:
+    def __init__(self, stream: str, sink: Sink, backlog: Backlog, delivered: int) -> None:
         super().__init__(name=f"courier {sink.name}", daemon=True)
-        self.sink, self.delivered = sink, delivered
+        self._stream, self.sink, self.delivered = stream, sink, delivered
         self.trouble: str | None = None
         self.failure: Exception | None = None
         self.refused: deque[Refusal] = deque()
@@ -186,11 +197,25 @@ class Courier(threading.Thread):
                         self.refused.append(Refusal(ids[ordinal], self.sink.name, refused, datetime.now(UTC)))
                     self.delivered, self.trouble, self._pause = ordinal, None, 0.0
 
-                self.sink.deliver(alerts, done)
+                letters = self._letters(alerts)
+                if letters:
+                    self.sink.deliver(letters, done)
+                else:
+                    done(alerts[0][0], "the alert cannot be written")
         except LakehouseError as error:
             self.trouble = str(error)
             self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2))
             self._ending.wait(self._pause * random.uniform(0.5, 1))
+
+    def _letters(self, alerts: Sequence[Numbered]) -> list[Letter]:
+        """The alerts up to one that cannot be written."""
+        letters = []
+        for ordinal, alert in alerts:
+            try:
+                letters.append(Letter(ordinal, alert.id, alert.key, written(self._stream, alert)))
+            except (ValueError, OverflowError):
+                break
+        return letters
 
     def end(self, seconds: float) -> None:
         """Stop: what it is at may take so long, what it then has not delivered waits for the next start."""

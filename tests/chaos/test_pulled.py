@@ -6,8 +6,15 @@ import pulled
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["database server", "table server", "database line", "api line"])
-def test_whatever_dies_each_event_is_in_the_lake_once(tmp_path: Path, kind: str) -> None:
-    done = pulled.campaign(kind, tmp_path, kills=2, seed=7)
-    assert done["kills"] >= 2
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [
+        *[("database server", 2), ("table server", 2), ("kafka server", 1)],
+        *[("database line", 2), ("api line", 2), ("kafka line", 2)],
+    ],
+    ids=lambda value: str(value),
+)
+def test_whatever_dies_each_event_is_in_the_lake_once(tmp_path: Path, kind: str, kills: int) -> None:
+    done = pulled.campaign(kind, tmp_path, kills=kills, seed=7)
+    assert done["kills"] >= kills
     assert done["events"] > 0

@@ -1,4 +1,4 @@
-"""Ten kills of the streaming service; `tests/chaos/stream.py` does as many as asked."""
+"""Ten kills of the streaming service, and cuts of its lines; `tests/chaos/stream.py` does as many as asked."""
 
 import sys
 from pathlib import Path
@@ -13,3 +13,9 @@ def test_killed_at_any_moment_it_tells_each_alert(tmp_path: Path) -> None:
     assert done["kills"] == 10
     assert done["kills with alerts on record"] > 3
     assert done["alerts"] > 50
+
+
+def test_cut_off_from_broker_and_webhook_it_goes_on_by_itself(tmp_path: Path) -> None:
+    done = stream.campaign(tmp_path, kills=4, seed=7, kind="lines")
+    assert done["lines cut"] >= 4
+    assert done["alerts"] > 10

@@ -18,6 +18,7 @@ from assets.wiring.partitions import delivery_days
 from lakehouse import manifest
 from lakehouse.clock import Clock
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part
+from lakehouse.feeds.kafka import KafkaTopic
 from lakehouse.formats.jsonlines import JsonLines
 from lakehouse.settings import Settings
 from resources.lake import LakeResource
@@ -203,6 +204,20 @@ def test_the_sensor_leaves_a_system_alone_between_looks(settings, source, statio
     first = tick(settings, calm)
     assert len(first.run_requests) == 1
     assert isinstance(tick(settings, calm, first.cursor), dg.SkipReason)
+
+
+def test_a_stream_of_messages_is_two_runs_a_minute_at_most(settings, source, station, monkeypatch):
+    """120 an hour. Something waits with each look; a run adds a version to each of the source's tables."""
+    stream = KafkaTopic(system="station", topic="readings")
+    busy, now, cursor, runs = replace(source, feed=replace(station, every=stream.every)), [10.0**9], None, 0
+    monkeypatch.setattr("assets.wiring.feeds.time.time", lambda: now[0])
+    instance = dg.DagsterInstance.ephemeral()
+    for second in range(0, 300, 5):
+        now[0] = 10.0**9 + second
+        found = tick(settings, busy, cursor, instance)
+        if isinstance(found, dg.SensorResult):
+            runs, cursor = runs + len(found.run_requests), found.cursor
+    assert runs == 10
 
 
 def test_the_sensor_tells_once_that_a_system_fails_and_once_that_it_answers_again(settings, source, station):

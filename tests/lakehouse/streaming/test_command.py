@@ -23,7 +23,10 @@ BEGIN = datetime.now(UTC) - timedelta(hours=1)
 OTHER = """
 from dataclasses import replace
 from assets.alerts import WEARABLE_ALERTS
-OTHER = replace(WEARABLE_ALERTS, name="other", topic="nowhere")
+from assets.wearable import WEARABLE
+OTHER = replace(
+    WEARABLE_ALERTS, name="other", source=replace(WEARABLE, feed=replace(WEARABLE.feed, topic="nowhere"))
+)
 """
 
 
@@ -37,14 +40,11 @@ def kafka(tmp_path: Path) -> Iterator[broker.Broker]:
         yield up
 
 
-def fast(who: str) -> list[bytes]:
-    """Readings of a heart that beats too fast: one alert follows."""
-    return [
-        json.dumps(
-            {"usubjid": who, "event_time": (BEGIN + timedelta(seconds=at)).isoformat(), "heart_rate": 150}
-        ).encode()
-        for at in range(5)
-    ]
+def fast(who: str, rate: int = 150) -> list[bytes]:
+    """Readings of a heart that beats too fast: one alert follows, if they keep the source's contract."""
+    each = {"usubjid": who, "device": who, "heart_rate": rate, "steps": 0}
+    times = [(BEGIN + timedelta(seconds=at)).isoformat() for at in range(5)]
+    return [json.dumps({**each, "reading_id": at, "event_time": time}).encode() for at, time in enumerate(times)]
 
 
 def on_record(home: Path) -> list[tuple[object, ...]]:
@@ -80,11 +80,11 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def test_it_ends_when_all_is_judged_and_in_order_when_it_is_told_to(kafka: broker.Broker, tmp_path: Path) -> None:
-    kafka.produce(WEARABLE_ALERTS.topic, fast("a"))
+    kafka.produce(WEARABLE_ALERTS.topic, [*fast("a"), *fast("c", 999)])
     with started("wearable", "--once", home=tmp_path, url=kafka.url()) as process:
         code, said = ended(process)
     assert code == 0, said
-    assert "wearable: 5 events, 1 alerts, 0 to read; stopped" in said
+    assert "wearable: 5 events, 1 alerts, 5 rejected, 0 to read; stopped" in said
     assert on_record(tmp_path) == [("a", "tachycardia")]
     with started(home=tmp_path, url=kafka.url()) as process:
         kafka.produce(WEARABLE_ALERTS.topic, fast("b"))
@@ -92,7 +92,7 @@ def test_it_ends_when_all_is_judged_and_in_order_when_it_is_told_to(kafka: broke
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
     assert code == 0, said
-    assert "wearable: 10 events, 2 alerts, 0 to read; stopped" in said
+    assert "wearable: 10 events, 2 alerts, 5 rejected, 0 to read; stopped" in said
     # Long before the half minute after which alerts come on record.
     assert on_record(tmp_path) == [("a", "tachycardia"), ("b", "tachycardia")]
 

@@ -1,14 +1,18 @@
 """The streaming service, with a real broker and a real receiver of a webhook."""
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import broker
+import fastavro
 import pytest
+import schemas
 from confluent_kafka import Message, TopicPartition
 from rates import (
     Receiver,
@@ -27,6 +31,7 @@ from rates import (
 from lakehouse import query
 from lakehouse.errors import SupersededError, UnavailableError
 from lakehouse.feeds import FeedError
+from lakehouse.formats.payloads import Avro
 from lakehouse.lake import Lake
 from lakehouse.streaming import backlog
 from lakehouse.streaming.brokers import AnotherTopicError, Log
@@ -55,7 +60,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def url(kafka: broker.Broker) -> str:
-    return f"kafka://{kafka.address}"
+    return kafka.url()
 
 
 def topic(kafka: broker.Broker, partitions: int = 1) -> str:
@@ -128,10 +133,52 @@ def test_poison_late_and_ahead_events_are_counted(kafka: broker.Broker, lake: La
     with running(stream, lake, Addresses(url(kafka))) as service:
         until(lambda: on_record(lake).height == 2 and " 6 events" in service.service.told())
     told = service.lines[-1]
-    for words in ("6 events", "1 late", "1 again", "1 keys forgotten", "1 ahead", "2 poison: no JSON"):
+    for words in ("6 events", "1 late", "1 again", "1 keys forgotten", "1 ahead", "3 poison", "3 rejected"):
         assert f" {words}," in told
-    for words in ("1 poison: no object", "1 poison: no key", "1 poison: time without zone", "1 poison: no number"):
-        assert f" {words}," in told
+
+
+def test_what_the_contract_rejects_raises_no_alert(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    """And what no clock can have shown ends nothing, whatever comes of it."""
+    stream = declared(topic(kafka))
+    early = [b'{"who": "c", "at": "0001-01-01T00:00:0%d+14:00", "rate": 130}' % at for at in range(3)]
+    kafka.produce(stream.topic, [*early, message("a", 0, 501), message("a", 1, 501), *highs(1)])
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        until(lambda: len(webhook.got) == 1)
+    assert on_record(lake)["key"].to_list() == ["k0"]
+    assert "2 rejected, 3 unfit: no time," in service.lines[-1]
+
+
+def test_messages_with_schemas_wait_for_their_registry(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver, tmp_path: Path
+) -> None:
+    """As in batches: what it does not know is poison, and while it is down nothing is passed over, nor after a stop."""
+    fields = [{"name": "who", "type": "string"}, {"name": "at", "type": "string"}, {"name": "rate", "type": "double"}]
+    schema = {"type": "record", "name": "Rate", "fields": fields}
+
+    def avro(number: int, who: str) -> list[bytes]:
+        made = []
+        for at in range(2):
+            with io.BytesIO() as stream:
+                rate = {"who": who, "at": f"2024-01-01T00:00:0{at}Z", "rate": 130.0}
+                fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), rate)
+                made.append(schemas.framed(number, stream.getvalue()))
+        return made
+
+    certificate = schemas.signed(tmp_path)
+    with schemas.serving({7: schema}, certificate) as registry:
+        stream = declared(topic(kafka), Avro())
+        where = Addresses(kafka.url(registry=quote(registry.url), ca=quote(str(certificate))), webhook.url)
+        kafka.produce(stream.topic, [*avro(7, "a"), *avro(9, "x"), *avro(7, "b")])
+        registry.down = True
+        with running(stream, lake, where) as service:
+            until(lambda: "registry answers 503" in service.service.told())
+        assert not webhook.got
+        with running(stream, lake, where) as service:
+            until(lambda: "registry answers 503" in service.service.told())
+            registry.down = False
+            until(lambda: len(webhook.got) == 2)
+    assert [item["key"] for item in webhook.got] == ["a", "b"]
+    assert "4 events, 2 alerts, 2 poison, 0 to read" in service.lines[-1]
 
 
 def test_a_webhook_that_is_down_stops_nothing(
@@ -289,6 +336,12 @@ def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake,
     with pytest.raises(UnavailableError, match=words):
         refused.end()
     assert on_record(lake).height == 3
+    # One word at the source says to the feed and to the rules that it is another topic.
+    feed = replace(stream.feed, generation=1)
+    kafka.produce(stream.topic, highs(1, begin=99))
+    with running(replace(stream, source=replace(stream.source, feed=feed)), lake, Addresses(url(kafka))):
+        until(lambda: on_record(lake).height == 3 + again + 1)
+    assert on_record(lake)["id"].n_unique() == 3 + again + 1
 
 
 def stopped(one: broker.Broker) -> None:
