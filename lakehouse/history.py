@@ -8,11 +8,11 @@ on a day the newest is what processed held at its end; see `in_force` and `newes
 A day is a delivery day, as long as there is no better one: the first file under a path counts from the day in its name,
 on whatever day it is received, so that a study that is loaded afterwards tells what its sites knew when. What is sent
 again under the same path, mended or changed, bears the day of the first, on which nobody knew it: it counts from the
-day it was received (UTC), as a withdrawal counts from the day it was made. So what is told of a day that is over is
-changed by one thing only, a file that comes late under the name of that day or an earlier one.
+day it was received (UTC), as a withdrawal counts from the day it was made. So what is told of a day that is over
+changes only with a file that comes late, under the name of that day or an earlier one.
 
-No version are records that were refused, and those of a key that two sites claim. That a later snapshot lacks a key
-takes nothing back: it was known all the same.
+No version are records that were refused, and those of a key that two sites claim, as long as they do. That a later
+snapshot lacks a key takes nothing back: it was known all the same.
 """
 
 from collections.abc import Sequence
