@@ -177,7 +177,7 @@ def tabled(table: Table, known: Sequence[str], form: Format, index: int = 0) -> 
     sound = table.rows["_problem"].is_null()
     values = pl.DataFrame([table.rows[name].alias(known) for name, known in zip(table.names, names, strict=True)])
     values = values if sound.all() else values.select(pl.when(sound).then(pl.all()))
-    return pl.concat([lines, _known_and_extra(values, known)], how="horizontal"), names
+    return pl.concat([lines, _known_and_extra(values, known, lines.height)], how="horizontal"), names
 
 
 def _plain(data: bytes, dialect: Dialect) -> tuple[bytes, bytes] | None:
@@ -262,7 +262,7 @@ def _fast(
     )
     if values.height != count:
         raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
-    values = _known_and_extra(values, known)
+    values = _known_and_extra(values, known, values.height)
     if count < lines.height:
         # A line that is no record has no values, in its place.
         values = values[pl.select(pl.when(sound).then(sound.cum_sum() - 1)).to_series()]
@@ -320,7 +320,7 @@ def _careful(index: int, text: str, known: Sequence[str], dialect: Dialect = PLA
     if len(set(names)) < len(names) or not found or not names:
         return frame, names
     table = pl.DataFrame(values, schema=dict.fromkeys(names, pl.String()), orient="row")
-    return pl.concat([frame, _known_and_extra(table, known)], how="horizontal"), names
+    return pl.concat([frame, _known_and_extra(table, known, frame.height)], how="horizontal"), names
 
 
 def _problem(fields: list[str] | None, names: Sequence[str], text: str) -> str | None:
@@ -335,11 +335,12 @@ def _problem(fields: list[str] | None, names: Sequence[str], text: str) -> str |
     return None
 
 
-def _known_and_extra(values: pl.DataFrame, known: Sequence[str]) -> pl.DataFrame:
+def _known_and_extra(values: pl.DataFrame, known: Sequence[str], height: int) -> pl.DataFrame:
+    """Known columns, and the others as JSON. height: of the frame, also where no sound record tells a name."""
     wanted = set(known)
     extra = [name for name in values.columns if name not in wanted]
     # By position: among names, `*` and `^x$` stand for others.
-    packed = pl.Series("_extra", [None] * values.height, pl.String)
+    packed = pl.Series("_extra", [None] * height, pl.String)
     if extra:
         packed = pl.DataFrame([values[name] for name in extra]).to_struct("_extra").struct.json_encode()
     return pl.DataFrame([*(values[name] for name in values.columns if name in wanted), packed.alias("_extra")])

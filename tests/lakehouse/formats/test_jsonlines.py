@@ -59,6 +59,14 @@ def test_a_member_nobody_knows_is_kept_and_one_that_is_asked_for_must_be_there(l
     assert refused.startswith("the header lacks HOUR, CELSIUS")
 
 
+def test_a_file_of_which_no_line_is_an_object_is_quarantined_line_by_line(lines: House) -> None:
+    lines.land(PATH, "oops\n\n[1]\n", header="")
+    lines.run()
+    found = lines.table("quarantine").filter(pl.col("_line") > 0).sort("_line")
+    assert found.select("_line", "_text").rows() == [(1, "oops"), (3, "[1]")]
+    assert lines.unbalanced().is_empty()
+
+
 def test_a_file_of_blank_lines_is_empty(lines: House) -> None:
     lines.land(PATH, "\n \n", header="")
     lines.run()
