@@ -54,16 +54,38 @@ def manifest(built: Built) -> dict[str, Any]:
 
 def test_dim_site_knows_a_site_from_any_of_its_traces(built: Built) -> None:
     assert built.marts["dim_site"] == [
-        # siteid, country, subjects, enrolled, deliveries, refused, delivery days, first and last delivered
-        ("701", "USA", 2, 1, 4, 0, 1, date(2014, 1, 21), date(2014, 1, 21)),
-        ("702", "CAN", 2, 1, 1, 0, 1, date(2014, 4, 2), date(2014, 4, 2)),
-        ("703", None, 0, 0, 2, 1, 1, date(2014, 5, 2), date(2014, 5, 2)),
+        # siteid, country, region, subjects, enrolled, deliveries, refused, delivery days, first and last delivered
+        ("701", "USA", "Northern America", 2, 1, 4, 0, 1, date(2014, 1, 21), date(2014, 1, 21)),
+        ("702", "CAN", None, 2, 1, 1, 0, 1, date(2014, 4, 2), date(2014, 4, 2)),
+        ("703", None, None, 0, 0, 2, 1, 1, date(2014, 5, 2), date(2014, 5, 2)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("staged", "model"),
+    [
+        *((f"stg_{name}", f"fct_{name}") for name in ("vital_signs", "lab_results", "adverse_events")),
+        ("stg_subjects", "dim_subject"),
+        ("stg_subject_history", "dim_subject_history"),
+    ],
+)
+def test_a_fact_or_dimension_has_every_column_of_its_table(manifest: dict[str, Any], staged: str, model: str) -> None:
+    models = _models(manifest)
+    assert [name for name in models[staged]["columns"] if name not in models[model]["columns"]] == []
+
+
+def test_what_reference_files_tell_reaches_the_marts(built: Built) -> None:
+    columns = list(_models(built.manifest)["fct_lab_results"]["columns"])
+    place = columns.index("loinc")
+    assert [row[place : place + 2] for row in built.marts["fct_lab_results"]] == [("1742-6", "U/L"), (None, None)]
+    columns = list(_models(built.manifest)["dim_subject"]["columns"])
+    place = columns.index("region")
+    assert [row[place] for row in built.marts["dim_subject"]] == ["Northern America"] * 2 + [None] * 2
 
 
 def test_dim_subject_places_partial_dates_in_their_month(built: Built) -> None:
     # usubjid, then enrolled, screened month, enrolled month
-    assert [(row[0], *row[14:17]) for row in built.marts["dim_subject"]] == [
+    assert [(row[0], *row[15:18]) for row in built.marts["dim_subject"]] == [
         ("T-701-1", True, JAN, JAN),
         ("T-701-2", False, JAN, None),
         ("T-702-3", True, MAR, APR),

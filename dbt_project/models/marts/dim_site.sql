@@ -14,7 +14,8 @@ subjects as (
         siteid,
         count(usubjid) as subjects,
         count(usubjid) filter (where enrolled) as enrolled,
-        mode() within group (order by country) as country
+        mode() within group (order by country) as country,
+        mode() within group (order by region) as region
     from {{ ref('dim_subject') }}
     group by siteid
 ),
@@ -41,6 +42,7 @@ activity as (
 select
     sites.siteid,
     subjects.country,
+    subjects.region,
     coalesce(subjects.subjects, 0) as subjects,
     coalesce(subjects.enrolled, 0) as enrolled,
     coalesce(deliveries.deliveries, 0) as deliveries,

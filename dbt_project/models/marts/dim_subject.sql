@@ -6,6 +6,7 @@ select
     subjects.studyid,
     subjects.siteid,
     subjects.country,
+    subjects.region,
     subjects.age,
     subjects.ageu,
     subjects.sex,

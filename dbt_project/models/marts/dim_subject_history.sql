@@ -13,6 +13,7 @@ select
     versions.studyid,
     versions.siteid,
     versions.country,
+    versions.region,
     versions.age,
     versions.ageu,
     versions.sex,
