@@ -211,7 +211,7 @@ create table lake.missing_results (
 );
 
 create table lake.event_terms (
-    aesoc text, aehlgt text, aehlt text, aedecod text, lower_terms bigint, events bigint, subjects bigint
+    aesoc text, aehlgt text, aehlt text, aedecod text, lower_terms bigint, records bigint, events bigint, subjects bigint
 );
 
 create table lake.data_queries (
