@@ -277,6 +277,25 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
     assert before.items() <= warehouse.relations().items()
 
 
+def test_models_are_not_built_on_a_cut_that_is_not_loaded(warehouse: Warehouse) -> None:
+    before = warehouse.schemas()
+    done = warehouse.dbt("run", "-s", "stg_parked", "--vars", "{cut: interim_1}", target="dev", USER="anna")
+    assert done.returncode != 0
+    assert "data cut interim_1 is not loaded into PostgreSQL; nothing was built" in done.stdout
+    assert "lakehouse cut build interim_1 --only-load" in done.stdout
+    assert warehouse.schemas() == before
+
+
+def test_a_schema_whose_name_would_be_cut_short_is_refused(server: Warehouse) -> None:
+    """The longest name that a cut may have leaves a user's nine letters; this one has ten."""
+    cut = "c" * 30
+    done = server.dbt("parse", "--vars", f"{{cut: {cut}}}", target="dev", USER="anna.bergh")
+    assert done.returncode == 2, done.stdout
+    told = " ".join(done.stdout.split())
+    assert f"the schema's name dbt_anna_bergh__cut_{cut}__intermediate short: it takes 63 bytes" in told
+    assert "set LAKEHOUSE_DBT_SCHEMA to a name that is at least 1 shorter than dbt_anna_bergh" in told
+
+
 def test_a_failing_test_fails_the_build_and_names_no_subject(warehouse: Warehouse) -> None:
     warehouse.execute("""
         insert into lake.subjects select * from lake.subjects where usubjid = 'T-701-1';
