@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid']}]) }}
+
 -- A site is one that anything is known of: it may have delivered before its first subject's demographics are in.
 -- Rows are counted by a column that is never null, so that column lineage shows what is counted.
 with sites as (

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid', 'valid_from']}]) }}
+
 -- A version of a site begins on a delivery day: when it first delivers a source, when its first subject is screened or
 -- enrolled, when the country of most of its subjects is another one. Runs have no part in it.
 with changes as (

@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['usubjid']},
+        {'columns': ['siteid']},
+    ],
+    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'},
+) }}
 
 select
     subjects.usubjid,

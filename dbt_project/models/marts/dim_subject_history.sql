@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     indexes=[
-        {'columns': ['usubjid', 'valid_from']},
+        {'columns': ['usubjid', 'valid_from', '_site']},
         {'columns': ['_site']},
     ],
     meta={'follows': {'by': '_site', 'lake': 'subject_history'}},
