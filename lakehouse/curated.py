@@ -13,10 +13,12 @@ class Through:
     """What rows that are made of many are made of, for whoever follows them back to a line.
 
     table: as SQL names it: `quality.deliveries`. on: SQL that tells which rows of it, `behind`, make a row, `this`.
+    more: further tables whose rows are in the making too; followed from a row that is asked for itself.
     """
 
     table: str
     on: str
+    more: tuple["Through", ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ def load(lake: Lake, url: str, cut: Cut, tables: Sequence[Table]) -> list[Load]:
             if others := [name for (name,) in cursor.fetchall()]:
                 raise DefinitionError(
                     f"PostgreSQL has {', '.join(others)} already, which no cut made; nothing was changed; rename it "
-                    "and build again"
+                    "(alter schema … rename to …), or give it up if nobody needs what it holds (drop schema … "
+                    f"cascade), and lakehouse cut build {cut.name} again"
                 )
             cursor.execute(f"create schema {schema}")
             cursor.execute(_MARK.format(schema=schema))

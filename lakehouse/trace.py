@@ -8,7 +8,7 @@ PostgreSQL into the lake if they are there. Anything else is told plainly. Nothi
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -38,7 +38,7 @@ class Trace:
     """Where some rows came from.
 
     rows: for each, the columns its condition names, then `ORIGIN` and `_text`, the line as delivered; of a whole file
-        `_line` and `_text` are null. through: the table whose rows are followed, for rows that are made of many.
+        `_line` and `_text` are null. through: the tables whose rows are followed, for rows that are made of many.
     version, code: the version of the lake's table, and of the contract or transforms that made it, where known.
     """
 
@@ -55,7 +55,8 @@ def declared(dbt_project: Path) -> dict[str, Through]:
     for file in sorted(dbt_project.glob("models/*/*.yml")):
         for model in (yaml.safe_load(file.read_text()) or {}).get("models", []):
             if told := model.get("config", {}).get("meta", {}).get("trace"):
-                found[f"{file.parent.name}.{model['name']}"] = Through(told["table"], told["on"])
+                more = tuple(Through(**other) for other in told.get("more", []))
+                found[f"{file.parent.name}.{model['name']}"] = Through(told["table"], told["on"], more)
     return found
 
 
@@ -77,6 +78,14 @@ def trace(
         UnavailableError when kept bytes are damaged.
     """
     name = table.replace("/", ".")
+    made_of = through.get(name)
+    if made_of and made_of.more:
+        parts = [
+            trace(lake, warehouse, table, where, limit, {**through, name: part}, sources)
+            for part in (replace(made_of, more=()), *made_of.more)
+        ]
+        rows = pl.concat([part.rows for part in parts], how="diagonal_relaxed").head(limit)
+        return replace(parts[0], rows=rows, through=", ".join(part.through or name for part in parts))
     versions = {item.replace("/", "."): version for item, version in manifest.versions(lake).items()}
     layer = name.partition(".")[0]
     if name in versions:

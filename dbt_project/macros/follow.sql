@@ -33,6 +33,7 @@
 
 {#- On run start: the tables, if they are not there. tested: the load up to which every test of the model has passed. -#}
 {% macro open_books() -%}
+    {{- must_be_loaded() -}}
     create schema if not exists {{ books() }};
     create table if not exists {{ books() }}.followed (
         model text, table_name text, book oid not null, load bigint not null, tested bigint,

@@ -328,7 +328,9 @@ from counted
 {%- endmacro %}
 
 
-{#- Treatment-emergent adverse events of the safety population, by class and term. -#}
+{#- Treatment-emergent adverse events of the safety population, by class and term. A site records an event again each
+    time it looks at it: `records` are looks, `events` what is looked at. A record without the event's number stands
+    for an event of its own. -#}
 {% macro event_counts(by_treatment) -%}
 with {{ subjects_and_populations(by_treatment, 'saffl') }},
 
@@ -337,7 +339,8 @@ events as (
         {{ arms(by_treatment, 'treated') }}
         events.usubjid,
         events.aebodsys,
-        events.aedecod
+        events.aedecod,
+        events.usubjid || '|' || coalesce(events.aespid, events.row_key) as event
     from {{ ref('fct_adverse_events') }} as events
     {{ with_treatment(by_treatment, 'events') }}
     where
@@ -352,7 +355,8 @@ counted as (
         aebodsys,
         aedecod,
         (array['preferred term', 'system organ class', null, 'any event'])[1 + grouping(aebodsys, aedecod)] as level,
-        count(*) as events,
+        count(*) as records,
+        count(distinct event) as events,
         count(distinct usubjid) as subjects
     from events
     group by
@@ -375,6 +379,7 @@ select
     terms.level,
     terms.aebodsys,
     terms.aedecod,
+    coalesce(counted.records, 0) as records,
     coalesce(counted.events, 0) as events,
     coalesce(counted.subjects, 0) as subjects,
     populations.population,

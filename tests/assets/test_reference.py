@@ -51,6 +51,16 @@ def test_the_sites_and_countries_are_the_studys() -> None:
     assert elsewhere(own.head(1).with_columns(country="siteid")).collect().height == 1
 
 
+def test_the_terms_are_those_the_study_published_and_each_has_one_place() -> None:
+    rows = reference.TERMS.rows().collect()
+    sent = collected(EXPORTS["adverse_events"]).select(name.upper() for name in rows.columns).unique()
+    assert set(rows.rows()) == set(sent.rows())
+    assert rows.select("aedecod", "aehlt", "aehlgt", "aesoc").unique()["aedecod"].is_unique().all()
+    # Names of MedDRA's middle levels are not in the publication, and so not here.
+    assert rows["aehlt"].str.contains("^HLT_[0-9]{4}$").all()
+    assert rows["aehlgt"].str.contains("^HLGT_[0-9]{4}$").all()
+
+
 @pytest.mark.parametrize("file", reference.FILES, ids=[file.name for file in reference.FILES])
 def test_the_page_beside_the_files_names_version_and_source(file: Reference) -> None:
     page = file.path.with_name("README.md").read_text()

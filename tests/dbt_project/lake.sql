@@ -42,9 +42,11 @@ insert into lake.subjects values
 ('T-702-4', '4', 'T', '702', 'CAN', 55, 'YEARS', 'F', 'WHITE', null, '2014', null, null, null,
  '702/demographics_2014-04-02.csv', 3, 'd2', '2014-04-02', '702', '2014-04-02 06:00:00Z');
 
+update lake.subjects set region = 'Northern America' where siteid = '701';
+
 create table lake.subject_history (
-    usubjid text, subjid text, studyid text, siteid text, country text, age bigint, ageu text, sex text, race text,
-    ethnic text, dmdtc text, rfstdtc text, valid_from date, valid_to date, is_current boolean,
+    usubjid text, subjid text, studyid text, siteid text, country text, region text, age bigint, ageu text, sex text,
+    race text, ethnic text, dmdtc text, rfstdtc text, valid_from date, valid_to date, is_current boolean,
     _file text, _line bigint, _checksum text, _delivered date, _site text, _received_at timestamptz
 );
 
@@ -95,6 +97,8 @@ insert into lake.lab_results values
 ('T', 'T-703-9', '9', '703', 'CRP', 'C Reactive Protein', 'CHEMISTRY', '<0.2', 'mg/L', '<0.2', null, null,
  null, 'mg/L', null, null, 1, 'SCREENING 1', '2014-05-01', '2014-05-01', null, null,
  '703/labs_2014-05-02.csv', 2, 'l2', '2014-05-02', '703', '2014-05-02 06:00:00Z');
+
+update lake.lab_results set loinc = '1742-6', ucum = 'U/L' where lbtestcd = 'ALT';
 
 create table lake.adverse_events (
     studyid text, usubjid text, subjid text, siteid text, aeseq double precision, aespid text, aeterm text,
@@ -207,7 +211,7 @@ create table lake.missing_results (
 );
 
 create table lake.event_terms (
-    aesoc text, aehlgt text, aehlt text, aedecod text, lower_terms bigint, events bigint, subjects bigint
+    aesoc text, aehlgt text, aehlt text, aedecod text, lower_terms bigint, records bigint, events bigint, subjects bigint
 );
 
 create table lake.data_queries (

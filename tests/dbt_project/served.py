@@ -35,6 +35,9 @@ class Warehouse:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def schemas(self) -> list[str]:
+        return [name for (name,) in self.rows("select nspname from pg_namespace order by 1")]
+
     def relations(self) -> dict[str, int]:
         """Every table and view by name, with the number PostgreSQL gave it when it was made."""
         query = """

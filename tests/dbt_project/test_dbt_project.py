@@ -3,6 +3,7 @@ the conventions every model keeps."""
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,11 +23,23 @@ JAN, FEB, MAR, APR, MAY = (date(2014, month, 1) for month in range(1, 6))
 
 @dataclass(frozen=True)
 class Built:
-    """What a production build of `lake.sql` left: rows of each mart on a day, and the parsed project."""
+    """What a production build of `lake.sql` left: rows of each mart on a day, the columns of each table's indexes, the
+    parsed project, and what `dbt docs` finds in PostgreSQL."""
 
     day: date
     marts: dict[str, list[tuple[Any, ...]]]
+    indexes: dict[str, list[list[str]]]
     manifest: dict[str, Any]
+    catalog: dict[str, Any]
+
+
+INDEXES = """
+select indrelid::regclass::text, (
+    select string_agg(pg_get_indexdef(indexrelid, place, true), ' ' order by place)
+    from generate_series(1, indnkeyatts) as place
+)
+from pg_index inner join pg_class on pg_class.oid = indrelid
+where relnamespace::regnamespace::text in ('intermediate', 'marts', 'unblinded')"""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +56,16 @@ def built(server: Warehouse) -> Built:
         "mart_site_quality": "siteid, source",
     }
     marts = {mart: server.rows(f"select * from marts.{mart} order by {by}") for mart, by in order.items()}
+    indexes: dict[str, list[list[str]]] = {}
+    for table, columns in server.rows(INDEXES):
+        indexes.setdefault(table, []).append(columns.split())
     [(day,)] = server.rows("select (now() at time zone 'utc')::date")
-    return Built(day, marts, json.loads((server.artifacts("prod") / "manifest.json").read_text()))
+    docs = server.dbt("docs", "generate", "--no-compile", target="prod")
+    assert docs.returncode == 0, docs.stdout
+    parsed, catalog = (
+        json.loads((server.artifacts("prod") / f"{name}.json").read_text()) for name in ("manifest", "catalog")
+    )
+    return Built(day, marts, indexes, parsed, catalog)
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +75,38 @@ def manifest(built: Built) -> dict[str, Any]:
 
 def test_dim_site_knows_a_site_from_any_of_its_traces(built: Built) -> None:
     assert built.marts["dim_site"] == [
-        # siteid, country, subjects, enrolled, deliveries, refused, delivery days, first and last delivered
-        ("701", "USA", 2, 1, 4, 0, 1, date(2014, 1, 21), date(2014, 1, 21)),
-        ("702", "CAN", 2, 1, 1, 0, 1, date(2014, 4, 2), date(2014, 4, 2)),
-        ("703", None, 0, 0, 2, 1, 1, date(2014, 5, 2), date(2014, 5, 2)),
+        # siteid, country, region, subjects, enrolled, deliveries, refused, delivery days, first and last delivered
+        ("701", "USA", "Northern America", 2, 1, 4, 0, 1, date(2014, 1, 21), date(2014, 1, 21)),
+        ("702", "CAN", None, 2, 1, 1, 0, 1, date(2014, 4, 2), date(2014, 4, 2)),
+        ("703", None, None, 0, 0, 2, 1, 1, date(2014, 5, 2), date(2014, 5, 2)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("staged", "model"),
+    [
+        *((f"stg_{name}", f"fct_{name}") for name in ("vital_signs", "lab_results", "adverse_events")),
+        ("stg_subjects", "dim_subject"),
+        ("stg_subject_history", "dim_subject_history"),
+    ],
+)
+def test_a_fact_or_dimension_has_every_column_of_its_table(manifest: dict[str, Any], staged: str, model: str) -> None:
+    models = _models(manifest)
+    assert [name for name in models[staged]["columns"] if name not in models[model]["columns"]] == []
+
+
+def test_what_reference_files_tell_reaches_the_marts(built: Built) -> None:
+    columns = list(_models(built.manifest)["fct_lab_results"]["columns"])
+    place = columns.index("loinc")
+    assert [row[place : place + 2] for row in built.marts["fct_lab_results"]] == [("1742-6", "U/L"), (None, None)]
+    columns = list(_models(built.manifest)["dim_subject"]["columns"])
+    place = columns.index("region")
+    assert [row[place] for row in built.marts["dim_subject"]] == ["Northern America"] * 2 + [None] * 2
 
 
 def test_dim_subject_places_partial_dates_in_their_month(built: Built) -> None:
     # usubjid, then enrolled, screened month, enrolled month
-    assert [(row[0], *row[14:17]) for row in built.marts["dim_subject"]] == [
+    assert [(row[0], *row[15:18]) for row in built.marts["dim_subject"]] == [
         ("T-701-1", True, JAN, JAN),
         ("T-701-2", False, JAN, None),
         ("T-702-3", True, MAR, APR),
@@ -251,14 +294,36 @@ def test_a_developer_builds_only_in_schemas_of_their_own(warehouse: Warehouse) -
     layers = {"staging", "intermediate", "marts", "unblinded"}
     assert {name.split(".")[0] for name in made} == {f"dbt_alice_berg_{layer}" for layer in layers}
     # Every model, and what models remember of those they follow.
-    assert len(made) == 49 + 3
+    assert len(made) == 51 + 3
     assert before.items() <= warehouse.relations().items()
+
+
+def test_models_are_not_built_on_a_cut_that_is_not_loaded(warehouse: Warehouse) -> None:
+    before = warehouse.schemas()
+    done = warehouse.dbt("run", "-s", "stg_parked", "--vars", "{cut: interim_1}", target="dev", USER="anna")
+    assert done.returncode != 0
+    assert "data cut interim_1 is not loaded into PostgreSQL; nothing was built" in done.stdout
+    assert "lakehouse cut build interim_1 --only-load" in done.stdout
+    assert warehouse.schemas() == before
+
+
+def test_a_schema_whose_name_would_be_cut_short_is_refused(server: Warehouse) -> None:
+    """The longest name that a cut may have leaves a user's nine letters; this one has ten."""
+    cut = "c" * 30
+    done = server.dbt("parse", "--vars", f"{{cut: {cut}}}", target="dev", USER="anna.bergh")
+    assert done.returncode == 2, done.stdout
+    told = " ".join(done.stdout.split())
+    assert f"the schema's name dbt_anna_bergh__cut_{cut}__intermediate short: it takes 63 bytes" in told
+    assert "set LAKEHOUSE_DBT_SCHEMA to a name that is at least 1 shorter than dbt_anna_bergh" in told
 
 
 def test_a_failing_test_fails_the_build_and_names_no_subject(warehouse: Warehouse) -> None:
     warehouse.execute("""
         insert into lake.subjects select * from lake.subjects where usubjid = 'T-701-1';
         update lake.deliveries set accepted = accepted + 1 where _checksum = 'v2';
+        insert into lake.missing_results (source, paramcd, avisitn, expected, present, not_done, no_result,
+            visit_missed, left_study, keep_n, drop_n, carry_n)
+        values ('labs', 'ALT', 2, 3, 4, 0, 0, 0, 0, 4, 4, 4);
     """)
 
     done = warehouse.dbt("build", target="prod")
@@ -267,6 +332,7 @@ def test_a_failing_test_fails_the_build_and_names_no_subject(warehouse: Warehous
     results = json.loads((warehouse.artifacts("prod") / "run_results.json").read_text())["results"]
     assert {result["unique_id"].split(".")[2] for result in results if result["status"] == "fail"} == {
         "every_delivery_balances",
+        "mart_missing_results_one_row_per_test_and_visit",
         "source_unique_lake_subjects_usubjid",
     }
     told = done.stdout + done.stderr + (warehouse.folder / "dbt.log").read_text() + json.dumps(results)
@@ -277,9 +343,33 @@ def _models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
 
 
+def test_every_macro_and_every_test_that_is_sql_of_its_own_is_described(manifest: dict[str, Any]) -> None:
+    ours = [node for node in manifest["macros"].values() if node["package_name"] == "lakehouse"]
+    assert len(ours) > 30
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    singular = [node for node in tests if "test_metadata" not in node]
+    assert singular
+    assert [node["name"] for node in (*ours, *singular) if not node["description"].strip()] == []
+
+
+def test_the_catalogue_for_dbt_docs_is_whole(built: Built) -> None:
+    """What `dbt docs generate` finds in PostgreSQL: every model and source, every column with what it means."""
+    known = {**built.manifest["nodes"], **built.manifest["sources"]}
+    wanted = {name for name, node in known.items() if node["resource_type"] in {"model", "source"}}
+    found = {**built.catalog["nodes"], **built.catalog["sources"]}
+    assert wanted - set(found) == set()
+    bare = {
+        f"{name}.{column}"
+        for name in wanted
+        for column in found[name]["columns"]
+        if not known[name]["columns"].get(column, {}).get("description", "").strip()
+    }
+    assert bare == set()
+
+
 def test_every_table_and_column_is_described(manifest: dict[str, Any]) -> None:
     tables = {**_models(manifest), **{f"lake.{node['name']}": node for node in manifest["sources"].values()}}
-    assert len(tables) == 49 + 15 + 8
+    assert len(tables) == 51 + 15 + 8
     bare = [
         f"{name}.{column}"
         for name, node in tables.items()
@@ -361,6 +451,44 @@ def test_every_mart_that_computes_has_a_unit_test(manifest: dict[str, Any]) -> N
     assert untested == {"fct_vital_signs", "fct_lab_results", "fct_adverse_events", "dim_subject_history"}
 
 
+def test_every_mart_is_tested_for_what_names_a_row(manifest: dict[str, Any]) -> None:
+    untested = {name for name in _models(manifest) if name.startswith(("dim_", "fct_", "mart_"))} - set(
+        grains(manifest)
+    )
+    assert untested == set()
+
+
+def grains(manifest: dict[str, Any]) -> dict[str, list[str]]:
+    """By model, the columns that name a row, as its test has them; of an expression, the column in it."""
+    found = {}
+    for node in manifest["nodes"].values():
+        about = node.get("test_metadata") or {}
+        if about.get("name") in {"one_row_per", "unique"} and str(node["attached_node"]).startswith("model."):
+            given = about["kwargs"]
+            key = given["key"] if "key" in given else [given["column_name"]]
+            columns = [re.sub(r"^coalesce\((\w+),.*", r"\1", column) for column in key]
+            found[node["attached_node"].split(".")[2]] = columns
+    return found
+
+
+def test_every_table_has_the_indexes_that_its_rows_are_found_by(built: Built) -> None:
+    """By what names a row, and, where it follows a table, by what its rows are taken out by."""
+    named = grains(built.manifest)
+    lacking = {}
+    for name, node in _models(built.manifest).items():
+        if node["config"]["materialized"] == "view":
+            continue
+        wanted = [named[name]] if name in named else []
+        if by := node["config"]["meta"].get("follows", {}).get("by"):
+            wanted.append([by])
+        assert wanted or name in {"int_site_account", "int_planned_visits"}
+        indexes = built.indexes.get(f"{node['schema']}.{name}", [])
+        lost = [key for key in wanted if not any(set(index[: len(key)]) == set(key) for index in indexes)]
+        if lost:
+            lacking[name] = lost
+    assert lacking == {}
+
+
 def test_models_are_named_for_their_layer(manifest: dict[str, Any]) -> None:
     prefixes = {
         "staging": ("stg_",),
@@ -402,15 +530,18 @@ def test_each_summary_by_treatment_has_its_pooled_twin(manifest: dict[str, Any])
         assert set(models[name]["columns"]) - set(pooled["columns"]) == {"treatment", "treatmentn"}
 
 
-def test_every_exposure_names_its_owner_and_what_it_shows(manifest: dict[str, Any]) -> None:
-    exposures = {node["name"]: node for node in manifest["exposures"].values()}
-    assert set(exposures) == {"daily_report", "data_managers_list", "statisticians_export"}
-    for node in exposures.values():
-        assert node["owner"]["name"]
-        assert node["description"].strip()
-    # The report is for everybody.
-    shown = exposures["daily_report"]["depends_on"]["nodes"]
-    assert {manifest["nodes"][name]["schema"] for name in shown} == {"marts"}
+def test_whatever_people_read_names_a_reader_as_the_page_does(manifest: dict[str, Any]) -> None:
+    readers = {
+        node["name"]: {name.split(".")[2] for name in node["depends_on"]["nodes"]}
+        for node in manifest["exposures"].values()
+    }
+    assert all(node["owner"]["name"] and node["description"].strip() for node in manifest["exposures"].values())
+    models = _models(manifest)
+    assert set().union(*readers.values()) == {name for name in models if name.startswith(("dim_", "fct_", "mart_"))}
+    unblinded = {name for name, read in readers.items() if any(models[one]["schema"] == "unblinded" for one in read)}
+    assert unblinded == {"statistician"}
+    rows = re.findall(r"^\| `(\w+)` \| (`.*`) \|$", (PROJECT / "docs" / "dbt.md").read_text(), re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", told)) for name, told in rows} == readers
 
 
 def test_a_view_of_a_mart_has_one_parent_a_table(manifest: dict[str, Any]) -> None:

@@ -175,7 +175,7 @@ def test_what_is_withdrawn_and_who_vanishes_is_taken_out(study: Study) -> None:
 
     assert vanished in {row[2] for row in before["fct_vital_signs"]}
     assert vanished not in {row[2] for row in rows["fct_vital_signs"] + rows["fct_lab_results"]}
-    assert [row[14] is not None for row in rows["dim_subject_history"] if row[0] == vanished] == [True]
+    assert [row[15] is not None for row in rows["dim_subject_history"] if row[0] == vanished] == [True]
     file = f"701/{labs.name}"
     assert [sum(file in row for row in of["fct_lab_results"]) > 0 for of in (before, rows)] == [True, False]
     assert rows == study.anew()

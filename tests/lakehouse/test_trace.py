@@ -129,6 +129,13 @@ def test_a_row_made_of_many_leads_to_what_it_is_made_of_or_says_so(full: House) 
     assert tracing.trace(
         full.lake, no_warehouse, "curated.warmth", "readings = 6", 20, through, [full.source]
     ).rows.is_empty()
+    # Of rows of several tables, one after the other.
+    lost = trace(full, "superseded.thermometer").rows.height
+    both = {"curated.warmth": replace(through["curated.warmth"], more=(Through("superseded.thermometer", "true"),))}
+    found = tracing.trace(full.lake, no_warehouse, "curated.warmth", "true", 20, both, [full.source])
+    assert found.through == "processed.thermometer, superseded.thermometer"
+    assert found.rows.height == 5 + lost > 5
+    assert tracing.trace(full.lake, no_warehouse, "curated.warmth", "true", 6, both, [full.source]).rows.height == 6
 
 
 def test_an_unknown_table_is_told_with_those_there_are(full: House) -> None:
@@ -154,5 +161,9 @@ def test_models_declare_what_their_rows_are_made_of(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "marts.yml").write_text(
         'models:\n  - {name: a, config: {meta: {trace: {table: marts.b, "on": behind.x = this.x}}}}\n  - {name: b}\n'
+        '  - {name: c, config: {meta: {trace: {table: marts.b, "on": x, more: [{table: marts.d, "on": y}]}}}}\n'
     )
-    assert declared(tmp_path) == {"marts.a": Through("marts.b", "behind.x = this.x")}
+    assert declared(tmp_path) == {
+        "marts.a": Through("marts.b", "behind.x = this.x"),
+        "marts.c": Through("marts.b", "x", (Through("marts.d", "y"),)),
+    }

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', indexes=[{'columns': ['siteid', 'avisitn']}]) }}
 
 -- What mart_site_visits counts, with the day the lakehouse's clock is set to: its view has one parent, a table.
 with clock as (

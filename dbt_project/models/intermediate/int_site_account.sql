@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', indexes=[{'columns': ['siteid', 'source']}]) }}
 
 -- What mart_site_quality shows but for its clock: the view on it has one parent, a table. A view on several staging
 -- views would be dropped with each of them, by threads that then wait for each other.

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid']}]) }}
+
 -- A site is one that anything is known of: it may have delivered before its first subject's demographics are in.
 -- Rows are counted by a column that is never null, so that column lineage shows what is counted.
 with sites as (
@@ -14,7 +16,8 @@ subjects as (
         siteid,
         count(usubjid) as subjects,
         count(usubjid) filter (where enrolled) as enrolled,
-        mode() within group (order by country) as country
+        mode() within group (order by country) as country,
+        mode() within group (order by region) as region
     from {{ ref('dim_subject') }}
     group by siteid
 ),
@@ -41,6 +44,7 @@ activity as (
 select
     sites.siteid,
     subjects.country,
+    subjects.region,
     coalesce(subjects.subjects, 0) as subjects,
     coalesce(subjects.enrolled, 0) as enrolled,
     coalesce(deliveries.deliveries, 0) as deliveries,

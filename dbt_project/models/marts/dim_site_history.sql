@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid', 'valid_from']}]) }}
+
 -- A version of a site begins on a delivery day: when it first delivers a source, when its first subject is screened or
 -- enrolled, when the country of most of its subjects is another one. Runs have no part in it.
 with changes as (
@@ -126,6 +128,15 @@ states as (
             and days.day = with_sources.day
 ),
 
+-- What the list of sites says, which no delivery changes: a new list changes every version.
+regions as (
+    select
+        _site as siteid,
+        mode() within group (order by region) as region
+    from {{ ref('dim_subject_history') }}
+    group by _site
+),
+
 compared as (
     select
         siteid,
@@ -139,13 +150,15 @@ compared as (
 )
 
 select
-    siteid,
-    country,
-    status,
-    sources,
-    day as valid_from,
-    lead(day) over in_order as valid_to,
-    lead(day) over in_order is null as is_current
+    compared.siteid,
+    compared.country,
+    regions.region,
+    compared.status,
+    compared.sources,
+    compared.day as valid_from,
+    lead(compared.day) over in_order as valid_to,
+    lead(compared.day) over in_order is null as is_current
 from compared
-where now is distinct from earlier
-window in_order as (partition by siteid order by day)
+left join regions on compared.siteid = regions.siteid
+where compared.now is distinct from compared.earlier
+window in_order as (partition by compared.siteid order by compared.day)

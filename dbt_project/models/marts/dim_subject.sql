@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['usubjid']},
+        {'columns': ['siteid']},
+    ],
+    meta={'follows': {'by': 'usubjid', 'lake': 'subjects'}, 'tells': 'usubjid'},
+) }}
 
 select
     subjects.usubjid,
@@ -6,6 +13,7 @@ select
     subjects.studyid,
     subjects.siteid,
     subjects.country,
+    subjects.region,
     subjects.age,
     subjects.ageu,
     subjects.sex,

@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     indexes=[
-        {'columns': ['usubjid', 'valid_from']},
+        {'columns': ['usubjid', 'valid_from', '_site']},
         {'columns': ['_site']},
     ],
     meta={'follows': {'by': '_site', 'lake': 'subject_history'}},
@@ -13,6 +13,7 @@ select
     versions.studyid,
     versions.siteid,
     versions.country,
+    versions.region,
     versions.age,
     versions.ageu,
     versions.sex,

@@ -25,6 +25,8 @@ select
     results.lbstnrlo,
     results.lbstnrhi,
     results.lbstresu,
+    results.loinc,
+    results.ucum,
     results.lbnrind,
     results.out_of_range,
     results.visitnum,

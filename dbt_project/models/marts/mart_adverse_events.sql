@@ -1,3 +1,9 @@
-{{ config(materialized='incremental', meta={'follows': {'whole': ['dim_subject', 'fct_adverse_events']}}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['level', 'aebodsys', 'aedecod']},
+    ],
+    meta={'follows': {'whole': ['dim_subject', 'fct_adverse_events']}},
+) }}
 
 {{ event_counts(by_treatment=false) }}

@@ -1,3 +1,9 @@
-{{ config(materialized='incremental', meta={'follows': {'whole': ['dim_subject']}}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['characteristic', 'category']},
+    ],
+    meta={'follows': {'whole': ['dim_subject']}},
+) }}
 
 {{ demographics(by_treatment=false) }}

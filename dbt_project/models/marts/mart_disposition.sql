@@ -1,3 +1,9 @@
-{{ config(materialized='incremental', meta={'follows': {'whole': ['dim_subject']}}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['level', 'term']},
+    ],
+    meta={'follows': {'whole': ['dim_subject']}},
+) }}
 
 {{ disposition(by_treatment=false) }}

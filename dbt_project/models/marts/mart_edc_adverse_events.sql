@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['usubjid', 'aeseq', 'aeid']}, {'columns': ['siteid']}]) }}
+
 with edc as (
     select
         *,

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid', 'month']}]) }}
+
 -- Every site has a row for every month of the study: curves of sites can be stacked, and a pause is a flat line.
 -- Subjects are counted by their identifier, though it is never null, so that column lineage shows what is counted.
 with sites as (

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['usubjid', 'lbtestcd', 'visitnum', 'result_id']}, {'columns': ['siteid']}]) }}
+
 select
     disagreements.siteid,
     disagreements.usubjid,

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['siteid', 'source', 'rule', 'severity']}]) }}
+
 with counted as (
     select
         _site as siteid,

@@ -1,3 +1,5 @@
+{{ config(indexes=[{'columns': ['alert_id']}, {'columns': ['usubjid', 'at']}]) }}
+
 select
     subjects.siteid,
     alerts.key as usubjid,

@@ -4,6 +4,7 @@ select
     versions.studyid,
     versions.siteid,
     versions.country,
+    versions.region,
     versions.age,
     versions.ageu,
     versions.sex,

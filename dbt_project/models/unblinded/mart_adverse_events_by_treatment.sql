@@ -1,5 +1,8 @@
 {{ config(
     materialized='incremental',
+    indexes=[
+        {'columns': ['treatmentn', 'level', 'aebodsys', 'aedecod']},
+    ],
     meta={'follows': {'whole': ['dim_subject', 'fct_adverse_events', ['unblinded', 'treatment']]}},
 ) }}
 

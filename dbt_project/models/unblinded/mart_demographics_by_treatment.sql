@@ -1,3 +1,9 @@
-{{ config(materialized='incremental', meta={'follows': {'whole': ['dim_subject', ['unblinded', 'treatment']]}}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['treatmentn', 'characteristic', 'category']},
+    ],
+    meta={'follows': {'whole': ['dim_subject', ['unblinded', 'treatment']]}},
+) }}
 
 {{ demographics(by_treatment=true) }}

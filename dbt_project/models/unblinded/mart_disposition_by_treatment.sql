@@ -1,3 +1,9 @@
-{{ config(materialized='incremental', meta={'follows': {'whole': ['dim_subject', ['unblinded', 'treatment']]}}) }}
+{{ config(
+    materialized='incremental',
+    indexes=[
+        {'columns': ['treatmentn', 'level', 'term']},
+    ],
+    meta={'follows': {'whole': ['dim_subject', ['unblinded', 'treatment']]}},
+) }}
 
 {{ disposition(by_treatment=true) }}

@@ -127,3 +127,41 @@ def test_an_event_of_an_unknown_subject_stays_out(table: Callable[..., pl.LazyFr
     subjects = table(BlindedSubject, PERSON)
 
     assert ADVERSE_EVENTS.transform(given, subjects).collect()["usubjid"].to_list() == ["01-701-1"]
+
+
+ITCHING = {
+    "aedecod": "PRURITUS",
+    "aehlt": "HLT_0778",
+    "aehlgt": "HLGT_0695",
+    "aesoc": "SKIN AND SUBCUTANEOUS TISSUE DISORDERS",
+    "aebodsys": "SKIN AND SUBCUTANEOUS TISSUE DISORDERS",
+}
+
+
+@pytest.mark.parametrize(
+    ("delivered", "place"),
+    [
+        pytest.param({"aedecod": "PRURITUS"}, ITCHING, id="above a preferred term"),
+        pytest.param({"aellt": "ITCHING BOTH HANDS"}, ITCHING, id="above a lowest level term"),
+        pytest.param(
+            {"aellt": "ITCHING", "aedecod": "PRURITUS", "aehlt": "H", "aebodsys": "EYE DISORDERS"},
+            {**ITCHING, "aehlt": "H", "aebodsys": "EYE DISORDERS"},
+            id="what is delivered stands",
+        ),
+        pytest.param(
+            {"aellt": "HICCOUGHS", "aedecod": "HICCUPS", "aesoc": "RESPIRATORY"},
+            {"aedecod": "HICCUPS", "aehlt": None, "aehlgt": None, "aesoc": "RESPIRATORY", "aebodsys": "RESPIRATORY"},
+            id="a term that is not listed",
+        ),
+        pytest.param({}, dict.fromkeys(ITCHING), id="not coded"),
+    ],
+)
+def test_the_file_of_terms_tells_what_was_not_delivered(
+    events: Callable[..., pl.DataFrame], delivered: Mapping[str, str], place: Mapping[str, str | None]
+) -> None:
+    rows = events({**began(date(2014, 1, 12)), "aedecod": None, "aebodsys": None, **delivered}, began(TREATED))
+
+    assert rows.height == 2
+    assert rows.select(*ITCHING).row(0, named=True) == place
+    # Whatever hangs on the term sees it.
+    assert (rows["cq01nam"][0] is not None) == (place is ITCHING)

@@ -74,10 +74,10 @@ def land(house: House, path: str, body: str) -> None:
     house.run()
 
 
-def history(house: House) -> list[tuple[object, ...]]:
+def history(house: House, of: tuple[str, ...] = TOLD_OF) -> list[tuple[object, ...]]:
     told(house)
     rows = house.lake.scan(SUBJECT_HISTORY.table, manifest.versions(house.lake)[SUBJECT_HISTORY.table])
-    return rows.select(TOLD_OF).collect().sort("usubjid", "valid_from").rows()
+    return rows.sort("usubjid", "valid_from").select(of).collect().rows()
 
 
 def told(house: House) -> Curation:
@@ -91,6 +91,14 @@ def test_versions_run_from_delivery_day_to_delivery_day(study: Callable[[str], H
         house.land(*item, header=HEADER)
     house.run()
     assert history(house) == HISTORY
+
+
+def test_a_site_has_its_region_when_the_list_has_it(study: Callable[[str], House]) -> None:
+    house = study("regions")
+    house.land(*snapshot(1, line("1")), header=HEADER)
+    house.land(*snapshot(1, line("9", site="999"), site="999"), header=HEADER)
+    house.run()
+    assert history(house, ("siteid", "region")) == [("701", "Northern America"), ("999", None)]
 
 
 @pytest.mark.parametrize("order", [*permutations(range(4))][1::5], ids=str)

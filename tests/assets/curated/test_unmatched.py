@@ -3,6 +3,7 @@ from collections.abc import Callable
 import polars as pl
 from agreement import made
 
+from assets.curated.adverse_events import SubjectEvent
 from assets.curated.lab_results import LAB_RESULTS, LabResult
 from assets.curated.subjects import BlindedSubject
 from assets.curated.unmatched import UNMATCHED, Unmatched
@@ -35,17 +36,33 @@ def test_what_no_file_has_is_counted_per_site(table: Callable[..., pl.LazyFrame]
     lost = {**known, "loinc": None, "lborresu": "kat", "ucum": None, "lbstresu": "kat"}
     labs = table(LabResult, known, lost, lost, {**lost, "siteid": "702", "lborresu": None, "lbstresu": None})
     subjects = table(BlindedSubject, PERSON, {"usubjid": "01-999-1", "siteid": "999"})
+    listed = {"usubjid": "01-701-1", "siteid": "701", "aellt": "ITCHING", "aedecod": "PRURITUS"}
+    coded = {**listed, "aellt": None}
+    events = table(
+        SubjectEvent,
+        listed,
+        coded,
+        {**listed, "aellt": None, "aedecod": None},
+        {**listed, "aellt": "BAD ITCHING"},
+        {**listed, "aellt": "HICCOUGHS", "aedecod": "HICCUPS"},
+        {**listed, "aellt": "HICCOUGHS", "aedecod": None},
+        {**coded, "aedecod": "SNEEZING"},
+        {**coded, "aedecod": "SNEEZING"},
+    )
 
-    found = UNMATCHED.transform(labs, subjects).collect()
+    found = UNMATCHED.transform(labs, subjects, events).collect()
 
     assert Unmatched.is_valid(found)
     assert sorted(found.select("siteid", "reference", "code", "rows").rows()) == [
+        ("701", "event_terms", "HICCOUGHS", 1),
+        ("701", "event_terms", "HICCUPS", 1),
+        ("701", "event_terms", "SNEEZING", 2),
         ("701", "lab_tests", "ALT in kat", 2),
         ("701", "units", "kat", 2),
         ("702", "lab_tests", "ALT in NO UNITS", 1),
         ("999", "sites", "999", 1),
     ]
-    assert UNMATCHED.checks["matched"](found.lazy(), labs, subjects).collect().height == 4
+    assert UNMATCHED.checks["matched"](found.lazy(), labs, subjects, events).collect().height == 7
 
 
 def test_what_is_unmatched_in_the_study() -> None:

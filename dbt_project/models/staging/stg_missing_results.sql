@@ -1,0 +1,21 @@
+select
+    missing.source,
+    missing.paramcd,
+    missing.basetype,
+    missing.avisitn,
+    missing.expected,
+    missing.present,
+    missing.not_done,
+    missing.no_result,
+    missing.visit_missed,
+    missing.left_study,
+    missing.keep_n,
+    missing.keep_mean,
+    missing.keep_sd,
+    missing.drop_n,
+    missing.drop_mean,
+    missing.drop_sd,
+    missing.carry_n,
+    missing.carry_mean,
+    missing.carry_sd
+from {{ source('lake', 'missing_results') }} as missing
