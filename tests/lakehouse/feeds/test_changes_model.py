@@ -2,7 +2,6 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logical import Puller, connect, execute, rows, serving, texts, values
+from logical import Puller, connect, execute, rows, texts, values
 
 from lakehouse.changes import current, history
 from lakehouse.feeds.changes import Changes
@@ -41,12 +40,6 @@ alter table things alter big set storage external;
 create trigger rows after insert or update or delete on things for each row execute function tell();
 create trigger whole after truncate on things for each statement execute function tell()
 """
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving() as url:
-        yield url
 
 
 @dataclass
