@@ -314,7 +314,7 @@ class Changes(Feed):
             if whole or end != last:
                 return end if whole else None
             # Nothing new in it: what was pulled and not released, or what belongs to transactions that end later.
-            stretch, most = 4 * stretch, 4 * most
+            stretch, most = 2 * stretch, 2 * most
 
 
 def _slot(name: str) -> str:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -196,6 +198,44 @@ def test_a_transaction_much_larger_than_an_extract_is_told_once_whoever_dies(thi
     things.release()
     assert things.pull() == []
     assert things.feed.lag(things.url, things.source, things.reached).any is False
+
+
+def test_a_pull_takes_no_more_than_it_may_and_the_next_goes_on(things: Puller) -> None:
+    things.feed = replace(things.feed, most_changes=20)
+    things.pull()
+    execute(
+        things.url,
+        *(f"insert into things values ({number})" for number in range(30)),
+        "insert into things select generate_series(100, 199)",
+        "insert into things values (30)",
+    )
+    told = []
+    while extracts := things.pull(2**10):
+        told.append(operations(extracts, "id"))
+        # Whether or not what was pulled has been released by then.
+        if len(told) % 2:
+            things.release()
+    *small, large = sorted(len(one) for one in told)
+    assert 100 <= large < 120
+    assert max(small) < 20
+    ids = [row[1] for one in told for row in one]
+    assert ids == [str(number) for number in (*range(30), *range(100, 200), 30)]
+
+
+def test_a_pull_goes_past_what_belongs_to_transactions_that_have_not_ended(
+    things: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things.pull()
+    monkeypatch.setattr(changes, "_STRETCH", 2**12)
+    with closing(connect(things.url, autocommit=False)) as writer:
+        writer.cursor().execute("insert into things select generate_series(100, 2000)")
+        execute(things.url, "insert into things values (1)")
+        assert operations(things.pull(), "id") == [("insert", "1")]
+        execute(things.url, "insert into things values (2)")
+        writer.commit()
+    while things.pull():
+        pass
+    assert sorted(things.log().filter(cdc_op="insert")["id"].cast(pl.Int64)) == [1, 2, *range(100, 2001)]
 
 
 def test_columns_come_and_go(things: Puller) -> None:
@@ -411,6 +451,39 @@ def test_lag_tells_what_waits(things: Puller) -> None:
     trouble = small.lag(things.url, things.source, things.reached).trouble
     assert trouble
     assert "more than 1" in trouble
+
+
+def test_a_server_that_holds_less_for_a_slot_is_told_of_before_it_gives_the_log_up(things: Puller) -> None:
+    """Its own limit counts, and not ours alone; the log of other tables is let go the sooner."""
+
+    def write(megabytes: int) -> None:
+        execute(
+            things.url,
+            f"select pg_logical_emit_message(false, 'x', repeat('x', 1 << 20)) from generate_series(1, {megabytes})",
+        )
+
+    def trouble() -> str:
+        return things.feed.lag(things.url, things.source, things.reached).trouble or ""
+
+    execute(things.url, "insert into things values (1)")
+    things.pull()
+    things.release()
+    execute(things.url, "alter system set max_slot_wal_keep_size = '64MB'", "select pg_reload_conf()")
+    try:
+        write(24)
+        assert not trouble()
+        assert things.feed.lag(things.url, things.source, things.reached).any
+        (quiet,) = things.pull()
+        assert Puller("", things.feed, landed=[quiet]).log().is_empty()
+        things.release()
+        write(46)
+        assert "(max_slot_wal_keep_size): pull it soon, or drop slot lakehouse_things" in trouble()
+        write(60)
+        assert "the server is about to give them up: pull it soon" in trouble()
+        execute(things.url, "checkpoint")
+        assert "the server gave up the log that its slot held" in trouble()
+    finally:
+        execute(things.url, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
 
 
 def test_a_look_does_not_decode_a_large_transaction_to_its_end(things: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
