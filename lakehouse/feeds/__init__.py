@@ -129,7 +129,7 @@ class Lag:
     @property
     def any(self) -> bool:
         """Whether there is, or may be, something to pull."""
-        return bool(self.events or self.bytes or self.seconds or self.due)
+        return bool(self.events or self.bytes or self.seconds or self.due or self.held)
 
 
 @dataclass(frozen=True, kw_only=True)

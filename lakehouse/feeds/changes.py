@@ -138,7 +138,7 @@ class Changes(Feed):
                 return Lag(bytes=max(now.size, 1), trouble=trouble)
             if position.endswith(WHOLE) and now.confirmed <= place(position):
                 # What is on record was not released: the first transaction in the log is none that waits.
-                return Lag(bytes=max(now.retained, 1), trouble=trouble, held=True)
+                return Lag(trouble=trouble, held=True)
             waits, seconds = oldest(connection, _slot(source.name), position)
             if not waits and now.now - place(position) < _quiet(now):
                 return Lag(0, 0, 0.0, trouble)
