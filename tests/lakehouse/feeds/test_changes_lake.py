@@ -1,0 +1,315 @@
+"""From a database's log through ledger, raw and processed to what it comes to: whatever is written, altered or dies."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import dataframely as dy
+import polars as pl
+import pytest
+from audited import ALTERS, AUDIT, COLUMNS, WRITES, Model
+from house import House
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from logical import execute, texts, values
+
+from lakehouse import changes, manifest
+from lakehouse.contract import Contract
+from lakehouse.curate import curate
+from lakehouse.curated import Curated
+from lakehouse.feeds import Lag, Reached, pulling
+from lakehouse.feeds.changes import Changes
+from lakehouse.formats.parquet import Parquet
+from lakehouse.lake import Lake
+from lakehouse.source import Source
+
+KEY = ("id", "part")
+ADDED = ("cdc_op", "cdc_lsn", "cdc_seq", "cdc_xid", "cdc_at", "cdc_unchanged", "cdc_starts")
+
+
+class Change(Contract):
+    """A change of a thing, as PostgreSQL writes it."""
+
+    id = dy.String(nullable=True)
+    part = dy.String(nullable=True)
+    word = dy.String(nullable=True)
+    big = dy.String(nullable=True)
+    more = dy.String(nullable=True)
+    cdc_op = dy.String()
+    cdc_starts = dy.Int64()
+    cdc_lsn = dy.String()
+    cdc_seq = dy.Int64()
+    cdc_xid = dy.String(nullable=True)
+    cdc_at = dy.Datetime(time_unit="us", time_zone="UTC")
+    cdc_unchanged = dy.String(nullable=True)
+
+
+class Worded(Change):
+    """A change of a thing that has a word."""
+
+    @dy.rule()
+    def worded(cls) -> pl.Expr:
+        """A row has its word."""
+        left = pl.col("cdc_op").is_in(["insert", "update", "snapshot"])
+        return ~left | pl.col("word").is_not_null() | changes.left_out("word")
+
+
+class Now(Contract):
+    """A thing as it is."""
+
+    id = dy.String()
+    part = dy.String()
+    word = dy.String(nullable=True)
+    big = dy.String(nullable=True)
+    more = dy.String(nullable=True)
+    cdc_op = dy.String()
+    cdc_starts = dy.Int64()
+    cdc_lsn = dy.String()
+    cdc_seq = dy.Int64()
+    cdc_xid = dy.String(nullable=True)
+    cdc_at = dy.Datetime(time_unit="us", time_zone="UTC")
+
+
+class Past(Now):
+    """A thing as it was."""
+
+    valid_from = dy.Datetime(time_unit="us", time_zone="UTC")
+    valid_to = dy.Datetime(nullable=True, time_unit="us", time_zone="UTC")
+    until_starts = dy.Int64(nullable=True)
+    until_lsn = dy.String(nullable=True)
+    is_current = dy.Bool()
+
+
+def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return changes.typed(raw).select(Change.column_names())
+
+
+FEED = Changes(system="edc", table="public.things", key=KEY)
+SOURCE = Source(
+    name="things",
+    description="Changes of things.",
+    owner="team:tests",
+    contract=Change,
+    tidy=tidy,
+    key=(*KEY, "cdc_starts", "cdc_lsn", "cdc_seq"),
+    columns=(*COLUMNS, *ADDED),
+    optional=("more",),
+    path="{site}/{name}/{day}_{part}.parquet",
+    dialect=Parquet(),
+    feed=FEED,
+)
+NOW = Curated(
+    name="now",
+    description="Things.",
+    owner="team:tests",
+    contract=Now,
+    key=KEY,
+    inputs=("processed/things",),
+    transform=lambda log: changes.current(log, [*KEY]).select(Now.column_names()),
+    of_log=True,
+)
+PAST = replace(
+    NOW,
+    name="past",
+    contract=Past,
+    key=(*KEY, "cdc_starts", "cdc_lsn"),
+    transform=lambda log: changes.history(log, [*KEY]).select(Past.column_names()),
+)
+
+
+class Died(BaseException):
+    """Whoever pulls is no more."""
+
+
+@dataclass
+class LakePuller:
+    """Pulls into a lake, as a run does, a step at a time."""
+
+    house: House
+    url: str
+
+    @property
+    def reached(self) -> Reached:
+        return pulling.reached(self.house.lake, self.house.source, self.house.landing)
+
+    def pull(self, most_bytes: int = 2**20, die_after: int | None = None) -> int:
+        def say(pulled: pulling.Pulled) -> None:
+            if pulled.extracts == die_after:
+                raise Died
+
+        one = self.house
+        for _ in range(200):
+            try:
+                if die_after == 0:
+                    return 0
+                pulled = pulling.pull(one.lake, one.source, one.landing, self.url, one.clock, most_bytes, say=say)
+            except Died:
+                return die_after or 0
+            # The server takes a moment to notice that the one before is gone.
+            if "55006" not in (pulled.trouble or ""):
+                break
+            time.sleep(0.05)
+        assert pulled.trouble is None
+        return pulled.extracts
+
+    def ingest(self) -> None:
+        self.house.run()
+        curate(self.house.lake, [NOW, PAST], [self.house.source], self.house.clock)
+
+    def release(self) -> None:
+        assert pulling.release(self.house.lake, self.house.source, self.url) is None
+
+    def lag(self) -> Lag:
+        return pulling.lag(self.house.lake, self.house.source, self.house.landing, self.url)
+
+    def reasons(self) -> set[str]:
+        """Why anything is in quarantine."""
+        return set(self.house.table("quarantine")["reasons"].explode())
+
+    def shown(self, table: Curated) -> pl.DataFrame:
+        return self.house.lake.scan(table.table, manifest.versions(self.house.lake)[table.table]).collect()
+
+
+@pytest.fixture
+def things(house: House, url: str) -> Iterator[LakePuller]:
+    house.source = SOURCE
+    yield LakePuller(house, url)
+    forget(url)
+
+
+def forget(url: str) -> None:
+    execute(
+        url,
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = 'lakehouse_things'",
+        "drop publication if exists lakehouse_things",
+        "drop table if exists things, audit",
+        "drop function if exists tell",
+    )
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            (*WRITES, *WRITES, "truncate", *["commit"] * 6, "rollback", "pull", "ingest", "die", "release", *ALTERS)
+        ),
+        st.integers(0, 1),
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ),
+    min_size=30,
+    max_size=60,
+)
+
+
+@given(steps=STEPS)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_whatever_happens_the_lake_is_what_the_database_went_through(
+    url: str, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("house")
+    (folder / "landing").mkdir()
+    puller = LakePuller(House(folder / "landing", Lake(str(folder / "lake")), SOURCE), url)
+    execute(url, AUDIT)
+    model = Model(url, FEED, puller)
+    try:
+        puller.pull()
+        for step in steps:
+            model.step(*step)
+        model.settle()
+        puller.pull(2**14)
+        puller.ingest()
+        puller.release()
+        assert not puller.lag().any
+        assert puller.house.table("quarantine").is_empty()
+        assert puller.house.unbalanced().is_empty()
+        now, past, log = puller.shown(NOW), puller.shown(PAST), puller.house.table("processed")
+        assert values(now, *model.columns) == texts(url, "things", *model.columns)
+        until = dict(log.select("cdc_lsn", "cdc_xid").rows())
+        ended = past.with_columns(until=pl.col("until_lsn").replace_strict(until, default=None, return_dtype=pl.String))
+        made = values(ended.filter(pl.col("cdc_op") != "snapshot"), *COLUMNS, "cdc_xid", "until")
+        if model.valued:
+            assert [row[:-1] for row in made] == [row[:-1] for row in model.versions()]
+        else:
+            assert made == model.versions()
+        assert values(past.filter("is_current"), *COLUMNS) == values(now, *COLUMNS)
+        # What was told onward is what the whole log comes to.
+        for table, shown in ((NOW, now), (PAST, past)):
+            whole = table.transform(log.lazy()).sort(table.key).collect()
+            assert shown.sort(table.key).equals(whole)
+    finally:
+        for writer in model.writers:
+            writer.close()
+        forget(url)
+
+
+def test_a_column_that_is_dropped_quarantines_what_lacks_it_until_the_contract_is_mended(things: LakePuller) -> None:
+    url = things.url
+    execute(
+        url,
+        "create table things (id int, part text, word text, big text, primary key (id, part))",
+        "insert into things values (1, 'a', 'one'), (2, 'a', 'two')",
+    )
+    things.house.source = replace(SOURCE, contract=Worded)
+    things.pull()
+    things.ingest()
+    before = values(things.shown(NOW), *COLUMNS)
+    assert before == texts(url, "things", *COLUMNS)
+    execute(url, "update things set word = 'uno' where id = 1", "alter table things drop word")
+    execute(url, "insert into things values (3, 'a', 'large')", "delete from things where id = 2")
+    things.pull()
+    things.ingest()
+    # The header lacks a column that the source says is there: that delivery is refused whole, and the one before is in.
+    assert things.reasons() == {"file:header"}
+    assert things.house.unbalanced().is_empty()
+    assert values(things.shown(NOW), "id", "word") == [("1", "uno"), ("2", "two")]
+    needed = tuple(name for name in SOURCE.columns if name != "word")
+    things.house.source = replace(SOURCE, contract=Worded, columns=needed, optional=("more", "word"))
+    things.ingest()
+    # It may be missing, and yet a row must have it: the rows are refused, the deletion is not.
+    assert things.reasons() == {"worded"}
+    assert values(things.shown(NOW), "id", "word") == [("1", "uno")]
+    things.house.source = replace(things.house.source, severities={"worded": "warn"})
+    things.ingest()
+    assert things.house.table("quarantine").is_empty()
+    assert things.house.unbalanced().is_empty()
+    assert values(things.shown(NOW), "id", "part", "big") == texts(url, "things", "id", "part", "big")
+    things.release()
+    assert not things.lag().any
+
+
+def test_a_user_who_may_not_release_is_told_and_asks_for_no_run_after_another(
+    things: LakePuller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = things.url
+    execute(
+        url,
+        "create table things (id int, part text, word text, big text, primary key (id, part))",
+        "revoke execute on function pg_replication_slot_advance from public",
+        "create role reader login replication",
+        "grant select on things to reader",
+        "create publication lakehouse_things for table only things with (publish_via_partition_root = true)",
+    )
+    things.url = url.replace("//postgres@", "//reader@")
+    try:
+        things.pull()
+        execute(url, "insert into things values (1, 'a', 'one')")
+        things.pull()
+        things.ingest()
+        for _ in range(3):
+            assert things.lag().any
+            assert "the user lacks a right" in str(pulling.release(things.house.lake, SOURCE, things.url))
+        lag = things.lag()
+        assert not lag.any
+        assert "what was pulled is not released: edc: the user lacks a right" in str(lag.trouble)
+        execute(url, "grant execute on function pg_replication_slot_advance to reader")
+        monkeypatch.setattr(pulling, "_FIRST_WAIT", -pulling._FIRST_WAIT)
+        assert things.lag().any
+        things.release()
+        assert things.lag() == Lag(0, 0, 0.0)
+    finally:
+        execute(
+            url,
+            "grant execute on function pg_replication_slot_advance to public",
+            "drop owned by reader",
+            "drop role reader",
+        )
