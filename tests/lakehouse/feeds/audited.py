@@ -60,13 +60,17 @@ class Model:
 
     url: str
     feed: Changes
-    puller: Pulls
+    puller: Pulls | None = None
     committed: list[str] = field(default_factory=list)
     altered: bool = False
     valued: bool = False
     more: bool | None = None
 
     def __post_init__(self) -> None:
+        self.connect()
+
+    def connect(self) -> None:
+        """Writers who have begun nothing."""
         self.writers = [connect(self.url, autocommit=False) for _ in range(2)]
         self.open: list[str | None] = [None, None]
         self.locked: int | None = None
@@ -156,6 +160,7 @@ class Model:
             self.more = True
 
     def pull(self, what: str, row: int) -> None:
+        assert self.puller
         if self.altered or self.feed._position(self.puller.reached) is None:
             # A snapshot waits for those who are writing.
             self.settle()
