@@ -12,6 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from lakehouse.errors import UnavailableError
+
 _KEY = "shape"
 
 
@@ -92,10 +94,18 @@ def recorded(url: str, source: str, stream: str, end: str, last: Callable[[str],
     """The shape that the newest delivery of a stream, which ends at `end`, was told with; None if it does not say."""
     own = (url, source, stream)
     if own not in _READ or _READ[own][0] != end:
-        data = last(stream)
-        told = pl.read_parquet_metadata(io.BytesIO(data)) if data else {}
-        _READ[own] = (end, Shape.of(json.loads(told[_KEY])) if _KEY in told else None)
+        _READ[own] = (end, _told(last, stream))
     return _READ[own][1]
+
+
+def _told(last: Callable[[str], bytes | None], stream: str) -> Shape | None:
+    try:
+        data = last(stream)
+        footer = pl.read_parquet_metadata(io.BytesIO(data)) if data else {}
+    except (UnavailableError, pl.exceptions.PolarsError):
+        # Its bytes are gone or damaged. Nothing would ever be pulled again if nothing could be pulled without them.
+        return None
+    return Shape.of(json.loads(footer[_KEY])) if _KEY in footer else None
 
 
 # Of the tables `named` (the table), `tree` (it and its partitions on any level) and its published columns `told`.

@@ -9,7 +9,8 @@ import pytest
 from logical import Puller, connect, execute, rows, texts, values
 
 from lakehouse.changes import current, history
-from lakehouse.feeds import Extract, FeedError, changes
+from lakehouse.errors import UnavailableError
+from lakehouse.feeds import Extract, FeedError, changes, shape
 from lakehouse.feeds.changes import Changes
 
 
@@ -109,6 +110,24 @@ def test_what_the_log_tells_whole_is_not_told_again(things: Puller, what: list[s
     assert not any(extract.part.stream.endswith("_again") for extract in things.landed)
     same(things)
     settled(things)
+
+
+def test_a_delivery_whose_bytes_are_gone_keeps_nobody_from_pulling(things: Puller) -> None:
+    def gone(_: str) -> bytes:
+        raise UnavailableError("the kept bytes are gone or damaged")
+
+    things.pull()
+    execute(things.url, "insert into things values (1, 'a')")
+    for last in (gone, lambda _: b"PAR1 no more PAR1"):
+        # What this process has read by then it knows.
+        shape._READ.clear()
+        reached = replace(things.reached, last=last)
+        assert things.feed.lag(things.url, things.source, reached).any
+        (told,) = things.feed.pull(things.url, things.source, reached, 2**20)
+    things.landed.append(told)
+    execute(things.url, "alter table things add more text default 'm'")
+    assert again(things.pull())
+    same(things)
 
 
 def test_a_column_that_went_and_came_is_told_again_whenever_it_comes(things: Puller) -> None:
