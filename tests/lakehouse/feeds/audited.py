@@ -54,8 +54,8 @@ class Pulls(Protocol):
 class Model:
     """Two writers, each with rows of its own, whose transactions overlap; and a puller.
 
-    altered: whether the table was altered since rows were pulled. valued: whether any column came with values, which
-    no transaction put there.
+    altered: whether the table was altered, so that rows may be told again with any pull. valued: whether any column
+    came with values, which no transaction put there.
     """
 
     url: str
@@ -170,7 +170,6 @@ class Model:
             self.puller.ingest()
         else:
             self.puller.pull(2**13, die_after=row if what == "die" else None)
-            self.altered &= what == "die"
 
     @property
     def columns(self) -> tuple[str, ...]:

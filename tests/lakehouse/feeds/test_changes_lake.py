@@ -9,7 +9,7 @@ import pytest
 from audited import ALTERS, AUDIT, COLUMNS, WRITES, Model
 from followed import FEED, NOW, PAST, SOURCE, Worded, agrees
 from house import House
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from logical import execute, texts, values
 
@@ -104,8 +104,9 @@ STEPS = st.lists(
 )
 
 
+# Not shrunk when it fails: every try takes seconds.
 @given(steps=STEPS)
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=4, phases=[Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_the_lake_is_what_the_database_went_through(
     url: str, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int, int]]
 ) -> None:
