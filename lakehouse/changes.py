@@ -17,7 +17,7 @@ read need not be read together with that again.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -44,13 +44,15 @@ def typed(raw: pl.LazyFrame, names: Mapping[str, str | None] | None = None) -> p
     """Raw changes with `cdc_starts`, `cdc_seq` and `cdc_at` in their types; null where they cannot be read.
 
     names: what columns of the table are called from here on, where that is another name; None for one that is not
-        taken. `cdc_unchanged` then has those names: by them large values that were left out are filled in.
+        taken. `cdc_unchanged` then has those names, by which large values that were left out are filled in, and none
+        of columns that the source does not know.
 
     What landed before a feed wrote `cdc_starts` tells it by its file's name, and is of the first start if it does not.
     """
+    columns = raw.collect_schema().names()
     named = pl.col("_file").str.extract(r"(?:^|[^A-Za-z0-9])s([0-9]+)_[0-9]+(?:_[a-z]+)?@[^/]+$").fill_null("1")
     return raw.with_columns(
-        *([_renamed(names)] if names else []),
+        *([_known(columns, names or {})] if _UNCHANGED in columns else []),
         pl.col(_STARTS).fill_null(named).cast(pl.Int64, strict=False),
         pl.col("cdc_seq").cast(pl.Int64, strict=False),
         pl.col("cdc_at")
@@ -193,10 +195,11 @@ def _names_left_out() -> pl.Expr:
     return pl.when(told.str.starts_with("[")).then(told.str.extract_all(_QUOTED)).otherwise(spaced)
 
 
-def _renamed(names: Mapping[str, str | None]) -> pl.Expr:
-    """`cdc_unchanged` by other names."""
-    ours = {_written(theirs): None if ours is None else _written(ours) for theirs, ours in names.items()}
-    found = _names_left_out().list.eval(pl.element().replace(ours)).list.drop_nulls()
+def _known(columns: Sequence[str], names: Mapping[str, str | None]) -> pl.Expr:
+    """`cdc_unchanged` of these columns alone, by other names."""
+    ours = {name: names.get(name, name) for name in columns}
+    told = {_written(theirs): _written(name) for theirs, name in ours.items() if name is not None}
+    found = _names_left_out().list.eval(pl.element().replace_strict(told, default=None)).list.drop_nulls()
     listed = pl.format("[{}]", found.list.join(","))
     return pl.when(found.list.len() > 0).then(listed).alias(_UNCHANGED)
 

@@ -173,6 +173,22 @@ def test_a_column_that_is_dropped_quarantines_what_lacks_it_until_the_contract_i
     assert not things.lag().any
 
 
+def test_a_large_column_that_the_source_does_not_know_keeps_nothing_from_being_made(things: LakePuller) -> None:
+    execute(
+        things.url,
+        "create table things (id int, part text, word text, big text, primary key (id, part))",
+        "alter table things add notes text, alter notes set storage external, alter big set storage external",
+        "insert into things values (1, 'a', 'one', repeat('b', 9000), repeat('n', 9000))",
+    )
+    things.pull()
+    things.ingest()
+    execute(things.url, "update things set word = 'uno'")
+    things.pull()
+    things.ingest()
+    assert things.house.table("processed")["cdc_unchanged"].drop_nulls().to_list() == ['["big"]']
+    assert values(things.shown(NOW), *COLUMNS) == texts(things.url, "things", *COLUMNS)
+
+
 def test_a_user_who_may_not_release_is_told_and_asks_for_no_run_after_another(
     things: LakePuller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
