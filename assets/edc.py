@@ -49,7 +49,7 @@ class Change(Entered):
 
     cdc_op = dy.String(description="insert, update, delete, truncate, snapshot; complete after a snapshot's last row.")
     cdc_unchanged = dy.String(
-        nullable=True, description="Names of columns that were not sent because they had not changed, by spaces."
+        nullable=True, description="JSON list of columns that were not sent because they had not changed."
     )
 
     @dy.rule()

@@ -15,6 +15,7 @@ from lakehouse.errors import DefinitionError
 from lakehouse.inputs import Inputs, Rows, declarations
 from lakehouse.lake import Lake
 from lakehouse.remake import Remake, create
+from lakehouse.remake_log import LogRemake
 from lakehouse.source import Source
 
 GROUP = "curated"
@@ -100,7 +101,8 @@ def curate(lake: Lake, curated: Sequence[Curated], sources: Sequence[Source], cl
         given = [made[name] if name in made else inputs.rows(name) for name in table.inputs]
         # What an attempt that died has left is ahead of what the inputs are compared with.
         follows = before.code == code and 0 < (delta.transaction_version(GROUP) or 0) <= before.seq
-        made[table.table] = Remake(lake, table, given, delta, GROUP, generation, follows).run()
+        kind = LogRemake if table.of_log else Remake
+        made[table.table] = kind(lake, table, given, delta, GROUP, generation, follows).run()
         rows = made[table.table].all
         breaches = {
             name: check(rows, *(item.all for item in given)).select(pl.len()).collect().item()

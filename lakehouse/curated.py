@@ -37,6 +37,9 @@ class Curated:
         rows of each of its values come only from the inputs' rows of that value, whatever their order. Then only the
         values whose rows changed are made anew. Without it the whole table is.
     by_in_inputs: the name of that column in the inputs, where it is another.
+    of_log: the transform is `current` or `history` of `lakehouse.changes`, its one input a log of changes, and the
+        first column of the key a text or a whole number. Changes that come after all others are then told to the rows
+        there are: what the log told before is not read again.
     checks: a name to a function of the table's rows and the same inputs that yields the rows in breach; none is what
         should be. It is asked each time: of a table that grows, it had better look at few columns. The function's
         docstring says what must hold.
@@ -54,6 +57,7 @@ class Curated:
     transform: Callable[..., pl.LazyFrame]
     by: str | None = None
     by_in_inputs: str | None = None
+    of_log: bool = False
     checks: Mapping[str, Callable[..., pl.LazyFrame]] = field(default_factory=dict)
     through: Through | None = None
     warehouse: Literal["lake", "unblinded"] | None = "lake"

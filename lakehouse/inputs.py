@@ -1,6 +1,7 @@
 """What curated tables are made from: tables of the lake, and what is given of every source at once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
@@ -8,10 +9,11 @@ import polars as pl
 from lakehouse import account, arrivals, history
 from lakehouse.clock import Clock
 from lakehouse.contract import PROVENANCE
-from lakehouse.errors import DefinitionError
+from lakehouse.errors import DefinitionError, UnavailableError
 from lakehouse.evaluate import QUARANTINE
 from lakehouse.ingest import schemas
 from lakehouse.lake import RECORD, Lake
+from lakehouse.lake import rows as stored
 from lakehouse.near import near
 from lakehouse.source import Source
 
@@ -33,11 +35,16 @@ _LAYERS = {"account": "account", "quarantine": "quarantine", "warnings": "proces
 class Rows:
     """Rows that a table is made from.
 
-    all: every one of them. difference: tells which of them came or went, see `differ`.
+    all: every one of them. difference: tells which of them came or went, see `differ`. growth: see `grown`.
     """
 
-    def __init__(self, all_: pl.LazyFrame, difference: Callable[[], pl.DataFrame | None]) -> None:
-        self.all, self._difference = all_, difference
+    def __init__(
+        self,
+        all_: pl.LazyFrame,
+        difference: Callable[[], pl.DataFrame | None],
+        growth: "Callable[[], Grown | None]" = lambda: None,
+    ) -> None:
+        self.all, self._difference, self._growth = all_, difference, growth
 
     @cached_property
     def differ(self) -> pl.DataFrame | None:
@@ -46,9 +53,23 @@ class Rows:
         """
         return self._difference()
 
+    @cached_property
+    def grown(self) -> "Grown | None":
+        """What came since tables were last made from these; None when nobody knows, or when any rows went."""
+        return self._growth()
+
     def within(self, by: str, condition: Within) -> pl.LazyFrame:
         """Those rows whose `by` meets a condition; every row when they have no such column."""
         return self.all.filter(condition(by)) if by in self.all.collect_schema() else self.all
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Rows that were there before, rows that came, and how many those are."""
+
+    before: pl.LazyFrame
+    came: pl.LazyFrame
+    rows: int
 
 
 class _Versions(Rows):
@@ -105,7 +126,11 @@ class Inputs:
         # However few records were superseded, one more is little beside all that its source has delivered.
         beside = [f"processed/{source}"] if layer == "superseded" else []
         of = {item: version for item in (name, *beside) if (version := self._versions.get(item)) is not None}
-        return Rows(self._lake.scan(name, new), lambda: differences(self._lake, name, old, new, of))
+        return Rows(
+            self._lake.scan(name, new),
+            lambda: differences(self._lake, name, old, new, of),
+            lambda: grown(self._lake, name, old, new),
+        )
 
     def _other(self, name: str) -> Rows:
         if name in DECLARED:
@@ -167,6 +192,24 @@ def differences(lake: Lake, table: str, old: int | None, new: int, of: Mapping[s
     gone, added = lake.changed(table, old, new)
     opened = [lake.open(name, version) for name, version in of.items()]
     return unless_most(gone, added, sum(delta.count() for delta in opened if delta))
+
+
+def grown(lake: Lake, table: str, old: int | None, new: int) -> Grown | None:
+    """What came between two versions of a table that nothing was taken from; None otherwise, or when `old` is None or
+    can be read no longer. Reads no rows.
+    """
+    if old is None:
+        return None
+    try:
+        before, after = lake.open(table, lake.same_rows(table, old, new)), lake.open(table, new)
+    except UnavailableError:
+        return None
+    assert before is not None, f"{table} has no version {old}"
+    assert after is not None, f"{table} has no version {new}"
+    kept, files = set(before.file_uris()), set(after.file_uris())
+    if kept - files:
+        return None
+    return Grown(stored(before), lake.scan_files(files - kept, after), after.count() - before.count())
 
 
 def unless_most(gone: pl.DataFrame, added: pl.DataFrame, rows: int) -> pl.DataFrame | None:

@@ -211,13 +211,13 @@ class Lake:
         assert after is not None, f"{table} has no version {new}"
         files = set(after.file_uris())
         try:
-            before = None if old is None else self.open(table, self._same_rows(table, old, new))
+            before = None if old is None else self.open(table, self.same_rows(table, old, new))
             kept = set(before.file_uris()) if before else set()
-            gone = self._read(kept - files, after)
+            gone = self.scan_files(kept - files, after).collect()
         except (UnavailableError, OSError):
             # Its log or its files have been cleaned up.
-            return self._read((), after), self._read(files, after)
-        added = self._read(files - kept, after)
+            return self.scan_files((), after).collect(), self.scan_files(files, after).collect()
+        added = self.scan_files(files - kept, after).collect()
         if gone.is_empty() or added.is_empty():
             return gone, added
         key = added.columns
@@ -225,7 +225,7 @@ class Lake:
             gone, on=key, how="anti", nulls_equal=True
         )
 
-    def _same_rows(self, table: str, version: int, until: int) -> int:
+    def same_rows(self, table: str, version: int, until: int) -> int:
         """The last version up to `until` whose rows are those of `version`: commits in between only moved them.
 
         Read from the log itself: `DeltaTable.history` numbers the commits of an older version wrongly.
@@ -242,16 +242,16 @@ class Lake:
             version += 1
         return version
 
-    def _read(self, files: Iterable[str], delta: DeltaTable) -> pl.DataFrame:
+    def scan_files(self, files: Iterable[str], delta: DeltaTable) -> pl.LazyFrame:
+        """The rows of some of the table's data files, lazily; the files as its `file_uris` names them."""
         schema = rows(delta).collect_schema()
         # Delta writes local paths the way addresses are written, with %20 for a space.
         paths = sorted(files) if self.remote else sorted(map(unquote, files))
         if not paths:
-            return pl.DataFrame(schema=schema)
-        found = pl.scan_parquet(
+            return pl.LazyFrame(schema=schema)
+        return pl.scan_parquet(
             paths, schema=schema, missing_columns="insert", glob=False, storage_options=self._storage or None
         )
-        return found.collect()
 
     def _folders(self, parent: str) -> list[str]:
         prefixes = obstore.list_with_delimiter(self.store, parent or None)["common_prefixes"]

@@ -27,8 +27,8 @@ class Leaf:
 
     path: str
     size: int
-    low: str | None
-    high: str | None
+    low: str | int | None
+    high: str | int | None
 
     def may_hold(self, values: pl.Series) -> bool:
         """Whether any of the values may be in it."""
@@ -51,7 +51,7 @@ def leaves(delta: DeltaTable, column: str) -> list[Leaf]:
         for name in (f"min.{column}", f"max.{column}")
     ]
     found = [Leaf(*row) for row in known.select("path", "size_bytes", *ends).iter_rows()]
-    return sorted(found, key=lambda leaf: (leaf.low is not None, leaf.low or "", leaf.path))
+    return sorted(found, key=lambda leaf: (leaf.low is not None, leaf.low if leaf.low is not None else "", leaf.path))
 
 
 def held(lake: Lake, table: str, delta: DeltaTable, column: str, values: pl.Series) -> pl.DataFrame:

@@ -1,11 +1,12 @@
 """How a curated table is made again from its inputs: whole, or only for the values of `by` whose rows changed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.transaction import AddAction
 
 from lakehouse import files, leaves
 from lakehouse.curated import Curated
@@ -21,7 +22,7 @@ PART_ROWS = 500_000
 
 def create(lake: Lake, table: Curated) -> DeltaTable:
     """The table, empty."""
-    properties = leaves.PROPERTIES if table.by else None
+    properties = leaves.PROPERTIES if table.by or table.of_log else None
     return lake.create(table.table, table.contract.create_empty().schema, properties=properties)
 
 
@@ -96,7 +97,11 @@ class Remake:
         new = self._made(within)
         if new.schema != nothing.schema:
             return self._in_parts()
-        gone, added = _apart(leaves.held(self.lake, self.table.table, self.delta, self._by, values), new)
+        return self._exchanged(leaves.held(self.lake, self.table.table, self.delta, self._by, values), new)
+
+    def _exchanged(self, held: pl.DataFrame, new: pl.DataFrame) -> Rows:
+        """All rows of some values, as the table has them and as they are to be."""
+        gone, added = _apart(held, new)
         changed = pl.concat([gone[self._by], added[self._by]]).unique().sort()
         if not changed.is_empty():
             new = new.filter(pl.col(self._by).is_in(changed.implode()))
@@ -104,12 +109,16 @@ class Remake:
         return Rows(stored(self.delta), lambda: unless_most(gone, added, self.delta.count()))
 
     def _in_parts(self) -> Rows:
-        """Everything anew, a range of values at a time: what is held at one time does not grow with the table."""
-        old, written = stored(self.delta), []
+        """Everything anew from its inputs, a range of values at a time."""
+        return self._rewritten(ranges(self._named_in_inputs, [item.all for item in self.inputs]), self._made)
+
+    def _rewritten(self, ranges: Sequence[Within], made: Callable[[Within], pl.DataFrame]) -> Rows:
+        """Everything anew, as `made` range by range: what is held at one time does not grow with the table."""
+        old, written = stored(self.delta), list[AddAction]()
         layout = old.collect_schema()
         same = bool(self.delta.version()) and dict(layout) == self.table.contract.create_empty().schema
-        for within in _ranges(self._named_in_inputs, [item.all for item in self.inputs]):
-            rows = self._made(within)
+        for within in ranges:
+            rows = made(within)
             same = same and rows.equals(old.filter(within(self._by)).sort(self._order).collect())
             written += leaves.write(self.lake, self.table.table, rows, self._order)
         if same:
@@ -130,8 +139,7 @@ class Remake:
 
     @property
     def _by(self) -> str:
-        assert self.table.by is not None
-        return self.table.by
+        return self.table.by or self.table.key[0]
 
     @property
     def _named_in_inputs(self) -> str:
@@ -146,7 +154,7 @@ def _nothing(rows: Rows) -> bool:
     return rows.differ is not None and rows.differ.is_empty()
 
 
-def _ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[Within]:
+def ranges(by: str, frames: Sequence[pl.LazyFrame]) -> list[Within]:
     """Conditions that part all values between them, about so many rows to each."""
     named = [frame.select(by) for frame in frames if by in frame.collect_schema()]
     counts = pl.concat(named).drop_nulls().group_by(by).len().sort(by).collect(engine="streaming")

@@ -28,11 +28,7 @@ class EdcEventVersion(EdcEvent):
 
 
 def edc_adverse_event_history(changes: pl.LazyFrame) -> pl.LazyFrame:
-    """What the EDC's table has held, from all of its changes.
-
-    Made whole each time, for the same reason as the rows there are now: a truncation or a snapshot ends versions of
-    every subject, and a change may leave out what an earlier one told.
-    """
+    """What the EDC's table has held, from all of its changes."""
     return history(changes, KEY).select(EdcEventVersion.column_names())
 
 
@@ -44,5 +40,6 @@ EDC_ADVERSE_EVENT_HISTORY = Curated(
     key=("aeid", "cdc_starts", "cdc_lsn"),
     inputs=("processed/edc_adverse_events",),
     transform=edc_adverse_event_history,
+    of_log=True,
     warehouse=None,
 )

@@ -27,11 +27,7 @@ class EdcEvent(Now):
 
 
 def edc_adverse_events(changes: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows that the EDC's table has, from all of its changes.
-
-    Made whole each time: a truncation and a snapshot are of no one subject, and the value that a change left out is
-    told by an earlier one, perhaps under another key.
-    """
+    """The rows that the EDC's table has, from all of its changes."""
     return current(changes, KEY).select(EdcEvent.column_names())
 
 
@@ -43,4 +39,5 @@ EDC_ADVERSE_EVENTS_NOW = Curated(
     key=("aeid",),
     inputs=("processed/edc_adverse_events",),
     transform=edc_adverse_events,
+    of_log=True,
 )

@@ -22,7 +22,7 @@ class EdcSubject(Now):
 
 
 def edc_subjects(changes: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows that the EDC's table has, from all of its changes: made whole each time, as a truncation needs it."""
+    """The rows that the EDC's table has, from all of its changes."""
     return current(changes, KEY).select(EdcSubject.column_names())
 
 
@@ -34,5 +34,6 @@ EDC_SUBJECTS_NOW = Curated(
     key=tuple(KEY),
     inputs=("processed/edc_subjects",),
     transform=edc_subjects,
+    of_log=True,
     warehouse=None,
 )

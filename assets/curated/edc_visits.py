@@ -23,7 +23,7 @@ class EdcVisit(Now):
 
 
 def edc_visits(changes: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows that the EDC's table has, from all of its changes: made whole each time, as a truncation needs it."""
+    """The rows that the EDC's table has, from all of its changes."""
     return current(changes, KEY).select(EdcVisit.column_names())
 
 
@@ -35,5 +35,6 @@ EDC_VISITS_NOW = Curated(
     key=tuple(KEY),
     inputs=("processed/edc_visits",),
     transform=edc_visits,
+    of_log=True,
     warehouse=None,
 )

@@ -115,6 +115,7 @@ class Lag:
 
     due: only a pull can tell whether something is new, and it is time for one; `seconds` is how long it is overdue.
     more: whether there may be more events and bytes than those, which were all that a look has seen.
+    held: what was pulled is still held for us, and nothing tells whether anything waits behind it.
     """
 
     events: int | None = None
@@ -123,11 +124,12 @@ class Lag:
     trouble: str | None = None
     due: bool = False
     more: bool = False
+    held: bool = False
 
     @property
     def any(self) -> bool:
         """Whether there is, or may be, something to pull."""
-        return bool(self.events or self.bytes or self.seconds or self.due)
+        return bool(self.events or self.bytes or self.seconds or self.due or self.held)
 
 
 @dataclass(frozen=True, kw_only=True)

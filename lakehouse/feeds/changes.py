@@ -11,21 +11,26 @@ What is no commit has an odd position, which no commit has: commits begin at mul
 
 A stream is named by `starts` and by the number that the table has in the publication. So what is on record tells
 when somebody made the publication anew: changes in between are in no log that we could read.
+
+What the log does not tell (see `lakehouse.feeds.shape`) has a snapshot taken again, between the changes before it and
+those after. Its stream is named `…_again`: where it ends says nothing of how far the changes have been pulled.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
-from lakehouse.feeds.extracts import ADDED, WHOLE, batches, extracts, parquet, snapshot_frames, today
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Reached
+from lakehouse.feeds.extracts import ADDED, WHOLE, Told, batches, extract, extracts, snapshot_frames
+from lakehouse.feeds.peek import Peek, oldest, place
 from lakehouse.feeds.postgres import literal, quoted
+from lakehouse.feeds.shape import Shape, recorded
 from lakehouse.feeds.slots import State
 
 if TYPE_CHECKING:
@@ -35,12 +40,14 @@ if TYPE_CHECKING:
 
 # How much of the log may be about other tables before a part without rows lets it be released.
 _QUIET = 64 * 2**20
+# How much of the log one pull reads: PostgreSQL decodes all that it is asked for before it tells the first change.
+_STRETCH = 2**30
+# For how long a snapshot that is taken again waits for transactions that are running.
+_PATIENCE = "30s"
 # The first version whose slots tell why they are no longer good.
 _SERVER = 17
 # Of a slot's or a publication's name, in bytes.
 _LONGEST = 63
-# For how long a look may decode the first transaction that waits: a million rows of it take two seconds or more.
-_LOOK = "2s"
 _FRESH = "for a fresh snapshot raise `starts` of the source's feed by one"
 
 
@@ -49,7 +56,9 @@ class Changes(Feed):
     """The changes of one table. PostgreSQL 17 or newer, its `wal_level` logical.
 
     table: with its schema: `public.visits`. key: the columns that name a row, those of its primary key or replica
-        identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk.
+        identity. most_retained_bytes: more of the log than this, held for us, fails a check: it fills the disk; so does
+        more than half of what the server lets a slot hold. most_changes: about how many one pull takes before they are
+        ingested; the next goes on. A transaction is pulled whole, however large.
     starts: how many fresh starts there were; one more asks for a fresh snapshot, and what was told between the last
         change on record and that snapshot is not known. Every row tells it: positions of another server's log are
         another count, so that a fresh start alone says what came first.
@@ -58,6 +67,7 @@ class Changes(Feed):
     table: str
     key: tuple[str, ...]
     most_retained_bytes: int = 10 * 2**30
+    most_changes: int = 1_000_000
     starts: int = 1
     kind: ClassVar[str] = "changes"
 
@@ -68,6 +78,8 @@ class Changes(Feed):
             raise SourceError(f"{self.system}: without the key of {self.table} nothing tells its rows apart")
         if self.starts < 1:
             raise SourceError(f"{self.system}: {self.table} needs one snapshot or more to begin with")
+        if self.most_changes < 1:
+            raise SourceError(f"{self.system}: a pull of {self.table} takes one change or more")
 
     @property
     def _named(self) -> tuple[str, str]:
@@ -94,7 +106,17 @@ class Changes(Feed):
                 return
             if trouble := self._broken(now, position):
                 raise FeedError(trouble)
-            yield from self._changes(connection, source, now, position, most_bytes)
+            before, why = self._unlogged(url, source, reached, now)
+            shape = before if before and why else now.shape.since(before) if before else now.shape
+            told = Told(self._stream(now), self.starts, shape.about())
+            begun = position.partition("@")[2]
+            last = yield from self._changes(connection, source, told, begun, now.now, most_bytes)
+            if why and last is not None:
+                yield from self._again(url, connection, source, told, last, most_bytes)
+            elif last == begun and now.now - place(last) >= _quiet(now):
+                quiet = f"{now.now - 1:016X}.{WHOLE}"
+                empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *ADDED], pl.String))
+                yield extract([empty], told, quiet, quiet)
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
         """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled, None when its
@@ -109,19 +131,16 @@ class Changes(Feed):
                 return Lag(bytes=max(now.size, 1), trouble=self._unfit(now))
             if trouble := self._unfit(now) or self._broken(now, position):
                 return Lag(bytes=now.retained, trouble=trouble)
-            if now.retained > self.most_retained_bytes:
-                trouble = (
-                    f"{self.table}: {now.retained} bytes of log are held for {source.name}, more than "
-                    f"{self.most_retained_bytes}: pull it soon, or drop slot {_slot(source.name)} before the disk is "
-                    "full"
-                )
+            trouble = self._alarm(now, source)
             if now.active:
                 return Lag(bytes=now.retained, trouble=trouble)
-            if position.endswith(WHOLE) and now.confirmed <= _lsn(position):
+            if self._unlogged(url, source, reached, now)[1]:
+                return Lag(bytes=max(now.size, 1), trouble=trouble)
+            if position.endswith(WHOLE) and now.confirmed <= place(position):
                 # What is on record was not released: the first transaction in the log is none that waits.
-                return Lag(bytes=max(now.retained, 1), trouble=trouble)
-            waits, seconds = _oldest(connection, _slot(source.name), position)
-            if not waits and now.now - _lsn(position) < _QUIET:
+                return Lag(trouble=trouble, held=True)
+            waits, seconds = oldest(connection, _slot(source.name), position)
+            if not waits and now.now - place(position) < _quiet(now):
                 return Lag(0, 0, 0.0, trouble)
             return Lag(bytes=max(now.retained, 1), seconds=seconds, trouble=trouble)
 
@@ -135,14 +154,14 @@ class Changes(Feed):
             if trouble := self._unfit(now) or self._broken(now, position):
                 raise FeedError(trouble)
             # One byte past where a whole transaction's commit begins is past it, and before any other.
-            until = _lsn(position) + position.endswith(WHOLE)
+            until = place(position) + position.endswith(WHOLE)
             if until > now.confirmed:
                 advance(connection, _slot(source.name), until)
 
     def _position(self, reached: Reached) -> str | None:
         """The last change on record, with its stream before it; None when there is no whole snapshot."""
-        mine = {name: end for name, end in reached.ends.items() if name.startswith(f"s{self.starts}_")}
-        whole = {end: name for name, end in mine.items() if end.endswith(WHOLE) or not _lsn(end) % 2}
+        mine = {name: end for name, end in reached.ends.items() if re.fullmatch(f"s{self.starts}_[0-9]+", name)}
+        whole = {end: name for name, end in mine.items() if end.endswith(WHOLE) or not place(end) % 2}
         return f"{whole[max(whole)]}@{max(whole)}" if whole else None
 
     def _state(self, connection: "Connection", source: "Source") -> State:
@@ -169,6 +188,35 @@ class Changes(Feed):
                 f"{self.table} of {self.system} does not tell {missing} of an old row: give it a primary key of "
                 f"{list(self.key)}, or a replica identity that has them"
             )
+        if now.heirs:
+            return (
+                f"{self.table} of {self.system} has tables that inherit from it: it shows their rows too, which its "
+                "own changes do not tell; follow a table without such, or one that has partitions instead"
+            )
+        return None
+
+    def _unlogged(self, url: str, source: "Source", reached: Reached, now: State) -> tuple[Shape | None, str | None]:
+        """The shape of the table that is on record, None when nothing tells, and what changed rows since without being
+        logged as a change of them.
+        """
+        stream = self._stream(now)
+        end, again = reached.ends[stream], reached.ends.get(f"{stream}_again", "")
+        if again.endswith(WHOLE) and again >= end:
+            stream, end = f"{stream}_again", again
+        before = recorded(url, source.name, stream, end, reached.last)
+        return before, now.shape.unlogged(before) if before else None
+
+    def _alarm(self, now: State, source: "Source") -> str | None:
+        """Why the log that the slot holds needs somebody."""
+        held = f"{self.table}: {now.retained} bytes of log are held for {source.name}"
+        pull = f"pull it soon, or drop slot {_slot(source.name)} and raise `starts` later"
+        if now.status == "unreserved":
+            return f"{held}, and the server is about to give them up: {pull}"
+        if now.left is not None and now.left < now.retained:
+            limit = f"after {max(now.left, 0)} more (max_slot_wal_keep_size)"
+            return f"{held}, and the server gives them up {limit}: {pull}"
+        if now.retained > self.most_retained_bytes:
+            return f"{held}, more than {self.most_retained_bytes}: {pull}, before the disk is full"
         return None
 
     def _broken(self, now: State, position: str) -> str | None:
@@ -183,7 +231,7 @@ class Changes(Feed):
             return f"{self.system}: its slot is gone; {kept}; {_FRESH}"
         if now.status == "lost":
             return f"{self.system}: the server gave up the log that its slot held; {kept}; {_FRESH}"
-        if now.confirmed > _lsn(position) + position.endswith(WHOLE):
+        if now.confirmed > place(position) + position.endswith(WHOLE):
             return f"{self.system}: its slot is ahead of what is on record; {kept}; {_FRESH}"
         return None
 
@@ -198,61 +246,75 @@ class Changes(Feed):
         An attempt that died is begun again with a new slot: nobody else can read its snapshot. Rows that it left are
         at a position of which no row says that it is complete.
         """
-        from lakehouse.feeds.slots import connect, created, drop, publish
+        from lakehouse.feeds.slots import created, drop, publish
 
         drop(connection, _slot(source.name))
         if now.published is None or not now.sound:
             publish(connection, _slot(source.name), self._named)
             now = self._state(connection, source)
-        stream = self._stream(now)
-        with (
-            created(url, _slot(source.name)) as (begins, snapshot),
-            closing(connect(url, autocommit=False)) as reader,
-            reader.cursor() as cursor,
-        ):
+        with created(url, _slot(source.name)) as slot:
+            yield from self._rows(url, connection, source, slot, self._stream(now), most_bytes)
+
+    def _again(
+        self, url: str, connection: "Connection", source: "Source", told: Told, last: str, most_bytes: int
+    ) -> Iterator[Extract]:
+        """Changes after `last`, and all rows as they were after them.
+
+        Whether all of a snapshot has landed is told by its end alone, for it is in a stream of its own.
+        """
+        from lakehouse.feeds.slots import created
+
+        with created(url, _passing(source.name), _PATIENCE) as slot:
+            end = yield from self._changes(connection, source, told, last, slot[0], most_bytes)
+            if end is not None:
+                yield from self._rows(url, connection, source, slot, f"{told.stream}_again", most_bytes)
+
+    def _rows(
+        self, url: str, connection: "Connection", source: "Source", slot: tuple[int, str], stream: str, most_bytes: int
+    ) -> Iterator[Extract]:
+        """The table's rows as they were when a slot began, given as `slots.created` tells it."""
+        from lakehouse.feeds.slots import connect
+
+        begins, snapshot = slot
+        with closing(connect(url, autocommit=False)) as reader, reader.cursor() as cursor:
             cursor.execute("set transaction isolation level repeatable read read only")
             cursor.execute(f"set transaction snapshot {literal(snapshot)}")
+            seen = self._state(reader, source)
+            # Else a table that is written anew now has no rows for a snapshot from before.
+            own = "" if seen.shape.split else "only "
+            cursor.execute(f"lock table {own}{quoted(*self._named)} in access share mode")
+            now = self._state(connection, source).shape
+            if (seen.shape.columns, seen.shape.files) != (now.columns, now.files):
+                raise FeedError(f"{self.table} of {self.system} was altered as its snapshot began: pull it again")
             cursor.execute("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
             (at,) = cursor.fetchone()
             # Output functions, which the log uses, and not casts, which write some types otherwise.
             values = ", ".join(
                 f"case when num_nulls({quoted(name)}) = 0 then format('%s', {quoted(name)}) end as {quoted(name)}"
-                for name in now.columns
+                for name in seen.columns
             )
-            frames = snapshot_frames(
-                batches(cursor, f"select {values} from {quoted(*self._named)}", most_bytes),
-                now.columns,
-                begins - 1,
-                at,
-            )
-            yield from extracts(frames, stream, self.starts, most_bytes, "")
+            rows = batches(cursor, f"select {values} from {own}{quoted(*self._named)}", most_bytes)
+            frames = snapshot_frames(rows, seen.columns, begins - 1, at)
+            yield from extracts(frames, Told(stream, self.starts, seen.shape.about()), most_bytes, "")
 
     def _changes(
-        self, connection: "Connection", source: "Source", now: State, position: str, most_bytes: int
-    ) -> Iterator[Extract]:
-        """Every change of the transactions that had been committed when the pull began, after `position`."""
-        from lakehouse.feeds.pgoutput import Decoder
-        from lakehouse.feeds.slots import lsn
-
-        stream, _, last = position.partition("@")
-        name = literal(_slot(source.name))
-        with connection.cursor() as cursor:
-            peek = (
-                f"select data from pg_logical_slot_peek_binary_changes({name}, '{lsn(now.now)}', null, "
-                f"'proto_version', '1', 'publication_names', {name})"
-            )
-            decoder = Decoder(self.key)
-            decoded = (
-                frame for batch in batches(cursor, peek, most_bytes) for frame in decoder.frames(batch.column(0))
-            )
-            told = False
-            for extract in extracts(decoded, stream, self.starts, most_bytes, last):
-                told = True
-                yield extract
-            if not told and now.now - _lsn(last) >= _QUIET:
-                quiet = f"{now.now - 1:016X}.{WHOLE}"
-                empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *ADDED], pl.String))
-                yield Extract(Part(stream, quiet, quiet), parquet([empty], self.starts), today())
+        self, connection: "Connection", source: "Source", told: Told, last: str, until: int, most_bytes: int
+    ) -> Generator[Extract, None, str | None]:
+        """Changes after `last` of the transactions that were committed before `until` in the log, as far as one pull
+        goes. Returns the place of the last of them, or None when there may be more.
+        """
+        stretch, most = _STRETCH, self.most_changes
+        while True:
+            end, upto = last, min(until, place(last) + stretch)
+            peek = Peek(connection, _slot(source.name), self.key, upto, most)
+            for one in extracts(peek.frames(most_bytes), told, most_bytes, last):
+                end = one.part.end
+                yield one
+            whole = upto == until and peek.read < most
+            if whole or end != last:
+                return end if whole else None
+            # Nothing new in it: what was pulled and not released, or what belongs to transactions that end later.
+            stretch, most = 2 * stretch, 2 * most
 
 
 def _slot(name: str) -> str:
@@ -260,36 +322,11 @@ def _slot(name: str) -> str:
     return f"lakehouse_{name}"
 
 
-def _lsn(position: str) -> int:
-    """Where in the log a position is."""
-    return int(position.rpartition("@")[2].partition(".")[0], 16)
+def _passing(name: str) -> str:
+    """Name of a slot of a source's that lasts no longer than a snapshot is taken; no source has a slot of this name."""
+    return f"lakehouse_again_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, float | None]:
-    """Whether there is a commit after `position`, and seconds since the first; None where that takes too long to tell.
-
-    PostgreSQL decodes all of a transaction before it tells when it was committed.
-    """
-    from adbc_driver_manager import Error
-
-    from lakehouse.feeds.slots import CANCELED
-
-    with connection.cursor() as cursor:
-        cursor.execute(f"set statement_timeout = {literal(_LOOK)}")
-        try:
-            cursor.execute(
-                f"select data from pg_logical_slot_peek_binary_changes({literal(slot)}, null, 1, 'proto_version', '1', "
-                f"'publication_names', {literal(slot)}) limit 1"
-            )
-            row = cursor.fetchone()
-        except Error as error:
-            if error.sqlstate == CANCELED:
-                return True, None
-            raise
-    if row is None:
-        return False, None
-    # A Begin: where its transaction commits, and when, in microseconds since 2000.
-    where, when = int.from_bytes(row[0][1:9]), int.from_bytes(row[0][9:17])
-    if f"{where:016X}.{WHOLE}" <= position.partition("@")[2]:
-        return False, None
-    return True, max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
+def _quiet(now: State) -> int:
+    """How much of the log may be about other tables: less where the server soon gives it up."""
+    return _QUIET if now.left is None else min(_QUIET, (now.retained + max(now.left, 0)) // 4)

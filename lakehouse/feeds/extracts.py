@@ -1,7 +1,8 @@
 """Rows of changes as extracts: what is read some at a time, in Parquet of about a given size."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,16 @@ def snapshot_frames(
     )
 
 
-def extracts(frames: Iterator[pl.DataFrame], stream: str, starts: int, most_bytes: int, last: str) -> Iterator[Extract]:
+@dataclass(frozen=True)
+class Told:
+    """What all extracts of a pull have alike: their stream, the feed's `starts`, and what their footers say."""
+
+    stream: str
+    starts: int
+    about: Mapping[str, str]
+
+
+def extracts(frames: Iterator[pl.DataFrame], told: Told, most_bytes: int, last: str) -> Iterator[Extract]:
     """Rows after `last` in extracts of about `most_bytes`.
 
     What is held back until the next rows come tells whether the transaction before them is whole.
@@ -73,12 +83,12 @@ def extracts(frames: Iterator[pl.DataFrame], stream: str, starts: int, most_byte
         bytes_ = _size(after)
         if held and (size + bytes_ > most_bytes or held[0].columns != after.columns):
             begun = after["cdc_lsn"][0] == held[-1]["cdc_lsn"][-1]
-            yield _extract(held, stream, starts, whole=not begun)
+            yield _extract(held, told, whole=not begun)
             held, size = [], 0
         held.append(after)
         size += bytes_
     if held:
-        yield _extract(held, stream, starts, whole=True)
+        yield _extract(held, told, whole=True)
 
 
 def _size(rows: pl.DataFrame) -> int:
@@ -94,16 +104,16 @@ def _places(rows: pl.DataFrame) -> pl.Series:
     ).to_series()
 
 
-def _extract(held: list[pl.DataFrame], stream: str, starts: int, *, whole: bool) -> Extract:
+def _extract(held: list[pl.DataFrame], told: Told, *, whole: bool) -> Extract:
     begin, end = _places(held[0][:1])[0], _places(held[-1][-1:])[0]
     if whole:
         end = f"{end[:16]}.{WHOLE}"
-    return Extract(Part(stream, begin, end), parquet(held, starts), today())
+    return extract(held, told, begin, end)
 
 
-def parquet(frames: list[pl.DataFrame], starts: int) -> bytes:
+def extract(frames: list[pl.DataFrame], told: Told, begin: str, end: str) -> Extract:
     """Rows as Parquet whose columns are all text."""
     written = io.BytesIO()
-    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String), pl.lit(str(starts)).alias(STARTS))
-    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False)
-    return written.getvalue()
+    rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String), pl.lit(str(told.starts)).alias(STARTS))
+    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False, metadata=dict(told.about))
+    return Extract(Part(told.stream, begin, end), written.getvalue(), today())

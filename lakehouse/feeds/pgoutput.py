@@ -3,6 +3,7 @@
 Source: PostgreSQL's documentation, Logical Replication Message Formats, protocol version 1.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,7 +62,7 @@ class Decoder:
 
         Yields the table's columns as text, and `ADDED`: `cdc_op`, `cdc_lsn` (16 hexadecimal digits), `cdc_seq` (UInt64:
         counts a transaction's changes by twos, so that an update of a key is two rows), `cdc_xid`, `cdc_at` (commit
-        time, ISO 8601 UTC) and `cdc_unchanged` (names of the columns whose large values were not sent again).
+        time, ISO 8601 UTC) and `cdc_unchanged` (JSON list of the columns whose large values were not sent again).
         """
         offsets, data = _layout(messages)
         if not len(messages):
@@ -226,17 +227,19 @@ def _merged(before: _Tuple, after: _Tuple, deleted: Flags, old: Flags, number: i
 
 
 def _unchanged(names: tuple[str, ...], kinds: list[Bytes]) -> pl.Series:
-    """Names of the columns whose values were not sent again, with spaces between them; null when there are none."""
+    """Names of the columns whose values were not sent again, as a JSON list; null when there are none."""
     some = {name: same for name, kind in zip(names, kinds, strict=True) if (same := kind == _SAME).any()}
     if not some:
         return pl.Series(UNCHANGED, [None], pl.String).new_from_index(0, len(kinds[0]) if kinds else 0)
     told = pl.DataFrame({str(number): same for number, same in enumerate(some.values())}).select(
         pl.concat_str(
-            (pl.when(str(number)).then(pl.lit(name)) for number, name in enumerate(some)),
-            separator=" ",
+            (
+                pl.when(str(number)).then(pl.lit(json.dumps(name, ensure_ascii=False)))
+                for number, name in enumerate(some)
+            ),
+            separator=",",
             ignore_nulls=True,
-        )
-        .replace("", None)
-        .alias(UNCHANGED)
+        ).alias("names")
     )
-    return told[UNCHANGED]
+    listed = pl.when(pl.col("names") != "").then(pl.format("[{}]", "names"))
+    return told.select(listed.alias(UNCHANGED)).to_series()

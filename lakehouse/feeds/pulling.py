@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -37,8 +37,10 @@ SCHEMA: dict[str, pl.DataType] = {
 BROUGHT, UNCHANGED, FAILED = "brought", "unchanged", "failed"
 # Of looks at what waits: only what tells failures from their end.
 SILENT, ANSWERED = "no answer", "answered"
+# Of what is on record, telling the system so.
+HELD, RELEASED = "not released", "released"
 # Told by the newest row of its kind; others would come with every look.
-_ONE_ROW = {UNCHANGED, ANSWERED}
+_ONE_ROW = {UNCHANGED, ANSWERED, RELEASED}
 # So many failures in a row, and the system is left alone; twice as long after each that follows.
 _FAILURES = 3
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
@@ -175,21 +177,35 @@ def _landed(landing: Path | None, source: Source) -> Iterator[tuple[Path, Part]]
 
 def breaker(lake: Lake, source: Source) -> Breaker:
     """How the source's system has answered lately."""
+    rows, outcome = _lately(lake, source), pl.col("outcome")
+    since = rows.filter(outcome.is_in([BROUGHT, UNCHANGED]).cum_sum(reverse=True) == 0)
+    # That a system answers a look does not say that it can be pulled from.
+    silent = (outcome == SILENT) & ((outcome == ANSWERED).cum_sum(reverse=True) == 0)
+    return _judged(since.filter((outcome == FAILED) | silent))
+
+
+def _releases(lake: Lake, source: Source) -> Breaker:
+    """The same of telling it what is on record, which keeps nobody from pulling."""
+    outcome = pl.col("outcome")
+    failed = (outcome == HELD) & ((outcome == RELEASED).cum_sum(reverse=True) == 0)
+    return _judged(_lately(lake, source).filter(failed))
+
+
+def _lately(lake: Lake, source: Source) -> pl.DataFrame:
     # Delta passes over files that have nothing as new.
     lately = pl.col("at") > _now() - _LATELY
     found = lake.scan(table(source), schema=SCHEMA).filter(lately).sort("at").tail(64).collect()
     # An older version put down no `until`.
-    rows = pl.concat([pl.DataFrame(schema=SCHEMA), found], how="diagonal")
-    outcome = pl.col("outcome")
-    since = rows.filter(outcome.is_in([BROUGHT, UNCHANGED]).cum_sum(reverse=True) == 0)
-    # That a system answers a look does not say that it can be pulled from.
-    silent = (outcome == SILENT) & ((outcome == ANSWERED).cum_sum(reverse=True) == 0)
-    failed = since.filter((outcome == FAILED) | silent)
+    return pl.concat([pl.DataFrame(schema=SCHEMA), found], how="diagonal")
+
+
+def _judged(failed: pl.DataFrame) -> Breaker:
+    """What so many failures in a row come to."""
     if failed.is_empty():
         return Breaker()
     count, at = failed.height, cast("datetime", failed["at"].max())
     pause = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
-    looks = failed.filter(outcome == SILENT).height
+    looks = failed.filter(pl.col("outcome") == SILENT).height
     until, said = at + pause if pause else None, cast("datetime | None", failed["until"][-1])
     if said and (until is None or said > until):
         return Breaker(count, looks, said, failed["why"][-1], said=True)
@@ -266,7 +282,10 @@ def unasked(source: Source, days: Collection[date], clock: Clock) -> str | None:
 
 
 def release(lake: Lake, source: Source, url: str) -> str | None:
-    """Tell the system how much of what it keeps for us is on record; what is wrong, if it cannot be told."""
+    """Tell the system how much of what it keeps for us is on record; what is wrong, if it cannot be told.
+
+    Raises UnavailableError when the lake cannot be read, or that it cannot be told cannot be put on record.
+    """
     assert source.feed is not None
     if type(source.feed).release is Feed.release:
         return None
@@ -276,7 +295,10 @@ def release(lake: Lake, source: Source, url: str) -> str | None:
             if done.ends:
                 source.feed.release(url, source, done)
     except FeedError as error:
+        _keep(lake, source, HELD, Pulled(trouble=str(error)), _until(error))
         return str(error)
+    if _releases(lake, source).failures:
+        _keep(lake, source, RELEASED, Pulled())
     return None
 
 
@@ -298,6 +320,9 @@ def lag(lake: Lake, source: Source, landing: Path, url: str) -> Lag:
     else:
         if state.looks:
             _keep(lake, source, ANSWERED, Pulled())
+    if found.held and (kept := _releases(lake, source)).wait():
+        # Only a run can release it, and runs have failed to: the next waits a while.
+        return replace(found, held=False, trouble=found.trouble or f"what was pulled is not released: {kept.why}")
     return found
 
 

@@ -1,27 +1,33 @@
 """What a feed of changes keeps in PostgreSQL: a publication of one table, and a slot that holds its log for us."""
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.feeds.postgres import failing, impatient, literal, quoted
+from lakehouse.feeds.shape import SHAPE, Shape
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
-# Values are to look alike whether a snapshot or the log tells them, and whatever the server's own settings.
+# Values are to look alike whether a snapshot or the log tells them, and whatever the server's own settings. The log
+# knows no policies on rows: where one would leave rows out of a snapshot, it is refused. Who waits for a table that is
+# being altered does not wait for ever.
 _SESSION = """
     set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC';
     set extra_float_digits = 1; set bytea_output = 'hex'; set lc_monetary = 'C'; set xmlbinary = 'base64';
     set search_path = ''; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-    set client_connection_check_interval = '1s'
+    set client_connection_check_interval = '1s'; set row_security = off; set lock_timeout = '10s'
 """
 # What a statement that reached its limit of time fails with.
 CANCELED = "57014"
 _WHY = {
     "55006": "another process is reading the slot: wait until it is done, or end it",
-    "42501": "the user lacks a right: it must have REPLICATION, read the table, and own it or find a publication",
+    "42501": "the user lacks a right: it must have REPLICATION, read the table, BYPASSRLS where it has row security, "
+    "and own it or find a publication",
+    "55P03": "somebody alters the table, or a transaction that writes has run for long: pull again when it is done",
     "53400": "the server has no free slot: raise max_replication_slots",
 }
 
@@ -31,9 +37,13 @@ class State:
     """What the database says of a table's publication and slot.
 
     published: the number of the table's entry in the publication, which is another after anyone makes it anew; None
-        when it is not in it. sound: whether the publication tells every kind of change. columns: those it publishes.
+        when it is not in it. sound: whether the publication tells every kind of change, and of this table alone.
+        columns: those it publishes. shape: how the table stands in the catalog.
     slot: whether there is one. status: its `wal_status`. confirmed: the position it was released to. retained: bytes of
-        log it holds. now: the end of the log. identity: whether the columns that name an old row are told, as `key`.
+        log it holds. left: of those it may hold beside, before the server gives its log up; None where there is no
+        limit. now: the end of the log.
+    identity: the columns that name an old row, in the table and in each of its partitions. heirs: whether tables
+        inherit from it, other than partitions.
     """
 
     wal_level: str
@@ -41,14 +51,17 @@ class State:
     table: int | None
     size: int
     identity: tuple[str, ...]
+    heirs: bool
     published: int | None
     sound: bool
     columns: tuple[str, ...]
+    shape: Shape
     slot: bool
     status: str | None
     active: bool
     confirmed: int
     retained: int
+    left: int | None
     now: int
 
 
@@ -75,9 +88,11 @@ def version(connection: "Connection") -> int:
 
 def state(connection: "Connection", name: str, table: tuple[str, str]) -> State:
     """What there is now of the slot and publication `name`."""
-    row = _row(connection, _STATE.format(name=literal(name), schema=literal(table[0]), table=literal(table[1])))
+    words = {"name": literal(name), "schema": literal(table[0]), "table": literal(table[1])}
+    row = _row(connection, _STATE.format(**words, shape=SHAPE))
     row["columns"] = tuple((row["columns"] or "").split("\n")) if row["columns"] else ()
     row["identity"] = tuple((row["identity"] or "").split("\n")) if row["identity"] else ()
+    row["shape"] = Shape.of(json.loads(row["shape"]))
     return State(**row)
 
 
@@ -86,7 +101,9 @@ def publish(connection: "Connection", name: str, table: tuple[str, str]) -> None
     with connection.cursor() as cursor:
         cursor.execute(f"drop publication if exists {quoted(name)}")
         cursor.execute(
-            f"create publication {quoted(name)} for table {quoted(*table)} with (publish_via_partition_root = true)"
+            # Not of tables that inherit from it: PostgreSQL would refuse to change rows of those that have no key.
+            f"create publication {quoted(name)} for table only {quoted(*table)} "
+            "with (publish_via_partition_root = true)"
         )
 
 
@@ -107,10 +124,11 @@ def advance(connection: "Connection", name: str, position: int) -> None:
 
 
 @contextmanager
-def created(url: str, name: str) -> Iterator[tuple[int, str]]:
+def created(url: str, name: str, patience: str | None = None) -> Iterator[tuple[int, str]]:
     """Make the slot; where its changes begin, and the name of a snapshot of all before, valid while the block runs.
 
-    Waits for the transactions that are running.
+    Waits for the transactions that are running. patience: for how long at most; the slot is then one that is dropped
+    when the block ends.
     """
     import psycopg2
     from psycopg2.extras import LogicalReplicationConnection
@@ -118,7 +136,10 @@ def created(url: str, name: str) -> Iterator[tuple[int, str]]:
     connection = psycopg2.connect(impatient(url), connection_factory=LogicalReplicationConnection)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL pgoutput (SNAPSHOT 'export')")
+            if patience:
+                cursor.execute(f"set lock_timeout = {literal(patience)}")
+            kind = "TEMPORARY LOGICAL" if patience else "LOGICAL"
+            cursor.execute(f"CREATE_REPLICATION_SLOT {quoted(name)} {kind} pgoutput (SNAPSHOT 'export')")
             _, begins, snapshot, _ = cursor.fetchone()
             high, low = begins.split("/")
             yield (int(high, 16) << 32) + int(low, 16), snapshot
@@ -140,9 +161,18 @@ def _row(connection: "Connection", statement: str) -> dict[str, Any]:
 
 _STATE = """
     with named as (
-        select pg_class.oid, relreplident
+        select pg_class.oid, relkind
         from pg_class join pg_namespace on pg_namespace.oid = relnamespace
         where nspname = {schema} and relname = {table}
+    ),
+    tree as (
+        select oid, false as part from named
+        union all
+        select relid, true from named, pg_partition_tree(oid) where relid <> oid
+    ),
+    told as (
+        select attnames::text[] as columns from pg_publication_tables
+        where pubname = {name} and schemaname = {schema} and tablename = {table}
     )
     select
         current_setting('wal_level') as wal_level,
@@ -150,31 +180,39 @@ _STATE = """
         (select oid::bigint from named) as table,
         coalesce((select pg_total_relation_size(oid) from named), 0) as size,
         (
-            select string_agg(attname, E'\\n' order by attnum)
-            from named join pg_attribute on attrelid = named.oid
-            where attnum > 0 and not attisdropped and (relreplident = 'f' or attnum = any((
-                select indkey::int2[] from pg_index
-                where indrelid = named.oid and case relreplident when 'd' then indisprimary else indisreplident end
-            )::int2[]))
+            select string_agg(attname, E'\\n' order by attname) from (
+                select attname
+                from tree join pg_class on pg_class.oid = tree.oid join pg_attribute on attrelid = tree.oid
+                where attnum > 0 and not attisdropped and (relreplident = 'f' or attnum = any((
+                    select indkey::int2[] from pg_index
+                    where indrelid = tree.oid and case relreplident when 'd' then indisprimary else indisreplident end
+                )::int2[]))
+                group by attname having count(*) = (select count(*) from tree)
+            ) as everywhere
         ) as identity,
+        (
+            select coalesce(bool_or(relkind <> 'p'), false) from named join pg_inherits on inhparent = named.oid
+        ) as heirs,
         publication.number as published,
         coalesce(publication.sound, false) as sound,
-        (
-            select array_to_string(attnames::text[], E'\\n') from pg_publication_tables
-            where pubname = {name} and schemaname = {schema} and tablename = {table}
-        ) as columns,
+        array_to_string(told.columns, E'\\n') as columns,
+        ({shape}) as shape,
         slot.slot_name is not null as slot,
         case when slot.invalidation_reason is null then slot.wal_status else 'lost' end as status,
         coalesce(slot.active, false) as active,
         coalesce(pg_wal_lsn_diff(slot.confirmed_flush_lsn, '0/0'), 0)::bigint as confirmed,
         coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), slot.restart_lsn), 0)::bigint as retained,
+        slot.safe_wal_size as left,
         pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint as now
     from (select) as one
+    left join told on true
     left join (
-        select pg_publication_rel.oid::bigint as number,
-            pubinsert and pubupdate and pubdelete and pubtruncate and pubviaroot and prqual is null as sound
+        select one.oid::bigint as number,
+            pubinsert and pubupdate and pubdelete and pubtruncate and pubviaroot and prqual is null
+            and not exists (select from pg_publication_namespace where pnpubid = prpubid)
+            and (select count(*) from pg_publication_rel as other where other.prpubid = one.prpubid) = 1 as sound
         from pg_publication
-        join pg_publication_rel on prpubid = pg_publication.oid
+        join pg_publication_rel as one on prpubid = pg_publication.oid
         join named on prrelid = named.oid
         where pubname = {name}
     ) as publication on true

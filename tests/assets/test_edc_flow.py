@@ -150,7 +150,7 @@ def test_the_lake_is_what_coordinators_have_made_of_the_database(trial: Trial) -
     assert trial.table("quarantine/edc_adverse_events").is_empty()
     processed = trial.table("processed/edc_adverse_events")
     assert processed["_warnings"].null_count() == processed.height
-    assert processed["cdc_unchanged"].drop_nulls().unique().to_list() == ["narrative"]
+    assert processed["cdc_unchanged"].drop_nulls().unique().to_list() == ['["narrative"]']
     accounts = trial.table("account/edc_adverse_events")
     assert account.recount(trial.lake, SOURCE.name, manifest.versions(trial.lake), accounts).is_empty()
     # Every change is a row of its own.

@@ -17,7 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -26,8 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "lakehouse" / "feeds"))
 
 import api
+import audited
 import broker
 import dataframely as dy
+import followed
 import logical
 import polars as pl
 import psutil
@@ -39,11 +41,11 @@ from house import House
 from lines import Line
 
 from assets.pilot.laboratory import Laboratory
-from lakehouse import postgres
+from lakehouse import manifest, postgres
 from lakehouse.clock import Clock
 from lakehouse.contract import Contract
+from lakehouse.curate import curate
 from lakehouse.feeds import http, pulling
-from lakehouse.feeds.changes import Changes
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.pages import Pages
 from lakehouse.formats.parquet import Parquet
@@ -54,7 +56,7 @@ from lakehouse.source import Source
 TIMEOUT = 120
 MOST_BYTES = 3000
 PARTITIONS = 2
-_PATH = "{site}/{name}/{day}_{part}.parquet"
+CURATED = (followed.NOW, followed.PAST)
 
 
 class Word(Contract):
@@ -103,19 +105,12 @@ def house(kind: str, folder: str, topic: str) -> House:
             "things",
             {"word": "word", "at": "written", "seq": "id"},
             key=("seq",),
-            path=_PATH,
+            path="{site}/{name}/{day}_{part}.parquet",
             dialect=Parquet(),
             feed=DatabaseTable(system="edc", table="public.things", watermark="written"),
         )
     else:
-        one = _source(
-            "things",
-            {"word": "word", "at": "cdc_lsn", "seq": "cdc_seq"},
-            key=("at", "seq"),
-            path=_PATH,
-            dialect=Parquet(),
-            feed=Changes(system="edc", table="public.things", key=("id",)),
-        )
+        one = followed.SOURCE
     return House(here / "landing", Lake(str(here / "lake")), one, Clock(None))
 
 
@@ -126,6 +121,8 @@ def work(kind: str, folder: str, url: str, topic: str) -> None:
     one = house(kind, folder, topic)
     pulled = pulling.pull(one.lake, one.source, one.landing, url, one.clock, MOST_BYTES)
     one.run()
+    if kind.startswith("database"):
+        curate(one.lake, CURATED, [one.source], one.clock)
     pulling.release(one.lake, one.source, url)
     # The harness tells by it whether all was pulled.
     sys.exit(3 if pulled.trouble else 0)
@@ -192,32 +189,10 @@ class Topic(System):
 
 
 class Database(System):
-    """A table whose changes are followed. server: that of `settings`."""
+    """A PostgreSQL whose server is that of `settings`."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         self._settings, self.url, self._own = settings, url, url
-        self._words: list[str] = []
-        logical.execute(url, "create table things (id int primary key, word text)")
-
-    def write(self, chance: random.Random) -> None:
-        """Transactions of one change or some, each with a word of its own."""
-        connection = logical.connect(self._own, autocommit=False)
-        cursor = connection.cursor()
-        for _ in range(chance.randint(3, 12)):
-            words = [f"w{len(self._words) + place}" for place in range(chance.choice([1, 1, 5]))]
-            for word in words:
-                put = "insert into things values (%s, %s) on conflict (id) do update set word = excluded.word"
-                cursor.execute(put, (chance.randrange(30), word))
-            if chance.random() < 0.1:
-                connection.rollback()
-            else:
-                connection.commit()
-                self._words += words
-        connection.close()
-
-    def missing(self, one: House) -> str:
-        told = one.table("processed").drop_nulls("word")["word"].to_list()
-        return _difference(sorted(self._words), sorted(told))
 
     def kill(self) -> bool:
         folder = self._settings.postgres
@@ -247,20 +222,64 @@ class Database(System):
         return connected
 
 
+class Followed(Database):
+    """A table whose changes are followed, and which is altered now and then."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        super().__init__(settings, url)
+        logical.execute(url, audited.AUDIT)
+        self._model = audited.Model(url, followed.FEED)
+
+    def write(self, chance: random.Random) -> None:
+        """Transactions of one change or some, two of them at a time; one in ten is rolled back."""
+        writes = (*audited.WRITES, *audited.WRITES, "truncate", *["commit"] * 12, "rollback", "rollback")
+        for what in chance.choices(writes, k=chance.randint(10, 50)):
+            self._model.step(what, chance.randint(0, 1), chance.randint(0, 3), chance.randint(0, 3))
+        if chance.random() < 0.1:
+            self._model.alter(chance.choice(audited.ALTERS))
+        self._model.settle()
+
+    def missing(self, one: House) -> str:
+        versions = manifest.versions(one.lake)
+        now, past = (one.lake.scan(name, versions[name]).collect() for name in ("curated/now", "curated/past"))
+        followed.agrees(self._model, one.table("processed"), now, past)
+        return ""
+
+    def kill(self) -> bool:
+        killed = super().kill()
+        self._model.connect()
+        return killed
+
+
 class Table(Database):
     """A table that is asked what changed, by its watermark."""
 
     def __init__(self, settings: Settings, url: str) -> None:
         super().__init__(settings, url)
+        self._words = 0
         logical.execute(
             url,
             # So that a pull takes some files.
-            "alter table things add written timestamptz not null default now(), "
-            "add text text default repeat('x', 3000)",
+            "create table things (id int primary key, word text, written timestamptz not null default now(), "
+            "text text default repeat('x', 3000))",
             "create function stamp() returns trigger language plpgsql as "
             "$$ begin new.written = now(); return new; end $$",
             "create trigger stamp before update on things for each row execute function stamp()",
         )
+
+    def write(self, chance: random.Random) -> None:
+        """Transactions of one change or some, each with a word of its own."""
+        with closing(logical.connect(self._own, autocommit=False)) as connection:
+            cursor = connection.cursor()
+            for _ in range(chance.randint(3, 12)):
+                for _ in range(chance.choice([1, 1, 5])):
+                    self._words += 1
+                    put = "insert into things values (%s, %s) on conflict (id) do update set word = excluded.word"
+                    cursor.execute(put, (chance.randrange(30), f"w{self._words}"))
+                if chance.random() < 0.1:
+                    connection.rollback()
+                else:
+                    connection.commit()
 
     def missing(self, one: House) -> str:
         """The rows as they are now: of what they were in between a table does not tell."""
@@ -319,7 +338,7 @@ def serving(kind: str, chance: random.Random) -> Iterator[tuple[System, Line | N
             if kind.startswith("database"):
                 with postgres.serving(settings) as url:
                     logical.execute(url, "alter system set wal_level = 'logical'")
-            made = Table if kind.startswith("table") else Database
+            made = Table if kind.startswith("table") else Followed
             system = made(settings, stack.enter_context(postgres.serving(settings)))
             if kind.endswith(" line"):
                 head, _, place = system.url.partition("?host=")

@@ -70,9 +70,11 @@ class Puller:
     @property
     def reached(self) -> Reached:
         ends: dict[str, str] = {}
+        last: dict[str, bytes] = {}
         for extract in self.landed:
-            ends[extract.part.stream] = max(ends.get(extract.part.stream, ""), extract.part.end)
-        return Reached(ends)
+            if extract.part.end >= ends.get(extract.part.stream, ""):
+                ends[extract.part.stream], last[extract.part.stream] = extract.part.end, extract.data
+        return Reached(ends, last.get)
 
     def pull(self, most_bytes: int = 2**20, die_after: int | None = None) -> list[Extract]:
         """What a pull told; `die_after` so many extracts nobody asks for more."""
@@ -94,6 +96,9 @@ class Puller:
             finally:
                 pulling.close()
         raise AssertionError
+
+    def ingest(self) -> None:
+        """What has landed is on record already."""
 
     def release(self) -> None:
         self.feed.release(self.url, self.source, self.reached)

@@ -1,22 +1,27 @@
-"""What logs of changes come to, by hand: fresh starts on other servers."""
+"""What logs of changes come to: by hand, and by chance from any part of a log onward."""
+
+import random
+from collections.abc import Callable
 
 import polars as pl
 import pytest
+from told import Told, by_chance
 
-from lakehouse.changes import current, history, typed
+from lakehouse.changes import current, follows, history, left_out, onward, resets, since, typed
+from lakehouse.errors import DefinitionError
 
 KEY = ["id"]
 OLD, NEW = "00000000F0000000", "0000000000000100"
 
 
-def log(*rows: tuple[int, str, int, str, int | None, str | None, str | None]) -> pl.LazyFrame:
+def log(*rows: Told) -> pl.LazyFrame:
     """Changes by their start, position, number, operation, key, value and what was left out, in some order."""
+    numbers, texts = ("cdc_starts", "cdc_seq", "id"), ("cdc_lsn", "cdc_op", "word", "cdc_unchanged")
     names = ["cdc_starts", "cdc_lsn", "cdc_seq", "cdc_op", "id", "word", "cdc_unchanged"]
-    frame = pl.DataFrame(rows, schema=names, orient="row", schema_overrides={"id": pl.Int64, "word": pl.String})
+    kinds = {**dict.fromkeys(numbers, pl.Int64), **dict.fromkeys(texts, pl.String)}
+    frame = pl.DataFrame(rows, schema={name: kinds[name] for name in names}, orient="row")
     at = pl.format("2014-01-0{}", "cdc_starts").alias("cdc_at")
-    return (
-        frame.with_columns(at, pl.col("cdc_unchanged").cast(pl.String)).sample(fraction=1, shuffle=True, seed=1).lazy()
-    )
+    return frame.with_columns(at).sample(fraction=1, shuffle=True, seed=1).lazy()
 
 
 MOVED = (
@@ -102,3 +107,98 @@ def test_a_change_tells_its_start_or_its_delivery_does(written: str | None, file
     assert row["cdc_starts"] == starts
     assert row["cdc_seq"] == 7
     assert row["cdc_at"].isoformat() == "2014-01-06T09:00:00.500000+00:00"
+
+
+def test_names_of_any_letters_are_told_apart() -> None:
+    names = ["b", "a b", 'a"b', "a\\", 'x,"a\\', "x,", ",z", ","]
+    told = pl.DataFrame({"cdc_unchanged": ['["a b"]', '["b"]', '["a\\"b"]', '["x,\\"a\\\\"]', '["x,",",z"]', None]})
+    assert [
+        [name for name in names if row[name]]
+        for row in told.select(left_out(name).alias(name) for name in names).rows(named=True)
+    ] == [["a b"], ["b"], ['a"b'], ['x,"a\\'], ["x,", ",z"], []]
+
+
+def test_what_landed_before_names_were_a_list_is_read_as_it_was() -> None:
+    told = pl.DataFrame({"cdc_unchanged": ["big", "word big", "wordy", None]})
+    assert told.select(big=left_out("big"), word=left_out("word")).rows() == [
+        (True, False),
+        (True, True),
+        (False, False),
+        (False, False),
+    ]
+
+
+def test_a_column_with_another_name_here_is_filled_in_by_it() -> None:
+    raw = pl.LazyFrame(
+        {
+            "id": ["1", "1", "1"],
+            "word": ["told", None, None],
+            "scan": ["AB", None, None],
+            "cdc_op": ["insert", "update", "update"],
+            "cdc_lsn": ["08", "10", "18"],
+            "cdc_seq": ["2", "2", "2"],
+            # Nobody knows of the last one: somebody gave the table one more.
+            "cdc_unchanged": [None, '["scan","word","one more"]', '["scan"]'],
+            "cdc_at": ["2014-01-06T09:00:00.5Z"] * 3,
+            "cdc_starts": ["1"] * 3,
+            "_file": ["x"] * 3,
+        }
+    )
+
+    def tidy(names: dict[str, str | None]) -> pl.LazyFrame:
+        return typed(raw, names).rename({"word": "said"}).drop("scan")
+
+    now = current(tidy({"word": "said", "scan": None}).filter(pl.col("cdc_lsn") != "18"), KEY).collect()
+    assert now["said"].to_list() == ["told"]
+    assert tidy({"word": "said", "scan": None}).collect()["cdc_unchanged"].to_list() == [None, '["said"]', None]
+    # Nobody said what became of them: neither may be left as missing in silence.
+    with pytest.raises(DefinitionError, match=r"left out large values of \['scan', 'word'\].*give `typed` the names"):
+        current(tidy({}), KEY).collect()
+    with pytest.raises(DefinitionError, match=r"left out large values of \['scan'\]"):
+        history(tidy({"word": "said"}), KEY).collect()
+
+
+def test_what_was_left_out_of_a_row_that_nobody_has_is_not_known() -> None:
+    """Its insert was rejected: what another row of that key once had is none of its values."""
+    changes = log(
+        (1, "08", 2, "insert", 1, "gone", None),
+        (1, "10", 2, "delete", 1, None, None),
+        (1, "18", 2, "insert", 2, "gone", None),
+        (1, "20", 2, "truncate", None, None, None),
+        (1, "28", 2, "update", 1, None, '["word"]'),
+        (1, "30", 2, "update", 2, None, '["word"]'),
+    )
+    assert sorted(current(changes, KEY).select("id", "word").collect().rows()) == [(1, None), (2, None)]
+
+
+@pytest.mark.parametrize("made", [current, history])
+def test_from_any_part_of_a_log_onward_it_comes_to_what_the_whole_comes_to(
+    made: Callable[[pl.LazyFrame, list[str]], pl.LazyFrame],
+) -> None:
+    chance = random.Random(7)
+
+    def transform(changes: pl.LazyFrame) -> pl.LazyFrame:
+        return made(changes, KEY).drop("cdc_unchanged")
+
+    def sorted_(rows: pl.LazyFrame) -> pl.DataFrame:
+        return rows.sort("id", "cdc_starts", "cdc_lsn").collect()
+
+    went_on = 0
+    for _ in range(60):
+        told, before = by_chance(chance), list[Told]()
+        ends = sorted(chance.randint(0, len(told)) for _ in range(3))
+        # Now and then a change comes later than those after it.
+        steps = [sum(place >= end for end in ends) + (chance.random() < 0.03) for place in range(len(told))]
+        now = transform(log())
+        for step in range(5):
+            fresh = [row for row, its in zip(told, steps, strict=True) if its == step]
+            came, there = log(*fresh), log(*before)
+            whole = sorted_(transform(log(*before, *fresh)))
+            if follows(there, came):
+                went_on += bool(before and fresh)
+                # Of the keys that came, and what they were told of before; a truncation is of all.
+                mine = pl.lit(True) if resets(came) else pl.col("id").is_in(came.collect()["id"].implode())
+                on = onward(transform, now.filter(mine), since(there, came))
+                assert sorted_(pl.concat([now.filter(~mine), on])).equals(whole), (before, fresh)
+            now, before = whole.lazy(), [*before, *fresh]
+    assert went_on > 50

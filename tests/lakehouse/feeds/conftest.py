@@ -9,9 +9,32 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api
+from logical import Puller, execute, serving
 
 from assets.pilot.laboratory import Laboratory
 from lakehouse.feeds import http
+from lakehouse.feeds.changes import Changes
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """URL of a PostgreSQL whose log tells changes."""
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture
+def things(url: str) -> Iterator[Puller]:
+    """A puller of `public.things`, which has a key, a text, and a text that is kept out of line when it is large."""
+    execute(
+        url,
+        "create table things (id int primary key, word text, big text)",
+        "alter table things alter big set storage external",
+    )
+    puller = Puller(url, Changes(system="edc", table="public.things", key=("id",)))
+    yield puller
+    puller.forget()
+    execute(url, "drop table if exists things cascade")
 
 
 @pytest.fixture

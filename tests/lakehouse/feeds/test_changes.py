@@ -6,19 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 import pytest
-from logical import ADDED, Puller, connect, execute, rows, serving, texts, values
+from logical import ADDED, Puller, connect, execute, rows, texts, values
 
 from lakehouse.changes import current
 from lakehouse.contract import Contract
 from lakehouse.errors import SourceError
-from lakehouse.feeds import Extract, FeedError, Part, Reached, changes
+from lakehouse.feeds import Extract, FeedError, Part, Reached, changes, peek
 from lakehouse.feeds.changes import Changes
 from lakehouse.feeds.extracts import WHOLE
 from lakehouse.formats.parquet import Parquet
@@ -29,26 +30,6 @@ class Thing(Contract):
     """A thing, by its number."""
 
     id = dy.String()
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving() as url:
-        yield url
-
-
-@pytest.fixture
-def things(url: str) -> Iterator[Puller]:
-    """A puller of `public.things`, which has a key, a text, and a text that is kept out of line when it is large."""
-    execute(
-        url,
-        "create table things (id int primary key, word text, big text)",
-        "alter table things alter big set storage external",
-    )
-    puller = Puller(url, Changes(system="edc", table="public.things", key=("id",)))
-    yield puller
-    puller.forget()
-    execute(url, "drop table if exists things cascade")
 
 
 def operations(extracts: list[Extract], *names: str) -> list[tuple[object, ...]]:
@@ -123,14 +104,30 @@ def test_large_values_that_did_not_change_are_named_and_filled_in(things: Puller
         "update things set big = null where id = 3",
     )
     assert operations(things.pull(), "id", "cdc_unchanged") == [
-        ("update", "1", "big"),
-        ("delete", "2", "big"),
-        ("insert", "20", "big"),
-        ("delete", "20", "big"),
-        ("insert", "21", "big"),
+        ("update", "1", '["big"]'),
+        ("delete", "2", '["big"]'),
+        ("insert", "20", '["big"]'),
+        ("delete", "20", '["big"]'),
+        ("insert", "21", '["big"]'),
         ("update", "3", None),
     ]
     same(things, "id", "word", "big")
+
+
+def test_columns_of_any_names_keep_their_values(things: Puller) -> None:
+    """Of one that is large and was not sent, another whose name is part of its name is none."""
+    odd = ('"a b"', '"b"', '"say ""a"", or b"')
+    execute(
+        things.url,
+        *(f"alter table things add {name} text, alter {name} set storage external" for name in odd),
+        f"insert into things (id, {', '.join(odd)}) select 1, repeat('x', 9000), repeat('y', 9000), repeat('z', 9000)",
+    )
+    things.pull()
+    for name in odd:
+        execute(things.url, f"update things set {name} = 'short' where id = 1")
+        things.pull()
+        now = current(things.log().lazy(), ["id"]).collect()
+        assert now.select("a b", "b", 'say "a", or b').rows() == texts(things.url, "things", *odd)
 
 
 def test_with_a_full_identity_nothing_is_left_out_and_keys_still_move(things: Puller) -> None:
@@ -203,6 +200,44 @@ def test_a_transaction_much_larger_than_an_extract_is_told_once_whoever_dies(thi
     assert things.feed.lag(things.url, things.source, things.reached).any is False
 
 
+def test_a_pull_takes_no_more_than_it_may_and_the_next_goes_on(things: Puller) -> None:
+    things.feed = replace(things.feed, most_changes=20)
+    things.pull()
+    execute(
+        things.url,
+        *(f"insert into things values ({number})" for number in range(30)),
+        "insert into things select generate_series(100, 199)",
+        "insert into things values (30)",
+    )
+    told = []
+    while extracts := things.pull(2**10):
+        told.append(operations(extracts, "id"))
+        # Whether or not what was pulled has been released by then.
+        if len(told) % 2:
+            things.release()
+    *small, large = sorted(len(one) for one in told)
+    assert 100 <= large < 120
+    assert max(small) < 20
+    ids = [row[1] for one in told for row in one]
+    assert ids == [str(number) for number in (*range(30), *range(100, 200), 30)]
+
+
+def test_a_pull_goes_past_what_belongs_to_transactions_that_have_not_ended(
+    things: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things.pull()
+    monkeypatch.setattr(changes, "_STRETCH", 2**12)
+    with closing(connect(things.url, autocommit=False)) as writer:
+        writer.cursor().execute("insert into things select generate_series(100, 2000)")
+        execute(things.url, "insert into things values (1)")
+        assert operations(things.pull(), "id") == [("insert", "1")]
+        execute(things.url, "insert into things values (2)")
+        writer.commit()
+    while things.pull():
+        pass
+    assert sorted(things.log().filter(cdc_op="insert")["id"].cast(pl.Int64)) == [1, 2, *range(100, 2001)]
+
+
 def test_columns_come_and_go(things: Puller) -> None:
     things.pull()
     execute(
@@ -219,8 +254,10 @@ def test_columns_come_and_go(things: Puller) -> None:
         ["big", "id", "word"],
         ["big", "id", "more", "word"],
         ["big", "id", "more"],
+        # A column with a default came: all rows are told again.
+        ["big", "id", "more"],
     ]
-    assert operations(told, "id", "word", "more") == [
+    assert operations(told[:3], "id", "word", "more") == [
         ("insert", "1", "a", None),
         ("insert", "2", "b", "n"),
         ("insert", "3", None, "o"),
@@ -416,10 +453,43 @@ def test_lag_tells_what_waits(things: Puller) -> None:
     assert "more than 1" in trouble
 
 
+def test_a_server_that_holds_less_for_a_slot_is_told_of_before_it_gives_the_log_up(things: Puller) -> None:
+    """Its own limit counts, and not ours alone; the log of other tables is let go the sooner."""
+
+    def write(megabytes: int) -> None:
+        execute(
+            things.url,
+            f"select pg_logical_emit_message(false, 'x', repeat('x', 1 << 20)) from generate_series(1, {megabytes})",
+        )
+
+    def trouble() -> str:
+        return things.feed.lag(things.url, things.source, things.reached).trouble or ""
+
+    execute(things.url, "insert into things values (1)")
+    things.pull()
+    things.release()
+    execute(things.url, "alter system set max_slot_wal_keep_size = '64MB'", "select pg_reload_conf()")
+    try:
+        write(24)
+        assert not trouble()
+        assert things.feed.lag(things.url, things.source, things.reached).any
+        (quiet,) = things.pull()
+        assert Puller("", things.feed, landed=[quiet]).log().is_empty()
+        things.release()
+        write(46)
+        assert "(max_slot_wal_keep_size): pull it soon, or drop slot lakehouse_things" in trouble()
+        write(60)
+        assert "the server is about to give them up: pull it soon" in trouble()
+        execute(things.url, "checkpoint")
+        assert "the server gave up the log that its slot held" in trouble()
+    finally:
+        execute(things.url, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
+
+
 def test_a_look_does_not_decode_a_large_transaction_to_its_end(things: Puller, monkeypatch: pytest.MonkeyPatch) -> None:
     things.pull()
     execute(things.url, "insert into things select number from generate_series(1, 20000) as made (number)")
-    monkeypatch.setattr(changes, "_LOOK", "1ms")
+    monkeypatch.setattr(peek, "_LOOK", "1ms")
     lag = things.feed.lag(things.url, things.source, things.reached)
     assert lag.any
     assert (lag.seconds, lag.trouble) == (None, None)

@@ -298,6 +298,35 @@ def test_a_look_reads_neither_other_folders_nor_what_came_of_pulls_long_ago(fed:
         assert pulling.reached(fed.lake, fed.source, fed.landing).ends == {"all": "000004"}
 
 
+def test_what_cannot_be_released_asks_for_no_run_after_another(fed: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps nobody from pulling, and is told until it is mended."""
+
+    def look() -> Lag:
+        return pulling.lag(fed.lake, fed.source, fed.landing, URL)
+
+    def refuse(*_: object) -> None:
+        raise FeedError("station: the user may not release")
+
+    pull(fed)
+    fed.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(Station, "lag", lambda *_: Lag(held=True))
+        patch.setattr(Station, "release", refuse)
+        for _ in range(3):
+            assert look().any
+            assert pulling.release(fed.lake, fed.source, URL) == "station: the user may not release"
+            assert pull(fed).trouble is None
+        assert look() == Lag(trouble="what was pulled is not released: station: the user may not release")
+        assert pulling.breaker(fed.lake, fed.source) == pulling.Breaker()
+        # Then a run is to try again, and the next waits for longer.
+        patch.setattr(pulling, "_FIRST_WAIT", timedelta(0))
+        assert look().any
+    assert look() == Lag(events=0)
+    assert pulling.release(fed.lake, fed.source, URL) is None
+    monkeypatch.setattr(Station, "lag", lambda *_: Lag(held=True))
+    assert look().any
+
+
 def test_a_feed_that_releases_nothing_does_not_ask_for_what_is_on_record(fed: House, monkeypatch) -> None:
     pull(fed)
     fed.run()
