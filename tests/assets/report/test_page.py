@@ -299,6 +299,29 @@ def test_a_browser_shows_it_from_disk(browser: webdriver.Chrome, html: str, tmp_
     assert browser.execute_script(focus) >= 0
 
 
+def test_it_prints_whole_and_dark_on_light(browser: webdriver.Chrome, html: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(html)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    # A4 within its margins, at 96 pixels an inch.
+    size = {"width": round(182 / 25.4 * 96), "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(path.as_uri())
+    try:
+        paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert paper == "rgb(255, 255, 255)"
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        assert browser.execute_script("return getComputedStyle(document.querySelector('nav')).display") == "none"
+        # Whatever a reader of the screen may leave closed.
+        shown = browser.execute_script("return [...document.querySelectorAll('table')].map(t => t.checkVisibility())")
+        assert len(shown) > 4
+        assert all(shown)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
 def test_the_asset_links_its_page(trial) -> None:
     graph = build(trial.settings)
     asset = graph.resolve_asset_graph().get(dg.AssetKey(["report", "daily"]))
