@@ -39,6 +39,7 @@ class Settings(BaseModel):
     batch_bytes: how much delivered text one ingestion batch holds in memory at most.
     keep_days: for how long every version of a table stays readable; at least a day, so that nobody reads a file away.
     settle_seconds: a landed file must have been left alone for this long before it is read.
+    reports: URL of the folder of reports, if it is served somewhere; `lakehouse up` serves it otherwise.
     systems: URLs of the systems that feeds pull from, by name; each is set by `LAKEHOUSE_SYSTEM_<NAME>`.
     """
 
@@ -53,6 +54,7 @@ class Settings(BaseModel):
     batch_bytes: int = Field(default=16 * 2**20, gt=0)
     keep_days: int = Field(default=30, ge=1)
     settle_seconds: float = Field(default=2.0, ge=0)
+    reports: str = ""
     systems: dict[str, SecretStr] = {}
 
     @property

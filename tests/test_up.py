@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -48,9 +49,9 @@ def asked(query: str, **variables: object) -> dict[str, dict[str, object]]:
         return json.load(server.getresponse())["data"]
 
 
-def backfilled(layers: list[str], days: list[str]) -> str:
-    """How a backfill of some days of vitals ends, as started in the web interface."""
-    params = {"assetSelection": [{"path": [layer, "vitals"]} for layer in layers], "partitionNames": days}
+def backfilled(assets: list[str], days: list[str]) -> str:
+    """How a backfill of some days of assets ends, as started in the web interface."""
+    params = {"assetSelection": [{"path": asset.split("/")} for asset in assets], "partitionNames": days}
     started = asked(
         "mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) "
         "{ ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
@@ -63,6 +64,17 @@ def backfilled(layers: list[str], days: list[str]) -> str:
 
     wait(lambda: status() != "REQUESTED", 120)
     return status()
+
+
+def linked() -> str:
+    """Where the web interface leads from the last report."""
+    query = (
+        'query { assetOrError(assetKey: {path: ["report", "daily"]}) { ... on Asset { assetMaterializations(limit: 1) '
+        "{ metadataEntries { label ... on UrlMetadataEntry { url } } } } } }"
+    )
+    [made] = asked(query)["assetOrError"]["assetMaterializations"]
+    [link] = [entry["url"] for entry in made["metadataEntries"] if entry["label"] == "report"]
+    return str(link)
 
 
 @pytest.fixture
@@ -99,8 +111,14 @@ def test_a_dropped_file_becomes_rows_of_a_mart_and_ctrl_c_stops_everything(up):
 
     wait(in_mart)
     # Of these days one holds a file; of the others there is nothing to report but that they were looked at.
-    layers = ["raw", "processed", "quarantine"]
-    assert backfilled(layers, ["2013-12-25", "2013-12-26", "2013-12-27"]) == "COMPLETED_SUCCESS"
+    tables = ["raw/vitals", "processed/vitals", "quarantine/vitals"]
+    assert backfilled(tables, ["2013-12-25", "2013-12-26", "2013-12-27"]) == "COMPLETED_SUCCESS"
+    # The link beside a report leads to its page, from a browser that is shown the web interface.
+    assert backfilled(["report/daily"], ["2013-12-26"]) == "COMPLETED_SUCCESS"
+    link = urlsplit(linked())
+    with closing(HTTPConnection(str(link.hostname), link.port)) as server:
+        server.request("GET", link.path)
+        assert "<h1>Study report, 26 December 2013</h1>" in server.getresponse().read().decode()
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 3
     process.send_signal(signal.SIGINT)

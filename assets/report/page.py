@@ -40,6 +40,11 @@ def write(figures: Figures, home: Path) -> Path:
     return path
 
 
+def address(path: Path, served: str) -> str:
+    """Where a browser finds a page. served: the URL of the folder; a link to a file works in no page of a server."""
+    return f"{served.rstrip('/')}/{path.name}" if served else path.as_uri()
+
+
 def render(f: Figures) -> str:
     """The page. The same figures give the same bytes."""
     environment = jinja2.Environment(

@@ -48,7 +48,7 @@ def build(
             path = page.write(figures, settings.home)
         return dg.MaterializeResult(
             metadata={
-                "report": dg.MetadataValue.url(path.as_uri()),
+                "report": dg.MetadataValue.url(page.address(path, settings.reports)),
                 "path": dg.MetadataValue.path(str(path)),
                 "bytes": path.stat().st_size,
                 "table_version": ", ".join(f"{table} {number}" for table, number in sorted(figures.versions.items())),

@@ -1,11 +1,7 @@
 """The `lakehouse` command: what a person types. Exit code 0: success; 1: failure, its reason on stderr; 2: usage."""
 
-import os
-import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
@@ -19,14 +15,14 @@ from assets.pilot import systems as pilot
 from assets.pilot.land import LAST_DAY, land
 from lakehouse import housekeeping, ledger, postgres, query, standing, warehouse
 from lakehouse import trace as tracing
-from lakehouse.cli import cut, features, landing, queries, report, review, stream, systems
+from lakehouse.cli import cut, features, landing, queries, report, review, stream, systems, up
 from lakehouse.cli.options import DBT_PROJECT, FormatOption, SourceOption
 from lakehouse.cli.show import Format, err, out, progress, rows
 from lakehouse.clock import Clock
 from lakehouse.errors import LakehouseError, NotOnRecordError, UnavailableError
 from lakehouse.lake import Lake
 from lakehouse.landing import listing
-from lakehouse.settings import PROJECT, Settings, export, inherited
+from lakehouse.settings import Settings, export
 from lakehouse.source import Source
 from resources import instance
 
@@ -44,6 +40,7 @@ app.command()(review.release)
 app.command()(report.report)
 app.command()(queries.queries)
 app.command()(stream.stream)
+app.command()(up.up)
 # The pilot study ended: the day after its last delivery is the day its lakehouse lives in.
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 
@@ -163,28 +160,6 @@ def rebuild(
     for item in chosen:
         ledger.rebuild(lake, item, getuser(), reason, settings.batch_bytes)
     _run(settings, source, None)
-
-
-@app.command()
-def up(port: Annotated[int, typer.Option(help="Port of the web interface.")] = 3000) -> None:
-    """Start the web interface, the daemon that runs sensors and schedules, and the warehouse. Ctrl-C stops them all."""
-    settings = Settings.load()
-    with postgres.serving(settings) as url:
-        environment = {**inherited(), **instance.environment(settings, url)}
-        workspace = ["-w", str(PROJECT / "workspace.yaml")]
-        commands = {"dagster-daemon": ["run"], "dagster-webserver": ["-p", str(port)]}
-        children = {
-            name: subprocess.Popen(
-                [str(Path(sys.executable).with_name(name)), *words, *workspace], env=environment, start_new_session=True
-            )
-            for name, words in commands.items()
-        }
-        out.print(f"Lakehouse: [b]http://127.0.0.1:{port}[/b]   drop files into {settings.landing}   Ctrl-C stops it")
-        try:
-            _wait(children)
-        finally:
-            _stop(list(children.values()))
-    out.print("Stopped.")
 
 
 @app.command()
@@ -359,39 +334,6 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
         told = "; ".join(f"{step}: {why}" for step, why in failed.items())
         raise LakehouseError(f"{told}\nWhat was committed before is kept; mend the cause and lakehouse run goes on.")
     out.print(f"Done in {time.monotonic() - begun:.0f} s.")
-
-
-def _wait(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Until Ctrl-C or SIGTERM, or until a child ends, which is an error."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        while True:
-            for name, child in children.items():
-                if child.poll() is not None:
-                    raise UnavailableError(f"{name} ended with code {child.returncode}; its messages are above")
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return
-
-
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
-    """Ask the children to stop, then whatever they left behind; a run cut short is completed by the next."""
-    for child in children:
-        child.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + 15
-    for child in children:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(max(0.1, deadline - time.monotonic()))
-    for word in (signal.SIGTERM, signal.SIGKILL):
-        for child in children:
-            with suppress(ProcessLookupError):
-                # Each child leads a process group of its own.
-                os.killpg(child.pid, word)
-        time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def test_every_field_is_set_by_its_variable(project: Path, tmp_path: Path) -> No
         LAKEHOUSE_AS_OF="2015-03-06",
         LAKEHOUSE_BATCH_BYTES="1000",
         LAKEHOUSE_SETTLE_SECONDS="0.5",
+        LAKEHOUSE_REPORTS="https://trial.example.org/reports",
         PATH="/usr/bin",
     )
     assert (settings.home, settings.landing) == (tmp_path / "home", tmp_path / "drop")
@@ -66,6 +67,7 @@ def test_every_field_is_set_by_its_variable(project: Path, tmp_path: Path) -> No
     assert settings.remote.get_secret_value() == REMOTE
     assert settings.as_of == date(2015, 3, 6)
     assert (settings.batch_bytes, settings.settle_seconds) == (1000, 0.5)
+    assert settings.reports == "https://trial.example.org/reports"
 
 
 def test_the_environment_goes_before_the_projects_file_and_that_before_the_homes(project: Path, tmp_path: Path) -> None:
