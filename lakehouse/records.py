@@ -175,7 +175,7 @@ def tabled(table: Table, known: Sequence[str], form: Format, index: int = 0) -> 
     if len(set(names)) < len(names):
         return lines.with_columns(_problem=pl.lit("file:header")), names
     sound = table.rows["_problem"].is_null()
-    values = pl.DataFrame([table.rows[name].alias(known) for name, known in zip(table.names, names, strict=True)])
+    values = pl.DataFrame({known: table.rows[name] for name, known in zip(table.names, names, strict=True)})
     values = values if sound.all() else values.select(pl.when(sound).then(pl.all()))
     return pl.concat([lines, _known_and_extra(values, known, lines.height)], how="horizontal"), names
 
@@ -342,7 +342,7 @@ def _known_and_extra(values: pl.DataFrame, known: Sequence[str], height: int) ->
     # By position: among names, `*` and `^x$` stand for others.
     packed = pl.Series("_extra", [None] * height, pl.String)
     if extra:
-        packed = pl.DataFrame([values[name] for name in extra]).to_struct("_extra").struct.json_encode()
+        packed = pl.DataFrame({name: values[name] for name in extra}).to_struct("_extra").struct.json_encode()
     return pl.DataFrame([*(values[name] for name in values.columns if name in wanted), packed.alias("_extra")])
 
 
