@@ -49,7 +49,8 @@ class Delivery:
     refused: (name, words) when records that are not here have shown that the file is refused whole.
     decoded: the data is UTF-8 already.
     skipped: lines between the header and the records that are here. piece: these are not all records, so that what its
-    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused.
+    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused; names,
+    what its columns are called, where not all records have all of them (`Format.varies`).
     """
 
     provenance: dict[str, object]
@@ -61,6 +62,7 @@ class Delivery:
     skipped: int = 0
     piece: bool = False
     spoiled: tuple[str, str] | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def parse(
                 continue
             frames.append(frame)
             # Without records and without a header there is nothing to find fault with.
+            names = dialect.names(delivery.names) or names
             if names and (fault := header.problem(names, required, optional)):
                 refused.setdefault(index, fault)
         elif (head_and_body := _plain(data, dialect)) is None:

@@ -50,6 +50,8 @@ class Format(ABC):
     # Whether deliveries are packed by the format itself.
     packed: ClassVar[bool] = False
     header: ClassVar[tuple[str, ...] | None] = None
+    # Whether a record may lack columns that others of its delivery have.
+    varies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.compression is not None and self.compression not in KINDS:
@@ -76,6 +78,10 @@ class Format(ABC):
         encoding is the file's. None for other formats, whose deliveries are read whole.
         """
         return None
+
+    def found(self, data: bytes) -> tuple[str, ...]:
+        """What the columns of some `lines` are called."""
+        return self.table(data).names
 
     @abstractmethod
     def table(self, data: bytes) -> Table:

@@ -84,6 +84,14 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
     return told, pl.DataFrame([*(rows[name] for name in told), rows["_problem"]])
 
 
+def named(texts: Iterable[bytes]) -> tuple[str, ...]:
+    """The names that `columns` finds."""
+    found = _Found()
+    for number, text in enumerate(texts):
+        found.add(number, text)
+    return tuple(map(ours, found.names))
+
+
 @dataclass
 class _Found:
     """Texts by their number. alike: by names, numbers and lines of raw values. single: members. names: in order."""
