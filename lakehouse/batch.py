@@ -20,7 +20,7 @@ from lakehouse.ahead import ahead
 from lakehouse.contract import PROVENANCE
 from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged, Tally, judge, verdict
-from lakehouse.formats import cut
+from lakehouse.formats import Format, cut
 from lakehouse.lake import RECORD, Lake
 from lakehouse.manifest import State
 from lakehouse.pieces import Pieces
@@ -107,6 +107,8 @@ class Intake:
     def __init__(self, lake: Lake, source: Source, held: dict[str, bytes]) -> None:
         self._lake, self._source, self._held = lake, source, held
         self._open: tuple[int, Pieces, Callable[[Judged], Judged], Refused] | None = None
+        # Of the large delivery that was read last.
+        self._names: tuple[str, tuple[str, ...]] = ("", ())
 
     def take(self, step: Step) -> tuple[pl.DataFrame, Judged, dict[str, int] | None]:
         """The ledger rows of a batch, their records, judged, and where the next batch towards the same goal goes on."""
@@ -172,9 +174,13 @@ class Intake:
                 if len(cuts) > most:
                     return
 
+            names = self._found(row, step.size)
+
             def judged(begin: int, size: int, skipped: int) -> Judged:
                 data = os.pread(text.fileno(), size, begin)
-                delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True)
+                # Linux reads no more than two gigabytes at a time.
+                assert len(data) == size, f"{size - len(data)} bytes of a piece were not read"
+                delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
                 return judge(self._source, [delivery])
 
             text.flush()
@@ -247,8 +253,23 @@ class Intake:
 
     def _judge_piece(self, row: _Row, pieces: Pieces, size: int, **known: Unpack[Refused]) -> Judged:
         data, skipped = pieces.next(size // _PIECES)
-        delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, **known)
+        here = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True)
+        delivery = replace(here, names=self._found(row, size), **known)
         return judge(self._source, [delivery])
+
+    def _found(self, row: _Row, size: int) -> tuple[str, ...]:
+        """What the columns of a large delivery are called, where a piece of it does not tell."""
+        form, checksum = self._source.dialect_of(str(row["_site"])), str(row["_checksum"])
+        if not isinstance(form, Format) or not form.varies:
+            return ()
+        if self._names[0] != checksum:
+            pieces, found = self._pieces(row), dict[str, None]()
+            # Under other names it may have one of these a second time.
+            enough = set() if form.aliases else {*self._source.header}
+            while not pieces.done and not (enough and enough <= found.keys()):
+                found |= dict.fromkeys(form.found(pieces.next(size // _PIECES)[0]))
+            self._names = (checksum, tuple(found))
+        return self._names[1]
 
     def _in_pieces(self, row: _Row, size: int) -> bool:
         """Whether a delivery is read in pieces; a compressed one is not, and never unpacks to more than a bound."""

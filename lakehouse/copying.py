@@ -2,11 +2,12 @@
 written down. (ADBC writes down 16 MB, then waits until the server has them: twice as long in all.)
 """
 
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
+
+from lakehouse.joined import Joined
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -24,7 +25,7 @@ def put(cursor: "Cursor", table: str, rows: pl.DataFrame, *, frozen: bool = Fals
     """
     columns = ", ".join(f'"{name}"' for name in rows.columns)
     said = f"copy {table} ({columns}) from stdin with (format binary{', freeze' if frozen else ''})"
-    cursor.copy_expert(said, _Stream(_written(rows)), size=_BYTES)
+    cursor.copy_expert(said, Joined(_written(rows)), size=_BYTES)
 
 
 def _written(rows: pl.DataFrame) -> Iterator[bytes]:
@@ -38,17 +39,3 @@ def _written(rows: pl.DataFrame) -> Iterator[bytes]:
         for batch in part.to_batches():
             yield encoder.write_batch(batch)
     yield encoder.finish()
-
-
-class _Stream(io.RawIOBase):
-    """Parts as one stream."""
-
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        # Nothing is the end of a stream, and a part of it may be nothing.
-        self._parts, self._left = filter(None, parts), memoryview(b"")
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._left:
-            self._left = memoryview(next(self._parts, b""))
-        part, self._left = self._left[:size], self._left[size:]
-        return bytes(part)

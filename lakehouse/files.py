@@ -85,7 +85,8 @@ def discard(lake: Lake, table: str, files: Sequence[AddAction | RemoveAction]) -
 
 def _statistics(rows: pl.LazyFrame, told: Collection[str]) -> dict[str, object]:
     """A file's statistics as Delta's protocol has them, of those columns whose values can be told in JSON."""
-    kinds = {name: kind for name, kind in rows.collect_schema().items() if name in told}
+    # Of a struct it would be a count for each of its fields; a single number spoils the commit.
+    kinds = {name: kind for name, kind in rows.collect_schema().items() if name in told and kind != pl.Struct}
     found = rows.select(pl.len(), *(_ends(name, kind).alias(name) for name, kind in kinds.items())).collect()
     count, *columns = found.row(0)
     seen = dict(zip(kinds, columns, strict=True))

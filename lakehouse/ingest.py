@@ -206,10 +206,13 @@ def _commit(lake: Lake, source: Source, table: str, change: Change, step: Step, 
             replace = "true" if step.anew else None
             return lake.commit(delta, put, "ledger", end, replace=replace, by=source.contract_version)
         except SupersededError:
-            if put is not change:
-                discard(lake, table, put.files)
             # Housekeeping may have moved the same rows into other files; an ingestion would have moved the position.
             now = lake.open(table)
-            if attempt == _ATTEMPTS - 1 or now is None or (now.transaction_version("ledger") or 0) != at:
+            if now is None or (now.transaction_version("ledger") or 0) != at:
+                # Perhaps by this very commit, whose answer was lost: the files are left to housekeeping.
+                raise
+            if put is not change:
+                discard(lake, table, put.files)
+            if attempt == _ATTEMPTS - 1:
                 raise
     raise SupersededError(f"another run is ingesting {source.name}; it goes on from here")

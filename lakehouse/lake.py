@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, cast
 from urllib.parse import unquote
 
 import obstore
@@ -25,6 +25,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from lakehouse.errors import DefinitionError, SupersededError, UnavailableError, unavailable
+from lakehouse.joined import Joined
 from lakehouse.storable import storable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 DELIVERY = ("_file", "_checksum", "_received_at")
 RECORD = (*DELIVERY, "_line")
 _RETRIES = 100
-_CHUNK = 1 << 21
+_CHUNK, _PACKED = 1 << 21, 1 << 18
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
 PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
@@ -331,10 +332,12 @@ class Lake:
 
         Raises UnavailableError when they are gone or damaged.
         """
-        digest, unpacker = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
+        digest = hashlib.sha256()
         try:
-            for packed in obstore.get(self.store, _key(checksum)).stream(min_chunk_size=1 << 18):
-                chunk = unpacker.decompress(bytes(packed))
+            packed = Joined(map(bytes, obstore.get(self.store, _key(checksum)).stream(min_chunk_size=_PACKED)))
+            # Not all that some packed bytes hold at once: a thousand equal lines pack to a few bytes.
+            unpacked = zstandard.ZstdDecompressor().read_to_iter(cast("IO[bytes]", packed), _PACKED, _CHUNK)
+            for chunk in unpacked:
                 digest.update(chunk)
                 yield chunk
             if digest.hexdigest() == checksum:

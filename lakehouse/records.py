@@ -49,7 +49,8 @@ class Delivery:
     refused: (name, words) when records that are not here have shown that the file is refused whole.
     decoded: the data is UTF-8 already.
     skipped: lines between the header and the records that are here. piece: these are not all records, so that what its
-    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused.
+    records come to as a file is not judged by them but given: spoiled, (name, words) when all of it is refused; names,
+    what its columns are called, where not all records have all of them (`Format.varies`).
     """
 
     provenance: dict[str, object]
@@ -61,6 +62,7 @@ class Delivery:
     skipped: int = 0
     piece: bool = False
     spoiled: tuple[str, str] | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def parse(
                 continue
             frames.append(frame)
             # Without records and without a header there is nothing to find fault with.
+            names = dialect.names(delivery.names) or names
             if names and (fault := header.problem(names, required, optional)):
                 refused.setdefault(index, fault)
         elif (head_and_body := _plain(data, dialect)) is None:
@@ -175,7 +178,7 @@ def tabled(table: Table, known: Sequence[str], form: Format, index: int = 0) -> 
     if len(set(names)) < len(names):
         return lines.with_columns(_problem=pl.lit("file:header")), names
     sound = table.rows["_problem"].is_null()
-    values = pl.DataFrame([table.rows[name].alias(known) for name, known in zip(table.names, names, strict=True)])
+    values = pl.DataFrame({known: table.rows[name] for name, known in zip(table.names, names, strict=True)})
     values = values if sound.all() else values.select(pl.when(sound).then(pl.all()))
     return pl.concat([lines, _known_and_extra(values, known, lines.height)], how="horizontal"), names
 
@@ -342,7 +345,7 @@ def _known_and_extra(values: pl.DataFrame, known: Sequence[str], height: int) ->
     # By position: among names, `*` and `^x$` stand for others.
     packed = pl.Series("_extra", [None] * height, pl.String)
     if extra:
-        packed = pl.DataFrame([values[name] for name in extra]).to_struct("_extra").struct.json_encode()
+        packed = pl.DataFrame({name: values[name] for name in extra}).to_struct("_extra").struct.json_encode()
     return pl.DataFrame([*(values[name] for name in values.columns if name in wanted), packed.alias("_extra")])
 
 

@@ -5,6 +5,7 @@ value as text, as it was delivered, and the contract judges it. `Source.dialect`
 `Dialect` of CSV.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from lakehouse.archive import EXPANDS, KINDS, unpack
 from lakehouse.dialect import Dialect
 from lakehouse.errors import SourceError
 
+_ENGINE = re.compile(r"_+(?:line|text|problem)")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -25,7 +28,7 @@ class Table:
     rows: a row for each record: `_line` (Int64: the line it starts on; where there are no lines, the record's number
         from 1 on), `_text` (the record as delivered; JSON where it is no text), `_problem` (a name of
         `records.PROBLEMS`, or `file:header` where the names are at fault; null for a sound record), and a String
-        column for each name.
+        column for each name. A name that is one of these gets one more `_` in front, see `ours`.
     """
 
     names: tuple[str, ...]
@@ -47,6 +50,8 @@ class Format(ABC):
     # Whether deliveries are packed by the format itself.
     packed: ClassVar[bool] = False
     header: ClassVar[tuple[str, ...] | None] = None
+    # Whether a record may lack columns that others of its delivery have.
+    varies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.compression is not None and self.compression not in KINDS:
@@ -74,12 +79,35 @@ class Format(ABC):
         """
         return None
 
+    def found(self, data: bytes) -> tuple[str, ...]:
+        """What the columns of some `lines` are called."""
+        return self.table(data).names
+
     @abstractmethod
     def table(self, data: bytes) -> Table:
         """The records in uncompressed bytes, which are UTF-8 without a mark where records are `lines`.
 
         Raises RefusalError when none can be told apart.
         """
+
+
+def ours(name: str) -> str:
+    """What a column that was delivered as `name` is called beside those of the engine."""
+    return f"_{name}" if _ENGINE.fullmatch(name) else name
+
+
+def of_texts(values: pl.DataFrame) -> Table:
+    """Records that have no lines, and columns of text by their names: numbered, and told as JSON objects."""
+    if not values.width:
+        return Table((), pl.DataFrame(schema={"_line": pl.Int64, "_text": pl.String, "_problem": pl.String}))
+    nul = pl.any_horizontal(pl.all().str.contains("\0", literal=True)).fill_null(False)
+    told = {
+        "_line": pl.int_range(1, values.height + 1, dtype=pl.Int64, eager=True),
+        "_text": values.to_struct().struct.json_encode(),
+        "_problem": values.select(pl.when(nul).then(pl.lit("record:nul"))).to_series(),
+    }
+    columns = {ours(name): column for name, column in values.select(pl.when(~nul).then(pl.all())).to_dict().items()}
+    return Table(tuple(columns), pl.DataFrame({**told, **columns}))
 
 
 # How lines are cut that are records whatever they hold.

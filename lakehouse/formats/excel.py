@@ -12,7 +12,7 @@ from typing import ClassVar
 import polars as pl
 
 from lakehouse.errors import RefusalError, SourceError
-from lakehouse.formats import Format, Table
+from lakehouse.formats import Format, Table, ours
 from lakehouse.formats.workbook import RULE, Workbook
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -60,7 +60,7 @@ def _table(header: Mapping[int, str], cells: Mapping[int, Mapping[int, str]]) ->
     last = max(header, default=0)
     used = {column for row in cells.values() for column in row}
     columns = [column for column in range(1, last + 1) if column in header or column in used]
-    names = tuple(header.get(column, "") for column in columns)
+    names = tuple(ours(header.get(column, "")) for column in columns)
     texts = [
         {"_line": number, "_text": _json(row), "_problem": _problem(row, last, names)} for number, row in cells.items()
     ]
@@ -68,11 +68,11 @@ def _table(header: Mapping[int, str], cells: Mapping[int, Mapping[int, str]]) ->
     if len(set(names)) < len(names):
         return Table(names, frame)
     sound = [row if text["_problem"] is None else {} for row, text in zip(cells.values(), texts, strict=True)]
-    values = [
-        pl.Series(name, [row.get(column) for row in sound], dtype=pl.String)
+    values = {
+        name: pl.Series([row.get(column) for row in sound], dtype=pl.String)
         for name, column in zip(names, columns, strict=True)
-    ]
-    return Table(names, pl.DataFrame([*frame.get_columns(), *values]).sort("_line"))
+    }
+    return Table(names, pl.DataFrame({**frame.to_dict(), **values}).sort("_line"))
 
 
 def _problem(row: Mapping[int, str], last: int, names: tuple[str, ...]) -> str | None:

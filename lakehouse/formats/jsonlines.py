@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
 from lakehouse.dialect import Dialect
 from lakehouse.formats import LINES, Format, Table
-from lakehouse.formats.members import columns
+from lakehouse.formats.members import columns, named
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -19,9 +20,14 @@ class JsonLines(Format):
     A text is taken as it is, a number exactly as it is written, an object or a list as its JSON text.
     """
 
+    varies: ClassVar[bool] = True
+
     @property
     def lines(self) -> Dialect:
         return LINES
+
+    def found(self, data: bytes) -> tuple[str, ...]:
+        return named(filter(bytes.strip, _LINE_END.split(data)))
 
     def table(self, data: bytes) -> Table:
         """The objects of some lines; blank lines are passed over."""

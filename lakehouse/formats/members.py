@@ -16,6 +16,8 @@ from itertools import chain
 import msgspec
 import polars as pl
 
+from lakehouse.formats import ours
+
 UNSOUND = "record:json"
 NUL = "record:nul"
 # Of one delivery. With more, names are data (a member for each patient), and their table would fill any memory.
@@ -28,7 +30,6 @@ _BETWEEN = b"\x1f"
 # Fewer alike are sooner read one by one.
 _FEW = 50
 _MARKED = re.compile(r'["\\/\x00-\x1f]')
-_ENGINE = re.compile(r"_+(?:line|text|problem)")
 
 Members = dict[str, str | None]
 
@@ -78,9 +79,17 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
     rows = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
     if len(frames) > 1 or found.single:
         rows = rows[pl.Series(list(chain.from_iterable(places)), dtype=pl.UInt32).arg_sort()]
-    ours = tuple(map(_ours, found.names))
+    told = tuple(map(ours, found.names))
     # One by one: among names, `*` and `^x$` stand for others.
-    return ours, pl.DataFrame([*(rows[name] for name in ours), rows["_problem"]])
+    return told, pl.DataFrame([*(rows[name] for name in told), rows["_problem"]])
+
+
+def named(texts: Iterable[bytes]) -> tuple[str, ...]:
+    """The names that `columns` finds."""
+    found = _Found()
+    for number, text in enumerate(texts):
+        found.add(number, text)
+    return tuple(map(ours, found.names))
 
 
 @dataclass
@@ -148,13 +157,9 @@ def _value(written: bytes) -> str | None:
     return _STRING.decode(written) if written.startswith(b'"') else written.decode()
 
 
-def _ours(name: str) -> str:
-    return f"_{name}" if _ENGINE.fullmatch(name) else name
-
-
 def _apart(rows: Sequence[Members]) -> pl.DataFrame:
     names = dict.fromkeys(chain.from_iterable(rows))
-    parts = {_ours(name): pl.Series([row.get(name) for row in rows], dtype=pl.String) for name in names}
+    parts = {ours(name): pl.Series([row.get(name) for row in rows], dtype=pl.String) for name in names}
     return pl.DataFrame({"_problem": pl.Series([None] * len(rows), dtype=pl.String), **parts})
 
 
@@ -178,5 +183,5 @@ def _together(names: Sequence[str], rows: Sequence[bytes]) -> pl.DataFrame:
             at = escaped[number].arg_true()
             plain = [_value(text.encode()) for text in written[number][at]]
             values.replace_column(position, values[number].scatter(at, pl.Series(plain, dtype=pl.String)))
-    values.columns = [_ours(name) for name in names]
+    values.columns = [ours(name) for name in names]
     return values.with_columns(_problem=pl.lit(None, pl.String))

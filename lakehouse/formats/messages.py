@@ -7,7 +7,9 @@ any other, with a problem; so it is quarantined, and everything around it goes t
 import base64
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -32,7 +34,7 @@ RECEIVED: dict[str, pl.DataType] = {
 }
 COLUMNS = ("kafka_topic", "kafka_partition", "kafka_offset", "kafka_timestamp", "kafka_key", "kafka_generation")
 PROBLEM = "record:payload"
-_OURS = "kafka_"
+_OURS = re.compile(r"_*kafka_.*", re.DOTALL)
 # 0001-01-01 to 9999-12-31, which ISO 8601 writes with four digits.
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _DAMAGED = ("file:messages", "the file is no Parquet file of messages, or is damaged; pull its messages again")
@@ -61,9 +63,9 @@ class Messages(Format):
     """Files of messages, as a feed lands them (`RECEIVED`). A record is a message, numbered from 1.
 
     Columns: `kafka_topic`, `kafka_partition`, `kafka_offset`, `kafka_timestamp` (ISO 8601, UTC), `kafka_key` (its
-    text; `base64:` and so on where it is none), `kafka_generation` (the feed's when it was pulled: offsets begin anew
-    with each), and the payload's members, each as text, as `members.py` says. A
-    member called like one of these gets a `_` in front. `_text` is a JSON object of topic, partition, offset and value:
+    text; `base64:` and so on where it is none, or has NUL in it), `kafka_generation` (the feed's when it was pulled:
+    offsets begin anew with each), and the payload's members, each as text, as `members.py` says. A member called like
+    one of these gets a `_` in front. `_text` is a JSON object of topic, partition, offset and value:
     the decoded object; of a message that cannot be decoded its text, or `value_base64` where it is no text.
 
     payload: how values are written. A value that it cannot decode has the problem `record:payload`, and so has a
@@ -82,7 +84,7 @@ class Messages(Format):
         values, schemas = these["value"].to_list(), these["schema"].to_list()
         names, members = columns(texts := self.payload.objects(values, schemas))
         sound = members["_problem"].is_null()
-        written = {name: f"_{name}" if name.startswith(_OURS) else name for name in names}
+        written = {name: f"_{name}" if _OURS.fullmatch(name) else name for name in names}
         rows = pl.DataFrame(
             [
                 *(column.alias(name) for name, column in zip(COLUMNS, _own(these, told), strict=True)),
@@ -118,18 +120,20 @@ def _own(received: pl.DataFrame, told: Mapping[str, str]) -> list[pl.Series]:
 
 def _text(keys: pl.Series) -> pl.Series:
     """Keys as text; in base64 those that are none."""
-    try:
-        return keys.cast(pl.String)
+    with suppress(pl.exceptions.ComputeError):
+        texts = keys.cast(pl.String)
+        if not texts.str.contains("\0", literal=True).any():
+            return texts
     # One that is no text, and the cast is of all or nothing.
-    except pl.exceptions.ComputeError:
-        return pl.Series(keys.name, [None if key is None else _key(key) for key in keys], dtype=pl.String)
+    return pl.Series(keys.name, [None if key is None else _key(key) for key in keys], dtype=pl.String)
 
 
 def _key(key: bytes) -> str:
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        return f"base64:{base64.b64encode(key).decode()}"
+    # A number of four bytes is UTF-8, but no text that a database can hold.
+    with suppress(UnicodeDecodeError):
+        if b"\0" not in key:
+            return key.decode()
+    return f"base64:{base64.b64encode(key).decode()}"
 
 
 def _told(received: pl.DataFrame, texts: pl.Series, sound: pl.Series) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import polars as pl
 
 from lakehouse.errors import RefusalError
-from lakehouse.formats import Format, Table
+from lakehouse.formats import Format, Table, of_texts
 
 _RULE = "file:parquet"
 
@@ -30,9 +30,7 @@ class Parquet(Format):
         """The rows of one file, as text."""
         with undamaged(_RULE, "the file is no Parquet file, or is damaged; write it again"):
             frame = read(data)
-            texts = pl.DataFrame([as_text(column) for column in frame.get_columns()])
-            rows = texts.with_columns(**numbered(frame.height), _text=told(texts))
-        return Table(tuple(frame.columns), rows)
+            return of_texts(pl.DataFrame({name: as_text(column) for name, column in frame.to_dict().items()}))
 
 
 def read(data: bytes) -> pl.DataFrame:
@@ -55,16 +53,6 @@ def undamaged(rule: str, words: str) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise RefusalError(rule, words) from None
-
-
-def numbered(height: int) -> dict[str, pl.Expr | pl.Series]:
-    """`_line` and `_problem` of so many sound records."""
-    return {"_line": pl.int_range(1, height + 1, dtype=pl.Int64, eager=True), "_problem": pl.lit(None, pl.String)}
-
-
-def told(texts: pl.DataFrame) -> pl.Series:
-    """Each row of texts as a JSON object."""
-    return pl.DataFrame(texts.get_columns()).to_struct("_text").struct.json_encode()
 
 
 def as_text(column: pl.Series) -> pl.Series:

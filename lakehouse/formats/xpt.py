@@ -13,7 +13,7 @@ import polars as pl
 
 from lakehouse.dialect import codec
 from lakehouse.errors import RefusalError, SourceError
-from lakehouse.formats import Format, Table
+from lakehouse.formats import Format, Table, of_texts
 from lakehouse.formats.sas import kind_of, text
 
 _CARD = 80
@@ -153,23 +153,14 @@ def _variable(namestr: bytes, *, long: bool) -> _Variable:
 def _table(member: _Member, encoding: str) -> Table:
     names = tuple(variable.name for variable in member.variables)
     rows = _rows(member)
-    frame = pl.DataFrame({"_line": pl.Series(np.arange(1, len(rows) + 1), dtype=pl.Int64)})
     if len(set(names)) < len(names) or not names:
         raise RefusalError("file:header", "the data set names a variable twice, or has none; export it again")
-    columns = []
+    columns = {}
     for variable in member.variables:
         cells = np.ascontiguousarray(rows[:, variable.begin : variable.begin + variable.size])
         found = _numbers(cells, variable.kind) if variable.numeric else _texts(cells, variable.name, encoding)
-        columns.append(pl.Series(variable.name, found, dtype=pl.String))
-    values = pl.DataFrame(columns)
-    nul = pl.any_horizontal(pl.col(pl.String).str.contains("\0", literal=True).fill_null(False))
-    told = values.select(
-        pl.struct(pl.all()).struct.json_encode().alias("_text"),
-        pl.when(nul).then(pl.lit("record:nul")).alias("_problem"),
-    )
-    sound = told["_problem"].is_null()
-    values = values.select(pl.when(sound).then(pl.all()))
-    return Table(names, pl.concat([frame, told, values], how="horizontal"))
+        columns[variable.name] = pl.Series(found, dtype=pl.String)
+    return of_texts(pl.DataFrame(columns))
 
 
 def _rows(member: _Member) -> np.ndarray:

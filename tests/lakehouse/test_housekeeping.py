@@ -11,7 +11,7 @@ import pytest
 from house import House
 
 from lakehouse import ingest, manifest
-from lakehouse.errors import UnavailableError
+from lakehouse.errors import SupersededError, UnavailableError
 from lakehouse.housekeeping import housekeep
 from lakehouse.lake import Change, Lake
 
@@ -198,6 +198,27 @@ def test_an_ingestion_whose_files_are_put_together_under_it_goes_on(
     assert full.unbalanced().is_empty()
 
 
+def test_a_commit_whose_answer_was_lost_keeps_its_files(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object store says no to the second try of what it had written at the first."""
+    full.land("A/thermometer_2020-01-13.csv", "same,1,99\n")
+    commit, lost = Lake.commit, []
+
+    def answers_late(lake: Lake, delta, *arguments, **options):  # type: ignore[no-untyped-def]
+        version = commit(lake, delta, *arguments, **options)
+        if "/processed/" in delta.table_uri and not lost:
+            lost.append(version)
+            raise SupersededError("another run committed first")
+        return version
+
+    monkeypatch.setattr(Lake, "commit", answers_late)
+    with pytest.raises(SupersededError):
+        full.run()
+    full.run()
+    assert lost
+    assert full.table("processed").filter(sensor="same")["celsius"].to_list() == [99.0]
+    assert full.unbalanced().is_empty()
+
+
 def test_housekeeping_gives_way_and_does_it_the_next_time(full: House, monkeypatch: pytest.MonkeyPatch) -> None:
     from deltalake.exceptions import CommitFailedError
     from deltalake.table import TableOptimizer
@@ -247,9 +268,9 @@ def test_a_load_after_compaction_reads_only_what_changed(full: House, monkeypatc
     housekeep(full.lake, MONTH)
     deliver(full, range(13, 14))
     read: list[int] = []
-    real = Lake._read
+    real = Lake.scan_files
     monkeypatch.setattr(
-        Lake, "_read", lambda lake, names, delta: read.append(len(set(names))) or real(lake, names, delta)
+        Lake, "scan_files", lambda lake, names, delta: read.append(len(set(names))) or real(lake, names, delta)
     )
     gone, added = full.lake.changed(table, loaded, manifest.versions(full.lake)[table])
     assert (gone.height, sorted(added["SENSOR"])) == (0, ["a13", "bad", "same"])

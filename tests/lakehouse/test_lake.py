@@ -303,6 +303,15 @@ def test_delivered_bytes_are_kept_compressed_and_come_back(lake: Lake) -> None:
     assert file.stat().st_mtime_ns == before
 
 
+def test_bytes_that_pack_well_come_back_a_little_at_a_time(lake: Lake) -> None:
+    data = b"A,1,20.5\n" * (1 << 22)
+    checksum = hashlib.sha256(data).hexdigest()
+    lake.keep(data, checksum)
+    sizes = [len(chunk) for chunk in lake.kept_chunks(checksum)]
+    assert sum(sizes) == len(data)
+    assert max(sizes) <= 1 << 21
+
+
 @pytest.mark.parametrize("harm", ["other bytes", "cut short", "not compressed", "gone"])
 def test_damage_to_kept_bytes_is_found(lake: Lake, harm: str) -> None:
     lake.keep(DATA, CHECKSUM)

@@ -238,6 +238,14 @@ def test_the_log_tells_what_json_can_tell(house: House, values: pl.Series, ends:
         assert not house.lake.scan("some/table").filter(near(row)).collect().is_empty()
 
 
+def test_the_log_counts_nulls_of_what_has_no_fields(house: House) -> None:
+    """Of a struct Delta has a count for each field, and delta-rs fails to read a log that has one for all."""
+    rows = pl.DataFrame({"n": [1, None], "s": [{"a": 1}, None], "l": [[{"a": 1}], None]})
+    house.lake.create("some/table", rows.schema)
+    file = files.write(house.lake, "some/table", rows.schema, rows, rows.columns)
+    assert json.loads(file.stats)["nullCount"] == {"n": 1, "l": 1}
+
+
 @pytest.mark.parametrize("step", range(1, 8))
 def test_an_attempt_killed_after_any_commit_is_completed(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int

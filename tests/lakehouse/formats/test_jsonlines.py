@@ -85,6 +85,34 @@ def test_a_large_file_a_piece_at_a_time_is_what_it_is_at_once(lines: House, tmp_
     assert not lines.table("quarantine").is_empty()
 
 
+@pytest.mark.parametrize("size", [200, 1000])
+@pytest.mark.parametrize(
+    ("member", "few", "refused"),
+    [
+        ("HOUR", "", False),
+        # A file that misspells what it may leave out is refused whole, and so is one that writes a column in two ways.
+        ("HOUR", ', "note": "x"', True),
+        ("HOUR", ', "CELSIUS": 1', True),
+        ("hour", "", True),
+    ],
+)
+def test_members_that_only_some_lines_have_are_those_of_a_large_file(
+    lines: House, tmp_path: Path, size: int, member: str, few: str, refused: bool
+) -> None:
+    plain = [f'{{"SENSOR": "s{n}", "C": 20.5}}\n' for n in range(60)]
+    plain[40] = f'{{"SENSOR": "s40", "{member}": 7, "C": 20.5{few}}}\n'
+    lines.land(PATH, "".join(plain), header="")
+    lines.run()
+    assert lines.table("processed").is_empty() == refused
+    other = House(tmp_path / "landing", type(lines.lake)(str(tmp_path / "other")), lines.source, batch_bytes=size)
+    other.run()
+    one, two = lines.tables(), other.tables()
+    assert {layer: two[layer] for layer in two if layer != "raw"} == {
+        layer: one[layer] for layer in one if layer != "raw"
+    }
+    assert other.unbalanced().is_empty()
+
+
 def test_a_row_leads_back_to_its_line(lines: House) -> None:
     lines.land(PATH, line("one") + line("two"), header="")
     lines.run()

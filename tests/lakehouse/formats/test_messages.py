@@ -11,7 +11,7 @@ import pytest
 from feeds.schemas import framed
 
 from lakehouse.errors import RefusalError
-from lakehouse.formats.messages import COLUMNS, RECEIVED, Messages, about, packed
+from lakehouse.formats.messages import COLUMNS, RECEIVED, Messages, about, packed, received
 from lakehouse.formats.payloads import Avro, Json, JsonSchema, Payload
 
 AVRO = {
@@ -99,6 +99,19 @@ def test_a_key_that_is_no_text_is_told_in_base64() -> None:
     rows = Messages().table(file([b"{}"], key=b"\xff")).rows
     assert rows["kafka_key"].to_list() == ["base64:/w=="]
     assert Messages().table(file([b"{}"], key=None)).rows["kafka_key"].to_list() == [None]
+
+
+@pytest.mark.parametrize("keys", [[b"\0\0\0\1"], [b"\0\0\0\1", b"one"], [b"\0", b"\xff", b"one", None]])
+def test_a_key_with_nul_is_no_text_either(keys: list[bytes | None]) -> None:
+    told = {b"\0\0\0\1": "base64:AAAAAQ==", b"\0": "base64:AA==", b"\xff": "base64:/w==", b"one": "one", None: None}
+    found = pl.concat([received(file([b"{}"], key=key)) for key in keys])
+    assert Messages().of(found, {}).rows["kafka_key"].to_list() == [told[key] for key in keys]
+
+
+def test_a_member_may_be_called_like_what_is_called_like_one_of_ours() -> None:
+    table = Messages().table(file([b'{"kafka_offset": 1, "_kafka_offset": 2, "__kafka_x": 3, "_kafkaesque": 4}']))
+    assert table.names[len(COLUMNS) :] == ("_kafka_offset", "__kafka_offset", "___kafka_x", "_kafkaesque")
+    assert table.rows.select(table.names[len(COLUMNS) :]).row(0) == ("1", "2", "3", "4")
 
 
 def test_avro_is_told_by_the_writers_schema() -> None:

@@ -52,6 +52,13 @@ def test_a_value_is_told_wholly(kind: str) -> None:
     assert table.rows["_problem"].to_list() == [None, None]
 
 
+def test_a_nul_in_a_text_is_a_problem_of_its_record() -> None:
+    table = Parquet().table(written(pl.DataFrame({"a": ["x\0", "y", None], "b": [1, 2, 3]})))
+    assert table.rows["_problem"].to_list() == ["record:nul", None, None]
+    assert table.rows.select("a", "b").rows() == [(None, None), ("y", "2"), (None, "3")]
+    assert table.rows["_text"][0] == '{"a":"x\\u0000","b":"1"}'
+
+
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
 def test_a_number_reads_back_to_itself(numbers: list[float]) -> None:
     table = Parquet().table(written(pl.DataFrame({"number": pl.Series(numbers, dtype=pl.Float64)})))
