@@ -27,10 +27,10 @@ import polars as pl
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Reached
-from lakehouse.feeds.extracts import ADDED, WHOLE, Told, batches, extract, extracts, snapshot_frames
+from lakehouse.feeds.extracts import ADDED, STARTS, WHOLE, Told, batches, extract, extracts, snapshot_frames
 from lakehouse.feeds.peek import Peek, oldest, place
 from lakehouse.feeds.postgres import literal, quoted
-from lakehouse.feeds.shape import Shape, recorded
+from lakehouse.feeds.shape import Shape, Watch, recorded
 from lakehouse.feeds.slots import State
 
 if TYPE_CHECKING:
@@ -107,16 +107,18 @@ class Changes(Feed):
             if trouble := self._broken(now, position):
                 raise FeedError(trouble)
             before, why = self._unlogged(url, source, reached, now)
-            shape = before if before and why else now.shape.since(before) if before else now.shape
-            told = Told(self._stream(now), self.starts, shape.about())
+            assert now.table is not None
+            watch = Watch(now.table, self.key, before, now.shape, why)
+            told = Told(self._stream(now), self.starts, watch.about)
             begun = position.partition("@")[2]
-            last = yield from self._changes(connection, source, told, begun, now.now, most_bytes)
-            if why and last is not None:
-                yield from self._again(url, connection, source, told, last, most_bytes)
-            elif last == begun and now.now - place(last) >= _quiet(now):
-                quiet = f"{now.now - 1:016X}.{WHOLE}"
+            last = yield from self._changes(connection, source, told, watch, begun, now.now, most_bytes)
+            # Of what is in doubt not all is told, and it is not to be read with each pull.
+            if last is not None and (watch.doubt or (last == begun and now.now - place(last) >= _quiet(now))):
+                last = f"{now.now - 1:016X}.{WHOLE}"
                 empty = pl.DataFrame(schema=dict.fromkeys([*now.columns, *ADDED], pl.String))
-                yield extract([empty], told, quiet, quiet)
+                yield extract([empty], told, last, last)
+            if (why or watch.doubt) and last is not None:
+                yield from self._again(url, connection, source, told, watch, last, most_bytes)
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
         """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled, None when its
@@ -188,6 +190,16 @@ class Changes(Feed):
                 f"{self.table} of {self.system} does not tell {missing} of an old row: give it a primary key of "
                 f"{list(self.key)}, or a replica identity that has them"
             )
+        if now.silent:
+            return (
+                f"{self.table} of {self.system}, or a partition of it, is unlogged or foreign, its changes in no log: "
+                "`alter table … set logged`, or give the source a feed of a table without change capture"
+            )
+        if taken := sorted({STARTS, *ADDED} & {column.name for column in now.shape.columns.values()}):
+            return (
+                f"{self.table} of {self.system} has columns {taken}, as the feed calls its own: rename them, or have "
+                "the publication name the others"
+            )
         if now.heirs:
             return (
                 f"{self.table} of {self.system} has tables that inherit from it: it shows their rows too, which its "
@@ -231,6 +243,8 @@ class Changes(Feed):
             return f"{self.system}: its slot is gone; {kept}; {_FRESH}"
         if now.status == "lost":
             return f"{self.system}: the server gave up the log that its slot held; {kept}; {_FRESH}"
+        if now.now < place(position):
+            return f"{self.system}: its log ends before what is on record, as of an older copy; {kept}; {_FRESH}"
         if now.confirmed > place(position) + position.endswith(WHOLE):
             return f"{self.system}: its slot is ahead of what is on record; {kept}; {_FRESH}"
         return None
@@ -252,11 +266,20 @@ class Changes(Feed):
         if now.published is None or not now.sound:
             publish(connection, _slot(source.name), self._named)
             now = self._state(connection, source)
+            if trouble := self._unfit(now):
+                raise FeedError(trouble)
         with created(url, _slot(source.name)) as slot:
             yield from self._rows(url, connection, source, slot, self._stream(now), most_bytes)
 
     def _again(
-        self, url: str, connection: "Connection", source: "Source", told: Told, last: str, most_bytes: int
+        self,
+        url: str,
+        connection: "Connection",
+        source: "Source",
+        told: Told,
+        watch: Watch,
+        last: str,
+        most_bytes: int,
     ) -> Iterator[Extract]:
         """Changes after `last`, and all rows as they were after them.
 
@@ -265,7 +288,7 @@ class Changes(Feed):
         from lakehouse.feeds.slots import created
 
         with created(url, _passing(source.name), _PATIENCE) as slot:
-            end = yield from self._changes(connection, source, told, last, slot[0], most_bytes)
+            end = yield from self._changes(connection, source, told, watch, last, slot[0], most_bytes)
             if end is not None:
                 yield from self._rows(url, connection, source, slot, f"{told.stream}_again", most_bytes)
 
@@ -295,24 +318,31 @@ class Changes(Feed):
             )
             rows = batches(cursor, f"select {values} from {own}{quoted(*self._named)}", most_bytes)
             frames = snapshot_frames(rows, seen.columns, begins - 1, at)
-            yield from extracts(frames, Told(stream, self.starts, seen.shape.about()), most_bytes, "")
+            yield from extracts(frames, Told(stream, self.starts, seen.shape.about), most_bytes, "")
 
     def _changes(
-        self, connection: "Connection", source: "Source", told: Told, last: str, until: int, most_bytes: int
+        self,
+        connection: "Connection",
+        source: "Source",
+        told: Told,
+        watch: Watch,
+        last: str,
+        until: int,
+        most_bytes: int,
     ) -> Generator[Extract, None, str | None]:
         """Changes after `last` of the transactions that were committed before `until` in the log, as far as one pull
         goes. Returns the place of the last of them, or None when there may be more.
         """
         stretch, most = _STRETCH, self.most_changes
+        since = place(last) + last.endswith(WHOLE)
         while True:
             end, upto = last, min(until, place(last) + stretch)
-            peek = Peek(connection, _slot(source.name), self.key, upto, most)
+            peek = Peek(connection, _slot(source.name), watch, since, upto, most, all=upto == until)
             for one in extracts(peek.frames(most_bytes), told, most_bytes, last):
                 end = one.part.end
                 yield one
-            whole = upto == until and peek.read < most
-            if whole or end != last:
-                return end if whole else None
+            if watch.whole or end != last:
+                return end if watch.whole else None
             # Nothing new in it: what was pulled and not released, or what belongs to transactions that end later.
             stretch, most = 2 * stretch, 2 * most
 

@@ -1,7 +1,7 @@
 """Rows of changes as extracts: what is read some at a time, in Parquet of about a given size."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -62,11 +62,11 @@ def snapshot_frames(
 
 @dataclass(frozen=True)
 class Told:
-    """What all extracts of a pull have alike: their stream, the feed's `starts`, and what their footers say."""
+    """What all extracts of a pull have alike: their stream, the feed's `starts`, and what tells what is in a footer."""
 
     stream: str
     starts: int
-    about: Mapping[str, str]
+    about: Callable[[], Mapping[str, str]]
 
 
 def extracts(frames: Iterator[pl.DataFrame], told: Told, most_bytes: int, last: str) -> Iterator[Extract]:
@@ -115,5 +115,5 @@ def extract(frames: list[pl.DataFrame], told: Told, begin: str, end: str) -> Ext
     """Rows as Parquet whose columns are all text."""
     written = io.BytesIO()
     rows = pl.concat(frames).with_columns(pl.col("cdc_seq").cast(pl.String), pl.lit(str(told.starts)).alias(STARTS))
-    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False, metadata=dict(told.about))
+    rows.write_parquet(written, compression="zstd", compression_level=1, statistics=False, metadata=dict(told.about()))
     return Extract(Part(told.stream, begin, end), written.getvalue(), today())

@@ -9,6 +9,7 @@ import polars as pl
 
 from lakehouse.feeds.extracts import WHOLE, batches
 from lakehouse.feeds.postgres import literal
+from lakehouse.feeds.shape import Watch
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
@@ -21,14 +22,17 @@ _LOOK = "2s"
 class Peek:
     """Transactions up to a place in the log, and of no more of them than have about `most` messages.
 
-    key: see `pgoutput.Decoder`. read: how many messages there were; fewer than `most` are all up to that place.
+    watch: is told what the log says of the table. since: where in the log the first commit is that was not pulled. all:
+    whether none that waits is past `upto`. read: how many messages there were; fewer than `most` are all up to there.
     """
 
     connection: "Connection"
     slot: str
-    key: tuple[str, ...]
+    watch: Watch
+    since: int
     upto: int
     most: int
+    all: bool
     read: int = 0
 
     def frames(self, most_bytes: int) -> Iterator[pl.DataFrame]:
@@ -36,12 +40,13 @@ class Peek:
         from lakehouse.feeds.pgoutput import Decoder
         from lakehouse.feeds.slots import lsn
 
-        decoder = Decoder(self.key)
+        decoder = Decoder(self.watch, self.since)
         messages = f"select data from {_peek(self.slot, literal(lsn(self.upto)), self.most)}"
         with self.connection.cursor() as cursor:
             for batch in batches(cursor, messages, most_bytes):
                 self.read += batch.num_rows
                 yield from decoder.frames(batch.column(0))
+        self.watch.whole = self.all and self.read < self.most
 
 
 def oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, float | None]:

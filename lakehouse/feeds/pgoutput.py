@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from lakehouse.feeds.buffers import Bytes, Flags, Places, hexadecimal, padded, texts, whole
 from lakehouse.feeds.extracts import ADDED, AT, LSN, OP, SEQ, UNCHANGED, XID
+from lakehouse.feeds.shape import Watch
 
 # A transaction's commit time counts from here.
 _EPOCH = 946_684_800_000_000
@@ -48,10 +49,12 @@ class _Tuple:
 class Decoder:
     """Turns batches of messages into rows; what a transaction or a table is goes on from batch to batch.
 
-    key: the columns whose change makes a delete and an insert of an update.
+    watch: tells the table, and its key, whose change makes a delete and an insert of an update; is told what speaks
+    against the rows. since: transactions that were committed before this place are passed over.
     """
 
-    key: tuple[str, ...]
+    watch: Watch
+    since: int
     _relations: dict[int, Relation] = field(default_factory=dict)
     # Of the newest transaction: where it commits, when (microseconds of PostgreSQL's epoch), its number; rows so far.
     _begun: tuple[int, int, int] = (0, 0, 0)
@@ -79,6 +82,8 @@ class Decoder:
                 yield from self._segment(buffer, starts, kinds, rows, slice(edges[-1], int(index)), origin)
                 edges.append(int(index))
                 self._relations[number] = relation
+            if origin.table[origin.which[index], 0] >= self.since:
+                self.watch.relation(number, relation.keys)
         yield from self._segment(buffer, starts, kinds, rows, slice(edges[-1], len(starts)), origin)
 
     def _transactions(self, buffer: Bytes, starts: Places, kinds: Bytes, rows: Flags) -> "_Origin":
@@ -101,14 +106,22 @@ class Decoder:
     ) -> Iterator[pl.DataFrame]:
         """The rows of messages between two changes of a table's definition."""
         chosen = np.flatnonzero(rows[part]) + part.start
+        chosen = chosen[origin.commits(chosen) >= self.since]
         if not len(chosen):
             return
-        kind, at = kinds[chosen], starts[chosen]
-        # A truncation names its tables after their count and a byte of options; one table is published.
-        numbers = whole(buffer, np.where(kind == _TRUNCATE, at + 6, at + 1), 4)
-        for number in np.unique(numbers):
-            mine = numbers == number
-            yield self._decoded(buffer, self._relations[int(number)], kind[mine], at[mine], origin, chosen[mine])
+        # A truncation names its tables after their count and a byte of options.
+        mine = np.zeros(len(chosen), np.bool_)
+        truncated = kinds[chosen] == _TRUNCATE
+        for index in np.flatnonzero(truncated):
+            at = int(starts[chosen[index]])
+            numbers = buffer[at + 6 : at + 6 + 4 * int.from_bytes(buffer[at + 1 : at + 5].tobytes())].view(">u4")
+            mine[index] = self.watch.table in numbers
+        mine |= ~truncated & (whole(buffer, starts[chosen] + 1, 4) == self.watch.table)
+        if not mine.all():
+            self.watch.foreign()
+            chosen = chosen[mine]
+        if len(chosen) and self.watch.told((relation := self._relations[self.watch.table]).names):
+            yield self._decoded(buffer, relation, kinds[chosen], starts[chosen], origin, chosen)
 
     def _decoded(
         self, buffer: Bytes, relation: Relation, kind: Bytes, at: Places, origin: "_Origin", message: Places
@@ -122,11 +135,16 @@ class Decoder:
         has_new = (kind == _INSERT) | (kind == _UPDATE)
         after = _tuples(buffer, np.where(has_old, before.after + 1, at + 6), has_new, width)
         deleted = kind == _DELETE
+        key = [relation.names.index(name) for name in self.watch.key]
+        # By a key that is not ours.
+        blind = has_old & (flag == _KEY) & np.any([before.kinds[number] != _TEXT for number in key], axis=0)
+        if blind.any() or (((kind == _UPDATE) | deleted).any() and not {*self.watch.key} <= {*relation.keys}):
+            self.watch.nameless()
         merged = [_merged(before, after, deleted, has_old, number) for number in range(width)]
         values = _Tuple([one[0] for one in merged], [one[1] for one in merged], [one[2] for one in merged], after.after)
         moved = np.zeros(count, np.bool_)
-        pairs = (kind == _UPDATE) & has_old
-        for number in (relation.names.index(name) for name in self.key) if pairs.any() else ():
+        pairs = (kind == _UPDATE) & has_old & ~blind
+        for number in key if pairs.any() else ():
             old, new = before.column(buffer, number), values.column(buffer, number)
             moved |= pairs & old.ne_missing(new).to_numpy()
         words = np.select([kind == _INSERT, kind == _DELETE, kind == _TRUNCATE], [0, 2, 3], 1)
@@ -139,18 +157,20 @@ class Decoder:
             pl.Series(SEQ, (2 * origin.numbers[message] + moved).astype(np.uint64)),
             _unchanged(relation.names, values.kinds),
         )
+        frame = frame.select(*relation.names, *ADDED)
         if not moved.any():
-            return frame.select(*relation.names, *ADDED)
+            return frame.filter(pl.Series(~(blind & deleted))) if blind.any() else frame
         # The delete of the old key tells which values the insert keeps: they are those of the row that it deletes.
-        olds = [before.column(buffer, relation.names.index(name)).alias(name) for name in self.key]
+        olds = [before.column(buffer, number).alias(relation.names[number]) for number in key]
         gone = frame.with_columns(
             *olds,
-            *(pl.lit(None, pl.String).alias(name) for name in relation.names if name not in self.key),
+            *(pl.lit(None, pl.String).alias(name) for name in relation.names if name not in self.watch.key),
             pl.lit("delete").alias(OP),
             pl.col(SEQ) - 1,
         ).filter(pl.Series(moved))
         order = pl.Series("_message", message)
-        both = pl.concat([frame.with_columns(order), gone.with_columns(order.filter(pl.Series(moved)))])
+        told = frame.with_columns(order).filter(pl.Series(~(blind & deleted)))
+        both = pl.concat([told, gone.with_columns(order.filter(pl.Series(moved)))])
         return both.sort("_message", SEQ).select(*relation.names, *ADDED)
 
 
@@ -161,6 +181,11 @@ class _Origin:
     table: npt.NDArray[np.int64]
     which: npt.NDArray[np.int64]
     numbers: npt.NDArray[np.int64]
+
+    def commits(self, message: Places) -> npt.NDArray[np.int64]:
+        """Where the transactions of these messages commit."""
+        found: npt.NDArray[np.int64] = self.table[self.which[message], 0]
+        return found
 
     def columns(self, message: Places) -> list[pl.Series]:
         """Position, number and commit time of the transactions of these messages."""

@@ -6,20 +6,19 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.feeds.postgres import failing, impatient, literal, quoted
+from lakehouse.feeds.postgres import WHOLE, failing, impatient, literal, quoted
 from lakehouse.feeds.shape import SHAPE, Shape
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
-# Values are to look alike whether a snapshot or the log tells them, and whatever the server's own settings. The log
-# knows no policies on rows: where one would leave rows out of a snapshot, it is refused. Who waits for a table that is
-# being altered does not wait for ever.
+# Values are to look alike whether a snapshot or the log tells them, and whatever the server's own settings. Who waits
+# for a table that is being altered does not wait for ever.
 _SESSION = """
     set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set timezone = 'UTC';
     set extra_float_digits = 1; set bytea_output = 'hex'; set lc_monetary = 'C'; set xmlbinary = 'base64';
     set search_path = ''; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-    set client_connection_check_interval = '1s'; set row_security = off; set lock_timeout = '10s'
+    set client_connection_check_interval = '1s'; set lock_timeout = '10s'
 """
 # What a statement that reached its limit of time fails with.
 CANCELED = "57014"
@@ -29,6 +28,7 @@ _WHY = {
     "and own it or find a publication",
     "55P03": "somebody alters the table, or a transaction that writes has run for long: pull again when it is done",
     "53400": "the server has no free slot: raise max_replication_slots",
+    "42710": "another database of the server has a slot of this name, for a source of the same name: rename this one",
 }
 
 
@@ -43,7 +43,8 @@ class State:
         log it holds. left: of those it may hold beside, before the server gives its log up; None where there is no
         limit. now: the end of the log.
     identity: the columns that name an old row, in the table and in each of its partitions. heirs: whether tables
-        inherit from it, other than partitions.
+        inherit from it, other than partitions. silent: whether it, or a partition, is of a kind whose changes are not
+        logged.
     """
 
     wal_level: str
@@ -52,6 +53,7 @@ class State:
     size: int
     identity: tuple[str, ...]
     heirs: bool
+    silent: bool
     published: int | None
     sound: bool
     columns: tuple[str, ...]
@@ -76,7 +78,7 @@ def connect(url: str, *, autocommit: bool = True) -> "Connection":
 
     connection = dbapi.connect(impatient(url), autocommit=autocommit)
     with connection.cursor() as cursor:
-        for statement in _SESSION.split(";"):
+        for statement in (*_SESSION.split(";"), WHOLE):
             cursor.execute(statement)
     return connection
 
@@ -111,7 +113,8 @@ def drop(connection: "Connection", name: str) -> None:
     """Drop the slot, so that the database need not keep its log."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {literal(name)}"
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
+            f"where slot_name = {literal(name)} and database = current_database()"
         )
         cursor.fetchall()
 
@@ -185,7 +188,8 @@ _STATE = """
                 from tree join pg_class on pg_class.oid = tree.oid join pg_attribute on attrelid = tree.oid
                 where attnum > 0 and not attisdropped and (relreplident = 'f' or attnum = any((
                     select indkey::int2[] from pg_index
-                    where indrelid = tree.oid and case relreplident when 'd' then indisprimary else indisreplident end
+                    where indrelid = tree.oid and indimmediate
+                    and case relreplident when 'd' then indisprimary else indisreplident end
                 )::int2[]))
                 group by attname having count(*) = (select count(*) from tree)
             ) as everywhere
@@ -193,6 +197,10 @@ _STATE = """
         (
             select coalesce(bool_or(relkind <> 'p'), false) from named join pg_inherits on inhparent = named.oid
         ) as heirs,
+        coalesce((
+            select bool_or(relkind = 'f' or (relkind = 'r' and relpersistence <> 'p'))
+            from tree join pg_class on pg_class.oid = tree.oid
+        ), false) as silent,
         publication.number as published,
         coalesce(publication.sound, false) as sound,
         array_to_string(told.columns, E'\\n') as columns,
@@ -207,7 +215,7 @@ _STATE = """
     from (select) as one
     left join told on true
     left join (
-        select one.oid::bigint as number,
+        select one.oid::bigint as number, pg_publication.xmin::text as altered,
             pubinsert and pubupdate and pubdelete and pubtruncate and pubviaroot and prqual is null
             and not exists (select from pg_publication_namespace where pnpubid = prpubid)
             and (select count(*) from pg_publication_rel as other where other.prpubid = one.prpubid) = 1 as sound

@@ -161,8 +161,8 @@ class Model:
 
     def pull(self, what: str, row: int) -> None:
         assert self.puller
-        if self.altered or self.feed._position(self.puller.reached) is None:
-            # A snapshot waits for those who are writing.
+        if self.altered or self.locked is not None or self.feed._position(self.puller.reached) is None:
+            # A snapshot waits for those who are writing, and any look for who truncates.
             self.settle()
         if what == "release":
             self.puller.release()

@@ -38,6 +38,24 @@ def things(url: str) -> Iterator[Puller]:
 
 
 @pytest.fixture
+def parts(url: str) -> Iterator[Puller]:
+    """A puller of `public.parts`, which has two partitions with rows."""
+    execute(
+        url,
+        "create table parts (id int primary key, word text) partition by range (id)",
+        "create table parts_a partition of parts for values from (0) to (10)",
+        "create table parts_b partition of parts for values from (10) to (20) partition by range (id)",
+        "create table parts_c partition of parts_b for values from (10) to (15)",
+        "insert into parts values (1, 'a'), (11, 'b')",
+    )
+    puller = Puller(url, Changes(system="edc", table="public.parts", key=("id",)), name="parts")
+    puller.pull()
+    yield puller
+    puller.forget()
+    execute(url, "drop table parts cascade", "drop table if exists parts_a, parts_b, parts_c, more")
+
+
+@pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[api.Api]:
     """A server with 45 records, and a landing; nobody waits long."""
     monkeypatch.setattr(http, "FIRST_WAIT", 0.01)

@@ -46,6 +46,9 @@ def test_whatever_happens_the_log_is_what_the_database_went_through(
         model.settle()
         puller.pull(2**14)
         log = puller.log()
+        if model.more and "more" not in log.columns:
+            # A column that came without values is told with the next change of a row, and none came.
+            log = log.with_columns(more=pl.lit(None, pl.String))
         told = log.filter(pl.col("cdc_op").is_in(["insert", "update", "delete", "truncate"]))
         assert not told.select("cdc_lsn", "cdc_seq").is_duplicated().any()
         # In any order, and some of it twice.

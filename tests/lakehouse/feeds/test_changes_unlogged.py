@@ -6,45 +6,13 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from logical import Puller, connect, execute, rows, texts, values
+from altered import again, same, settled
+from logical import Puller, connect, execute, rows
 
-from lakehouse.changes import current, history
+from lakehouse.changes import history
 from lakehouse.errors import UnavailableError
 from lakehouse.feeds import Extract, FeedError, changes, shape
 from lakehouse.feeds.changes import Changes
-
-
-def columns(url: str, table: str) -> list[str]:
-    return [
-        str(name)
-        for (name,) in rows(
-            url,
-            "select attname from pg_attribute where attnum > 0 and not attisdropped and attgenerated = '' "
-            f"and attrelid = '{table}'::regclass",
-        )
-    ]
-
-
-def same(puller: Puller, table: str = "things") -> None:
-    """The lake has what the table has, in the columns that the table has."""
-    names = columns(puller.url, table)
-    now = current(puller.log().lazy(), ["id"]).collect()
-    assert values(now, *names) == texts(puller.url, table, *names)
-
-
-def again(extracts: list[Extract]) -> bool:
-    """Whether all rows were told again."""
-    return any(extract.part.stream.endswith("_again") for extract in extracts)
-
-
-def settled(puller: Puller) -> None:
-    """Nothing waits, nothing is wrong, and nothing more comes."""
-    puller.release()
-    lag = puller.feed.lag(puller.url, puller.source, puller.reached)
-    assert not lag.any
-    assert lag.trouble is None
-    assert puller.pull() == []
-
 
 UNLOGGED = {
     "a column with a default": ["alter table things add more text default 'm'"],
@@ -219,24 +187,6 @@ def test_a_table_that_is_written_anew_as_its_snapshot_begins_is_not_taken_for_em
             things.pull()
     things.pull()
     same(things)
-
-
-@pytest.fixture
-def parts(url: str) -> Iterator[Puller]:
-    """A puller of `public.parts`, which has two partitions with rows."""
-    execute(
-        url,
-        "create table parts (id int primary key, word text) partition by range (id)",
-        "create table parts_a partition of parts for values from (0) to (10)",
-        "create table parts_b partition of parts for values from (10) to (20) partition by range (id)",
-        "create table parts_c partition of parts_b for values from (10) to (15)",
-        "insert into parts values (1, 'a'), (11, 'b')",
-    )
-    puller = Puller(url, Changes(system="edc", table="public.parts", key=("id",)), name="parts")
-    puller.pull()
-    yield puller
-    puller.forget()
-    execute(url, "drop table parts cascade", "drop table if exists parts_a, parts_b, parts_c, more")
 
 
 @pytest.mark.parametrize(
