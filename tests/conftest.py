@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--histories", type=int, default=40, help="random histories for the property test of ingestion")
 
 
+# Before xdist reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests one process runs one after another: those of files that use the whole pilot, so that it is made once;
     else those of a file. What takes long is begun first.
@@ -49,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         group = "pilot" if "trial" in uses[item.path] else item.path.relative_to(PROJECT).as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Not with a pytest whose groups pytest-xdist cannot tell: every process would make the pilot, for an hour."""
+    if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("this pytest-xdist keeps no groups with this pytest; make setup brings those that fit")
 
 
 LAKEHOUSE = [sys.executable, "-W", "ignore", "-m", "lakehouse.cli"]

