@@ -9,7 +9,7 @@ import fcntl
 import os
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -34,6 +34,8 @@ DATABASE = "lakehouse"
 _KEEP = "keep-running"
 # Text in the order of its bytes, as the lake has it, whatever the machine's locale; indexes are made in half the time.
 _ORDER = "template template0 encoding utf8 locale_provider builtin builtin_locale 'C.UTF-8'"
+# Pages of 8 kB; smaller tables are counted in a moment.
+_LARGE = 1000
 _TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")
 
 
@@ -142,6 +144,24 @@ def transaction(url: str, *, autocommit: bool = False) -> Iterator["Cursor"]:
         raise UnavailableError(
             f"PostgreSQL does not answer as it should ({why}); the lake is untouched, and lakehouse run loads again"
         ) from None
+
+
+def settle(url: str, schemas: Collection[str]) -> list[str]:
+    """Have PostgreSQL note that everybody sees the rows of large tables that were made whole; the tables' names.
+
+    Counting them then reads a small index and not the table. It is of no use while they are made: whatever else is at
+    work by then might still have to do without these rows.
+    """
+    with transaction(url, autocommit=True) as cursor:
+        cursor.execute(
+            "select oid::regclass::text from pg_class where relkind = 'r' and relpages > %s "
+            "and 2 * relallvisible < relpages and relnamespace::regnamespace::text = any(%s) order by 1",
+            (_LARGE, sorted(schemas)),
+        )
+        names = [name for (name,) in cursor.fetchall()]
+        for name in names:
+            cursor.execute(f"vacuum (skip_locked) {name}")
+    return names
 
 
 def select(url: str, statement: str) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from assets.wiring.describe import shown_before
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres import transaction
+from lakehouse.postgres import settle, transaction
 from lakehouse.warehouse import models_code, models_finished, models_started
 from resources.dbt import DbtResource
 from resources.warehouse import WarehouseResource
@@ -127,5 +127,8 @@ def build(dbt: DbtResource, freshness: timedelta) -> dg.AssetsDefinition:
                         build.process.wait()
             if context.selected_asset_keys == context.assets_def.keys:
                 models_finished(url, dbt.fingerprint, loads)
+            settle(
+                url, {node["schema"] for node in build.manifest["nodes"].values() if node["resource_type"] == "model"}
+            )
 
     return _dbt_build

@@ -195,11 +195,10 @@
 {%- endmacro %}
 
 
-{#- After a model that follows was built whole: its rows are known to be visible to everyone, so that counting them, as
-    each build does, looks at an index alone. -#}
+{#- After a model that follows was built whole: what comes next is planned by what is in it. -#}
 {% macro settle() -%}
 {%- if execute and model.config.meta.follows is defined and not is_incremental() -%}
-    vacuum (analyze, skip_locked) {{ this }}
+    analyze {{ this }}
 {%- endif -%}
 {%- endmacro %}
 

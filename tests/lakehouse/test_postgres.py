@@ -52,6 +52,24 @@ def leave(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0
 
 
+def test_a_large_table_made_while_others_were_at_work_is_counted_without_reading_it(quiet: Settings) -> None:
+    with postgres.serving(quiet) as url:
+        ask(url, "create schema models")
+        with postgres.transaction(url) as other:
+            # Whoever has begun before sees nothing of it.
+            other.execute("set transaction isolation level repeatable read; select 1")
+            ask(url, "create table models.made as select n, repeat('x', 600) as x from generate_series(1, 30_000) n")
+            ask(url, "create index on models.made (n)")
+            ask(url, "vacuum (analyze) models.made")
+        ask(url, "create table models.small as select 1 as n")
+        assert postgres.settle(url, {"other"}) == []
+        assert postgres.settle(url, {"models", "other"}) == ["models.made"]
+        with postgres.transaction(url) as cursor:
+            cursor.execute("explain select count(*) from models.made")
+            assert "Index Only Scan" in str(cursor.fetchall())
+        assert postgres.settle(url, {"models"}) == []
+
+
 def test_it_starts_with_the_first_user_stops_with_the_last_and_keeps_its_rows(quiet: Settings) -> None:
     assert postgres.running(quiet) is None
     with postgres.serving(quiet) as url:
