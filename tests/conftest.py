@@ -53,6 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Long bytes do not name a test: packed ones tell when they were, and every process is to know it by one name."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 20 else None
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Not with a pytest whose groups pytest-xdist cannot tell: every process would make the pilot, for an hour."""
     if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in session.items):

@@ -379,8 +379,6 @@ def test_compressed_files_are_unpacked(kind: str, data: bytes) -> None:
         ("zip", ZIPPED + ZIPPED, "damaged"),
         ("zip", b"PK\3\4" + GOOD.encode() + ZIPPED, "damaged"),
     ],
-    # Not the bytes, which tell the time when they were packed: every process is to know a test by the same name.
-    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else value,
 )  # fmt: skip
 def test_an_archive_that_is_not_one_file_is_refused_whole(kind: str, data: bytes, words: str) -> None:
     judged = judge(meter.source(Dialect(compression=kind)), [delivery(data)])
