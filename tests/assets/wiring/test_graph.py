@@ -261,3 +261,11 @@ def test_a_build_that_cannot_go_on_takes_dbt_with_it(trial, monkeypatch):
     assert trial.query("select count(*) from pg_stat_activity where application_name = 'dbt'") == [(0,)]
     monkeypatch.undo()
     assert run(trial.settings, [], None, lambda _: None) == {}
+
+
+def test_large_facts_are_counted_by_an_index(trial) -> None:
+    [(pages, seen_by_all)] = trial.query(
+        "select relpages, relallvisible from pg_class where oid = 'marts.fct_lab_results'::regclass"
+    )
+    assert pages > 1000
+    assert 2 * seen_by_all >= pages
