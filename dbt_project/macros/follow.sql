@@ -195,10 +195,11 @@
 {%- endmacro %}
 
 
-{#- After a model that follows was built whole: what comes next is planned by what is in it. -#}
+{#- After a model that follows was built whole: its rows are known to be visible to everyone, so that counting them, as
+    each build does, looks at an index alone. What other threads were at work beside, the run settles at its end. -#}
 {% macro settle() -%}
 {%- if execute and model.config.meta.follows is defined and not is_incremental() -%}
-    analyze {{ this }}
+    vacuum (analyze, skip_locked) {{ this }}
 {%- endif -%}
 {%- endmacro %}
 

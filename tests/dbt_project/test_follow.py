@@ -107,8 +107,10 @@ def test_what_is_built_once_is_what_is_built_anew(study: Study) -> None:
     assert all(rows.values())
 
 
-def test_what_comes_after_a_whole_build_is_planned_by_what_is_in_it(study: Study) -> None:
+def test_what_is_built_whole_can_be_counted_by_an_index(study: Study) -> None:
     study.build(*BUILD, "--full-refresh")
+    vacuumed = "select vacuum_count from pg_stat_user_tables where relid = 'marts.fct_lab_results'::regclass"
+    assert study.server.rows(vacuumed) == [(1,)]
     analyzed = "select analyze_count from pg_stat_user_tables where relid = 'marts.fct_lab_results'::regclass"
     assert study.server.rows(analyzed) == [(1,)]
 
