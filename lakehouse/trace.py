@@ -18,7 +18,7 @@ from lakehouse import manifest, postgres, query
 from lakehouse.contract import PROVENANCE
 from lakehouse.curated import Through
 from lakehouse.dialect import PLAIN, Dialect
-from lakehouse.errors import LakehouseError, RefusalError
+from lakehouse.errors import DefinitionError, LakehouseError, RefusalError
 from lakehouse.formats import Format, cut
 from lakehouse.lake import Lake
 from lakehouse.pieces import Pieces
@@ -129,6 +129,8 @@ def _hops(name: str, columns: Callable[[str], list[str] | None], through: Mappin
                 f"a row of {name} is made of many and keeps no file and line, and nothing says of which; trace a table "
                 f"it is made from instead ({', '.join(sorted(through))} say of which rows theirs are made)"
             )
+        if through[name] in hops:
+            raise DefinitionError(f"rows of {name} are declared to be made of each other in a circle")
         hops.append(through[name])
         name = through[name].table
     return hops

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter
 
 # Row security would keep rows from a user without a word: rather the query fails.
-WHOLE = "set row_security = off"
+EVERY_ROW = "set row_security = off"
 # How values are written, whatever the server and the user are set to.
 _TEXTS = {
     "datestyle": "ISO, YMD",
@@ -144,7 +144,7 @@ def session(url: str, system: str) -> Iterator[Session]:
         with failing(system):
             cursor = connection.cursor()
             cursor.execute("set transaction isolation level repeatable read, read only")
-            cursor.execute(WHOLE)
+            cursor.execute(EVERY_ROW)
             for name, value in _TEXTS.items():
                 cursor.execute(f"set local {name} = '{value}'")
         try:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.feeds.postgres import WHOLE, failing, impatient, literal, quoted
+from lakehouse.feeds.postgres import EVERY_ROW, failing, impatient, literal, quoted
 from lakehouse.feeds.shape import SHAPE, Shape
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def connect(url: str, *, autocommit: bool = True) -> "Connection":
 
     connection = dbapi.connect(impatient(url), autocommit=autocommit)
     with connection.cursor() as cursor:
-        for statement in (*_SESSION.split(";"), WHOLE):
+        for statement in (*_SESSION.split(";"), EVERY_ROW):
             cursor.execute(statement)
     return connection
 

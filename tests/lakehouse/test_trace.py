@@ -17,7 +17,7 @@ from lakehouse import curate
 from lakehouse import trace as tracing
 from lakehouse.curated import Curated, Through
 from lakehouse.dialect import Dialect
-from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.errors import DefinitionError, LakehouseError, UnavailableError
 from lakehouse.trace import Trace, declared
 
 FIRST = "a,1,1.5\nb,,2\nbad,1,hot\n"
@@ -136,6 +136,13 @@ def test_a_row_made_of_many_leads_to_what_it_is_made_of_or_says_so(full: House) 
     assert found.through == "processed.thermometer, superseded.thermometer"
     assert found.rows.height == 5 + lost > 5
     assert tracing.trace(full.lake, no_warehouse, "curated.warmth", "true", 6, both, [full.source]).rows.height == 6
+
+
+def test_rows_that_are_made_of_each_other_in_a_circle_are_told_so() -> None:
+    there = {"marts.one": ["n"], "marts.two": ["n"]}
+    circle = {"marts.one": Through("marts.two", "true"), "marts.two": Through("marts.one", "true")}
+    with pytest.raises(DefinitionError, match="in a circle"):
+        tracing._hops("marts.one", there.get, circle)
 
 
 def test_an_unknown_table_is_told_with_those_there_are(full: House) -> None:

@@ -114,6 +114,11 @@ def agrees(model: Model, log: pl.DataFrame, now: pl.DataFrame, past: pl.DataFram
     told = log.filter(pl.col("cdc_op").is_in(["insert", "update"]))
     assert values(told, "cdc_xid", *KEY, "word") == sorted(rows(model.url, did), key=repr)
     assert values(now, *model.columns) == texts(model.url, "things", *model.columns)
+    remembers(model, log, now, past)
+
+
+def remembers(model: Model, log: pl.DataFrame, now: pl.DataFrame, past: pl.DataFrame) -> None:
+    """The versions of rows are those that the transactions left."""
     until = dict(log.select("cdc_lsn", "cdc_xid").rows())
     ended = past.with_columns(until=pl.col("until_lsn").replace_strict(until, default=None, return_dtype=pl.String))
     # Versions that came of no transaction are of rows that were told again.

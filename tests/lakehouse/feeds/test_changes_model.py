@@ -6,6 +6,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from audited import ALTERS, AUDIT, COLUMNS, WRITES, Model
+from followed import remembers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logical import Puller, execute, texts, values
@@ -57,16 +58,8 @@ def test_whatever_happens_the_log_is_what_the_database_went_through(
         assert values(now, *model.columns) == texts(url, "things", *model.columns)
         past = history(mixed.lazy(), ["id", "part"]).collect()
         assert not past.select("id", "part", "cdc_lsn").is_duplicated().any()
-        until = dict(log.select("cdc_lsn", "cdc_xid").rows())
-        ended = past.with_columns(until=pl.col("until_lsn").replace_strict(until, default=None, return_dtype=pl.String))
-        # Versions that came of no transaction are of rows that were told again.
-        made = values(ended.filter(pl.col("cdc_op") != "snapshot"), *COLUMNS, "cdc_xid", "until")
-        if model.valued:
-            assert [row[:-1] for row in made] == [row[:-1] for row in model.versions()]
-        else:
-            assert made == model.versions()
-            assert not (past["cdc_op"] == "snapshot").any()
-        assert values(past.filter("is_current"), *COLUMNS) == values(now, *COLUMNS)
+        remembers(model, log, now, past)
+        assert model.valued or not (past["cdc_op"] == "snapshot").any()
         assert (past["valid_from"] <= past["valid_to"].fill_null("9")).all()
         # A fresh start, as on a server whose log is far behind the one before.
         puller.feed = replace(model.feed, starts=2)

@@ -1,13 +1,11 @@
 """Whether a stream is at work: its service says so, and when it is silent its brokers tell what waits."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import broker
 import pytest
-from rates import Receiver, declared, message, receiving, running, until
+from rates import Receiver, declared, message, running, until
 
 from lakehouse.lake import Lake
 from lakehouse.streaming import Stream
@@ -16,23 +14,6 @@ from lakehouse.streaming.service import Addresses
 
 NOW = datetime.now(UTC)
 LONG_AGO = int((NOW - timedelta(hours=1)).timestamp() * 1000)
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[broker.Broker]:
-    with broker.serving() as up:
-        yield up
-
-
-@pytest.fixture
-def webhook() -> Iterator[Receiver]:
-    with receiving() as up:
-        yield up
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(str(tmp_path / "lake"))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import io
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,6 @@ from rates import (
     in_topic,
     message,
     on_record,
-    receiving,
     running,
     until,
 )
@@ -40,23 +38,6 @@ from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.service import Addresses, Service
 
 HIGH = [message("a", at, 130) for at in range(2)]
-
-
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[broker.Broker]:
-    with broker.serving() as up:
-        yield up
-
-
-@pytest.fixture
-def webhook() -> Iterator[Receiver]:
-    with receiving() as up:
-        yield up
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(str(tmp_path / "lake"))
 
 
 def url(kafka: broker.Broker) -> str:
