@@ -5,10 +5,11 @@ is a mistake, and would hide everything until then: it is no mark. Where the ser
 a day later than our clock is none.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -72,14 +73,21 @@ class Since:
 
     def _all(self, records: Sequence[bytes]) -> set[str]:
         """The marks of many records."""
-        try:
-            # All at once, which is several times as quick.
-            found = self._decoders[1].decode(b"[%b]" % b",".join(records))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return set(filter(None, map(self.of, records)))
+        # All at once, which is several times as quick, and most marks are texts.
+        together = b"[%b]" % b",".join(records)
+        _, texts, raws = self._decoders
+        for decoder in (texts, raws):
+            try:
+                found = self._within(decoder.decode(together))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            return set(found) - {""} if decoder is texts else set(filter(None, map(_text, found)))
+        return set(filter(None, map(self.of, records)))
+
+    def _within(self, records: list[Any]) -> list[Any]:
         for _ in self.member.split("."):
-            found = [part.inner for part in found]
-        return set(filter(None, map(_text, found)))
+            records = [part.inner for part in records]
+        return records
 
     def of(self, record: bytes) -> str | None:
         """A record's mark as it is written; None when it has none."""
@@ -87,17 +95,20 @@ class Since:
             found: Any = self._decoders[0].decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        for _ in self.member.split("."):
-            found = found.inner
-        return _text(found)
+        return _text(self._within([found])[0])
 
     @cached_property
-    def _decoders(self) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
-        """Of a record, and of many."""
-        kind: Any = msgspec.Raw
+    def _decoders(self) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+        """Of a record, of many whose marks are texts, and of many."""
+        text: Any = self._record(str)
+        raw: Any = self._record(msgspec.Raw)
+        return msgspec.json.Decoder(raw), msgspec.json.Decoder(list[text]), msgspec.json.Decoder(list[raw])
+
+    def _record(self, kind: Any) -> Any:
+        """The type of a record whose mark is of a kind."""
         for name in reversed(self.member.split(".")):
             kind = msgspec.defstruct("Record", [("inner", kind)], rename={"inner": name})
-        return msgspec.json.Decoder(kind), msgspec.json.Decoder(list[kind])
+        return kind
 
 
 def _text(written: msgspec.Raw) -> str | None:
@@ -111,16 +122,25 @@ def _text(written: msgspec.Raw) -> str | None:
         return None
 
 
-def _foremost(marks: Iterable[str], now: datetime) -> Iterator[str]:
+def _foremost(marks: Collection[str], now: datetime) -> Iterator[str]:
     """Marks among which the greatest is, without those that are none or lie ahead."""
+    for alike, texts in _shapes(marks):
+        first = [max(texts)] if alike else texts
+        sound = [text for text in first if _passed(text, now)]
+        yield from sound if sound or not alike else (text for text in texts if _passed(text, now))
+
+
+def _shapes(marks: Collection[str]) -> Iterator[tuple[bool, Collection[str]]]:
+    """Marks that go together, and whether they are ordered as their moments are: texts in UTC of one length."""
+    # Mostly it is all of them.
+    if len(set(map(len, marks))) == 1 and all(map(str.endswith, marks, repeat("Z"))):
+        yield True, marks
+        return
     shapes: dict[int | None, list[str]] = {}
     for mark in marks:
-        # Texts of one length in UTC are ordered as moments are.
         shapes.setdefault(len(mark) if mark.endswith("Z") else None, []).append(mark)
-    for shape, texts in shapes.items():
-        first = [max(texts)] if shape else texts
-        sound = [text for text in first if _passed(text, now)]
-        yield from sound if sound or not shape else (text for text in texts if _passed(text, now))
+    for length, texts in shapes.items():
+        yield length is not None, texts
 
 
 def _passed(mark: str, now: datetime) -> bool:

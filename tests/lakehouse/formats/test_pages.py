@@ -1,5 +1,7 @@
 """What an API answered becomes records, page by page, and nothing of it is changed."""
 
+from itertools import product
+
 import msgspec
 import pytest
 
@@ -81,3 +83,17 @@ def test_an_envelope_keeps_a_bodys_bytes(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         list(envelopes(b"x"))
     assert elements(body, "items") is None
+
+
+@pytest.mark.parametrize(("colon", "comma", "edge"), product((":", ": ", " : "), (",", ", ", ",\n  "), ("", "\n ")))
+def test_a_member_named_twice_is_seen_however_the_body_is_spaced(colon: str, comma: str, edge: str) -> None:
+    def body(*pairs: tuple[str, str]) -> bytes:
+        members = comma.join(f"{name}{colon}{value}" for name, value in pairs)
+        return f"{edge}{{{edge}{members}{edge}}}{edge}".encode()
+
+    one, total, escaped = ('"a"', "[1]"), ('"total"', "9"), ('"\\u0061"', "0")
+    for sound in ((one,), (one, total), (total, one)):
+        assert elements(body(*sound), "a") == [b"1"]
+        for twice in (one, escaped, ('"a"', "0")):
+            for at in range(len(sound) + 1):
+                assert elements(body(*sound[:at], twice, *sound[at:]), "a") is None
