@@ -1,10 +1,11 @@
 """How many messages of 1 KB a second go from a topic into raw and processed.
 
-    python bench/kafka.py [messages] [partitions]
+    python bench/kafka.py [--messages 300000] [--partitions 2]
 
 The broker is the tests' own and works on the same cores. Producing comes before and is not counted.
 """
 
+import argparse
 import json
 import sys
 import tempfile
@@ -67,7 +68,13 @@ def value(number: int) -> bytes:
     return text + samples[: _SIZE - len(text) - 2] + b'"}'
 
 
-def main(count: int, partitions: int) -> None:
+def main() -> None:
+    """Produce, bring, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=300_000)
+    parser.add_argument("--partitions", type=int, default=2)
+    asked = parser.parse_args()
+    count, partitions = asked.messages, asked.partitions
     with serving() as broker, tempfile.TemporaryDirectory() as folder:
         topic = broker.topic(partitions)
         for at in range(partitions):
@@ -80,4 +87,4 @@ def main(count: int, partitions: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in (sys.argv[1:] + ["300000", "2"][len(sys.argv) - 1 :])))
+    main()
