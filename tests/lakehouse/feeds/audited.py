@@ -88,6 +88,9 @@ class Model:
         else:
             self.writers[who].rollback()
         if (number := self.open[who]) and commit:
+            if number in self.committed:
+                # A server that is killed gives the number of a transaction again that had changed nothing.
+                self.committed.remove(number)
             self.committed.append(number)
         self.open[who] = None
         self.locked = None
