@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from itertools import repeat
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -76,12 +76,12 @@ class Since:
         # All at once, which is several times as quick, and most marks are texts.
         together = b"[%b]" % b",".join(records)
         _, texts, raws = self._decoders
-        for decoder in (texts, raws):
+        for decoder, read in ((texts, str), (raws, _text)):
             try:
                 found = self._within(decoder.decode(together))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
-            return set(found) - {""} if decoder is texts else set(filter(None, map(_text, found)))
+            return set(filter(None, map(read, found)))
         return set(filter(None, map(self.of, records)))
 
     def _within(self, records: list[Any]) -> list[Any]:
@@ -124,23 +124,13 @@ def _text(written: msgspec.Raw) -> str | None:
 
 def _foremost(marks: Collection[str], now: datetime) -> Iterator[str]:
     """Marks among which the greatest is, without those that are none or lie ahead."""
-    for alike, texts in _shapes(marks):
-        first = [max(texts)] if alike else texts
-        sound = [text for text in first if _passed(text, now)]
-        yield from sound if sound or not alike else (text for text in texts if _passed(text, now))
-
-
-def _shapes(marks: Collection[str]) -> Iterator[tuple[bool, Collection[str]]]:
-    """Marks that go together, and whether they are ordered as their moments are: texts in UTC of one length."""
-    # Mostly it is all of them.
-    if len(set(map(len, marks))) == 1 and all(map(str.endswith, marks, repeat("Z"))):
-        yield True, marks
-        return
-    shapes: dict[int | None, list[str]] = {}
-    for mark in marks:
-        shapes.setdefault(len(mark) if mark.endswith("Z") else None, []).append(mark)
-    for length, texts in shapes.items():
-        yield length is not None, texts
+    utc = sorted((mark for mark in marks if mark.endswith("Z")), key=len)
+    # Of one length they are ordered as their moments are.
+    for _, alike in groupby(utc, key=len):
+        texts = list(alike)
+        greatest = max(texts)
+        yield from [greatest] if _passed(greatest, now) else (text for text in texts if _passed(text, now))
+    yield from (mark for mark in marks if not mark.endswith("Z") and _passed(mark, now))
 
 
 def _passed(mark: str, now: datetime) -> bool:

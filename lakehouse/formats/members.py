@@ -9,7 +9,7 @@ put in lines; the others one by one.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -40,8 +40,7 @@ def members(text: bytes | str) -> Members | None:
         data = text.encode() if isinstance(text, str) else text
         data.decode()
         found = _OBJECT.decode(data)
-        names = tuple(found)
-        if "" in names or not once(data, names):
+        if "" in found or not once(data, found):
             return None
         return {name: _value(bytes(value)) for name, value in found.items()}
     except (UnicodeError, msgspec.DecodeError, RecursionError):
@@ -116,7 +115,7 @@ class _Found:
             return
         row = _BETWEEN.join(found.values())
         unusual = b"\\u" in text or b"\n" in row or b"\r" in row
-        if not unusual and (len(text) == len(row) + self.sizes[names] or once(text, names)):
+        if not unusual and (len(text) == len(row) + self.sizes[names] or once(text, found)):
             if names not in self.alike:
                 self.alike[names] = ([], [])
                 self.names.update(dict.fromkeys(names))
@@ -139,9 +138,13 @@ class _Found:
         return True
 
 
-def once(text: bytes, names: Iterable[str]) -> bool:
-    """Whether a JSON object that has these names has each of them once."""
-    names = tuple(names)
+def once(text: bytes | msgspec.Raw, found: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a JSON object in which these members were found names each of them once."""
+    least = sum(len(name.encode()) + len(value) + 4 for name, value in found.items()) + 1
+    # A member that is named again takes its name, two quotes, a colon, a comma and a value more.
+    if found and len(text) - least < min(map(len, found)) + 5:
+        return True
+    text, names = bytes(text), tuple(found)
     # Without an escape by number, a name that holds no marks is written in one way.
     plain = b"\\u" not in text and not any(map(_MARKED.search, names))
     if plain and all(text.count(b'"%b"' % name.encode()) == 1 for name in names):
