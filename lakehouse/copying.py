@@ -17,15 +17,14 @@ _ROWS = 10_000
 _BYTES = 1 << 16
 
 
-def put(cursor: "Cursor", table: str, rows: pl.DataFrame, *, frozen: bool = False) -> None:
+def put(cursor: "Cursor", table: str, rows: pl.DataFrame) -> None:
     """Append rows to a table, whose columns of the same names have the types of `warehouse`.
 
-    table: as SQL names it. frozen: the table was made in this transaction, and its rows are to need no vacuum.
-    Raises psycopg2's errors.
+    table: as SQL names it. Raises psycopg2's errors.
     """
     columns = ", ".join(f'"{name}"' for name in rows.columns)
-    said = f"copy {table} ({columns}) from stdin with (format binary{', freeze' if frozen else ''})"
-    cursor.copy_expert(said, Joined(_written(rows)), size=_BYTES)
+    # Not frozen, even if the table is new: those who began to read before would see its rows.
+    cursor.copy_expert(f"copy {table} ({columns}) from stdin with (format binary)", Joined(_written(rows)), size=_BYTES)
 
 
 def _written(rows: pl.DataFrame) -> Iterator[bytes]:

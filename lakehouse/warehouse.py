@@ -165,13 +165,12 @@ def publish(lake: Lake, url: str, tables: Sequence[Table], versions: dict[str, i
     """
     [book] = {table.book for table in tables} or {_BOOK}
     done = _publish(lake, url, tables, versions, book)
-    # Rows that are known to be visible to everyone are counted by an index alone, as each load does. Those of a new
-    # table are known to be.
+    # Rows that are known to be visible to everyone are counted by an index alone, as each load does.
     for load in done:
-        if load.deleted and load.inserted == load.rows > _FEW:
-            # The load is done, whatever becomes of this.
+        if load.inserted == load.rows > _FEW:
+            # The load is done, and its table analysed, whatever becomes of this.
             with suppress(UnavailableError), transaction(url, autocommit=True) as cursor:
-                cursor.execute(f"vacuum (analyze, skip_locked) {load.table.qualified}")
+                cursor.execute(f"vacuum (skip_locked) {load.table.qualified}")
     return done
 
 
@@ -224,6 +223,7 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
     created, unfit = _define(cursor, table, schema)
     same_table = shown is not None and shown[0] == delta_id and not (created or unfit)
     inserted = deleted = 0
+    anew = False
     if shown is None or not same_table or shown[1] < version:
         gone, added = lake.changed(table.source, shown[1] if shown and same_table else None, version)
         # Every row counts as added: the version shown is no longer there to compare with, so all rows are loaded anew.
@@ -235,7 +235,7 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
             deleted = _delete(cursor, table, gone)
         if not added.is_empty():
             inserted = added.height
-            _insert(cursor, table, added.select(list(schema)), frozen=created)
+            _insert(cursor, table, added)
         cursor.execute(
             f"insert into {table.book}.loads (table_name, delta_id, delta_version, loaded_at) values (%s, %s, %s, "
             "clock_timestamp()) on conflict (table_name) do update "
@@ -249,11 +249,15 @@ def _load(lake: Lake, cursor: "Cursor", table: Table, version: int, shown: tuple
                 cursor.execute(f"analyze {table.qualified}")
     # Of a new table only now: sorting all keys at once takes half of what finding each its place does.
     _index(cursor, table)
-    cursor.execute(f"select count(*) from {table.qualified}")
-    row = cursor.fetchone()
-    assert row is not None
     # A load that was overtaken by one of a later version has shown nothing of its own.
-    return Load(table, row[0], inserted, deleted, max(version, shown[1]) if shown and same_table else version)
+    newest = max(version, shown[1]) if shown and same_table else version
+    return Load(table, inserted if anew else _count(cursor, table), inserted, deleted, newest)
+
+
+def _count(cursor: "Cursor", table: Table) -> int:
+    cursor.execute(f"select count(*) from {table.qualified}")
+    (rows,) = cursor.fetchone() or (0,)
+    return int(rows)
 
 
 def _touch(cursor: "Cursor", table: Table, changed: pl.DataFrame | None, number: int) -> None:
@@ -368,5 +372,5 @@ def _delete(cursor: "Cursor", table: Table, gone: pl.DataFrame) -> int:
     return deleted
 
 
-def _insert(cursor: "Cursor", table: Table, rows: pl.DataFrame, *, frozen: bool) -> None:
-    put(cursor, table.qualified, rows, frozen=frozen)
+def _insert(cursor: "Cursor", table: Table, rows: pl.DataFrame) -> None:
+    put(cursor, table.qualified, rows.select(table.contract.column_names()))

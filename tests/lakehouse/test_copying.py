@@ -14,7 +14,7 @@ def test_every_row_is_put_in_once(server: str, count: int) -> None:
     )
     with postgres.transaction(server) as cursor:
         cursor.execute("create temporary table put (text text, number bigint)")
-        copying.put(cursor, "pg_temp.put", rows, frozen=True)
+        copying.put(cursor, "pg_temp.put", rows)
         cursor.execute("select number, text from put")
         assert cursor.fetchall() == rows.rows()
 

@@ -65,6 +65,23 @@ def write(lake: Lake, add: list[Row], remove: list[Row] = [], table: str = "cura
 A, B, DAILY = ("a", 1, 1.5), ("b", 1, None), ("a", None, 2.5)
 
 
+def test_who_began_to_read_before_a_table_was_made_sees_none_of_its_rows(lake: Lake, url: str) -> None:
+    """Tables loaded together are seen together, also one that is new beside one that was there."""
+    publish(lake, url, [READINGS], {READINGS.source: write(lake, [A])})
+    with dbapi.connect(url) as connection, connection.cursor() as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        seen = []
+        for statement in ("select count(*) from lake.loads", "select count(*) from lake.readings"):
+            reader.execute(statement)
+            seen += reader.fetchall()
+        versions = {READINGS.source: write(lake, [B], [A]), OTHERS.source: write(lake, [A, B], table=OTHERS.source)}
+        publish(lake, url, [READINGS, OTHERS], versions)
+        # The catalog is as it is now, and rows are as they were.
+        reader.execute("select count(*) from lake.others")
+        assert [*seen, *reader.fetchall()] == [(1,), (1,), (0,)]
+    assert (len(shown(url)), len(shown(url, "others"))) == (1, 2)
+
+
 def test_the_first_load(lake: Lake, url: str) -> None:
     assert loaded(url) == {}
     version = write(lake, [A, B, DAILY])
@@ -175,10 +192,10 @@ def fail(monkeypatch: pytest.MonkeyPatch, at: str, happens: Callable[[], None]) 
     """Let something happen just before rows are put into a table."""
     real = warehouse._insert
 
-    def insert(cursor: Cursor, table: Table, rows: pl.DataFrame, *, frozen: bool) -> None:
+    def insert(cursor: Cursor, table: Table, rows: pl.DataFrame) -> None:
         if table.name == at:
             happens()
-        real(cursor, table, rows, frozen=frozen)
+        real(cursor, table, rows)
 
     monkeypatch.setattr(warehouse, "_insert", insert)
 
