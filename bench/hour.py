@@ -1,8 +1,8 @@
 """An hour of a stream: how many versions its tables get, and whether reading them is flat after housekeeping.
 
-    python bench/hour.py [--turns 120] [--messages 3000]
+    python bench/hour.py [--turns 60] [--messages 6000]
 
-A feed pulls every half minute, here one turn after another: each finds so many messages, lands and ingests them, and
+A feed pulls every minute, here one turn after another: each finds so many messages, lands and ingests them, and
 puts one alert on record. Then house is kept, and the tables are read before and after, and a table that was written at
 once beside them; the seconds are the best of five. The broker is the tests' own.
 """
@@ -51,8 +51,8 @@ def read(lake: Lake, table: str) -> float:
 def main() -> None:
     """Live through the hour, keep house, and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=120)
-    parser.add_argument("--messages", type=int, default=3000, help="of each turn")
+    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--messages", type=int, default=6000, help="of each turn")
     asked = parser.parse_args()
     with serving() as broker, tempfile.TemporaryDirectory() as folder:
         topic = broker.topic(2)

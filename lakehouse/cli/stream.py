@@ -34,7 +34,7 @@ def stream(
     """Judge the events of streams as they come, and send out alerts, until Ctrl-C or SIGTERM.
 
     An alert goes to its topic and webhook at once, at least once and under an id that stays the same, and comes
-    on record in the table **alerts/NAME** within half a minute, exactly once. Stopped or killed, it goes on from there
+    on record in the table **alerts/NAME** within a minute, exactly once. Stopped or killed, it goes on from there
     with the next start: nothing is missed. Run one service of each stream; a second one gives up.
 
     **LAKEHOUSE_SYSTEM_<NAME>** is the address of a stream's system, kafka://[user:password@]host:port[,host:port], and

@@ -1,6 +1,6 @@
 """The service of one stream: reads its topic, judges each event as it comes, tells what follows.
 
-Alerts go out at once, and come on record every half minute, together with where the service is. After any end it goes
+Alerts go out at once, and come on record every minute, together with where the service is. After any end it goes
 on from what is on record: it judges the same events again, finds the same alerts under the same ids, and delivers those
 of which it does not know that they went through.
 """
@@ -34,8 +34,10 @@ from lakehouse.streaming.sinks import Courier, Sink, Topic, Webhook
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-# Seconds between two commits: at most 120 an hour; without alerts, where the service is comes on record less often.
-COMMIT_SECONDS = 30.0
+# Seconds between two commits; without alerts, where the service is comes on record less often. A source's feed pulls as
+# often, so that both together add at most 120 versions an hour to the manifest.
+COMMIT_SECONDS = 60.0
+SPEAK_SECONDS = 30.0
 _QUIET = 10
 # With so many alerts that are not on record, reading waits until they are.
 _MOST_UNRECORDED = 50_000
@@ -81,6 +83,7 @@ class Service:
         self._couriers: list[Courier] = []
         self._refused: list[Refusal] = []
         self._saving: Future[None] | None = None
+        self._failed = False
         self._saved = State()
         self._log: Log | None = None
 
@@ -141,7 +144,8 @@ class Service:
         committed = looked = spoke = time.monotonic()
         keeper.submit(self._say, self._pulse(log))
         while not stop.is_set():
-            if self._backlog.unrecorded >= _MOST_UNRECORDED:
+            full = self._backlog.unrecorded >= _MOST_UNRECORDED
+            if full:
                 stop.wait(0.1)
             elif not self._take(log, stop) and once:
                 log.look()
@@ -149,15 +153,16 @@ class Service:
                     return
             now = time.monotonic()
             self._check()
-            waited = now - committed
-            if not self._saving and waited >= self._every * (1 if self._backlog.unrecorded else _QUIET):
+            due = now - committed >= self._every * (1 if self._backlog.unrecorded else _QUIET)
+            # When the lake has just failed, there is nothing to be had from asking sooner.
+            if not self._saving and (due or (full and not self._failed)):
                 committed = now
                 if self._unsaved(log):
                     self._save(log, keeper)
             if now - looked >= _LOOK_SECONDS:
                 looked = now
                 self._look(log)
-            if now - spoke >= COMMIT_SECONDS:
+            if now - spoke >= SPEAK_SECONDS:
                 spoke = now
                 log.look()
                 keeper.submit(self._say, self._pulse(log))
@@ -255,6 +260,7 @@ class Service:
                 keep(self._lake, name, refused)
             self._record.save(alerts, state.ordinal, packed)
         except UnavailableError as error:
+            self._failed = True
             self._tell(f"{name}: {error}; alerts go out meanwhile, and it is tried again")
             return
         if refused:
@@ -265,6 +271,7 @@ class Service:
                 f"{name}: {len(refused):,} alerts were refused for good and set aside ({why}): alerts/{name} has them, "
                 f"refused/{name} says which; have whoever receives them look why"
             )
+        self._failed = False
         self._backlog.recorded(state.ordinal)
         self._saved = replace(state, judges={}, counts={}, prints={})
 

@@ -24,7 +24,7 @@ def stream(kafka: broker.Broker) -> Stream:
 def test_a_service_says_how_it_goes_and_what_is_the_matter(
     kafka: broker.Broker, lake: Lake, stream: Stream, webhook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakehouse.streaming.service.COMMIT_SECONDS", 0.1)
+    monkeypatch.setattr("lakehouse.streaming.service.SPEAK_SECONDS", 0.1)
     values = [message("a", at, 130) for at in range(2)]
     with running(stream, lake, Addresses(kafka.url(), webhook.url)):
         kafka.produce(stream.topic, [*values, b"{", message("a", 9, 999)])

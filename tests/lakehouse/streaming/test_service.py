@@ -210,6 +210,41 @@ def test_with_too_many_alerts_that_are_not_on_record_reading_waits(
         until(lambda: on_record(lake).height == 20)
 
 
+def test_many_alerts_come_on_record_before_their_time(
+    kafka: broker.Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakehouse.streaming.service._MOST_UNRECORDED", 10)
+    stream = declared(topic(kafka))
+    with running(stream, lake, Addresses(url(kafka)), 3600) as service:
+        kafka.produce(stream.topic, highs(10))
+        until(lambda: on_record(lake).height == 10)
+        kafka.produce(stream.topic, highs(15, begin=10))
+        until(lambda: service.service.told().startswith("rates: 50 events, 25 alerts"))
+        until(lambda: on_record(lake).height >= 20)
+
+
+def test_a_lake_that_fails_is_not_asked_again_and_again(
+    kafka: broker.Broker, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakehouse.streaming.service._MOST_UNRECORDED", 10)
+    asked: list[tuple[Any, ...]] = []
+
+    def save(*given: Any) -> None:
+        asked.append(given)
+        raise UnavailableError("no room on the disk")
+
+    stream = declared(topic(kafka))
+    with running(stream, lake, Addresses(url(kafka)), 3600) as service:
+        monkeypatch.setattr(Record, "save", save)
+        kafka.produce(stream.topic, highs(20))
+        until(lambda: bool(asked))
+        waits: list[float] = []
+        monkeypatch.setattr(service.stop, "wait", waits.append)
+        until(lambda: len(waits) > 1000)
+        assert len(asked) == 1
+        monkeypatch.undo()
+
+
 def test_what_a_webhook_missed_comes_with_the_next_start(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
     stream = declared(topic(kafka))
     webhook.status = 500
