@@ -152,16 +152,23 @@ def settle(url: str, schemas: Collection[str]) -> list[str]:
     Counting them then reads a small index and not the table. It is of no use while they are made: whatever else is at
     work by then might still have to do without these rows.
     """
+    from psycopg2.errors import UndefinedTable
+
     with transaction(url, autocommit=True) as cursor:
         cursor.execute(
-            "select oid::regclass::text from pg_class where relkind = 'r' and relpages > %s "
-            "and 2 * relallvisible < relpages and relnamespace::regnamespace::text = any(%s) order by 1",
+            # Of one that nobody has looked at, the server knows no pages.
+            "select oid::regclass::text, reltuples < 0 from pg_class where relkind = 'r' "
+            "and pg_relation_size(oid) / current_setting('block_size')::int > %s "
+            "and 2 * relallvisible < greatest(relpages, 1) and relnamespace::regnamespace::text = any(%s) order by 1",
             (_LARGE, sorted(schemas)),
         )
-        names = [name for (name,) in cursor.fetchall()]
-        for name in names:
-            cursor.execute(f"vacuum (skip_locked) {name}")
-    return names
+        settled = []
+        for name, unknown in cursor.fetchall():
+            # Another build may have put a new one in its place meanwhile.
+            with suppress(UndefinedTable):
+                cursor.execute(f"vacuum ({'analyze, ' if unknown else ''}skip_locked) {name}")
+                settled.append(name)
+    return settled
 
 
 def select(url: str, statement: str) -> pl.DataFrame:

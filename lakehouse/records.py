@@ -36,7 +36,7 @@ PROBLEMS = {
     "record:long": "the record has more fields than the header",
     "record:quotes": "the record's quotes do not match, so where its fields end cannot be told",
     "record:nul": "the record contains a NUL byte",
-    "record:json": "the record is not a JSON object in which each name is there once",
+    "record:json": "the record is not a JSON object in which each name is there once, at most 100 levels deep",
     "record:payload": "the message cannot be decoded as its topic's messages are agreed to be written",
 }
 
@@ -129,7 +129,7 @@ def parse(
             refused[index] = ("file:header", words)
         if isinstance(dialect, Format):
             try:
-                frame, names = tabled(dialect.table(data), known, dialect, index)
+                frame, names = tabled(dialect.table(data, dialect.asked(known)), known, dialect, index)
             except RefusalError as refusal:
                 refused.setdefault(index, (refusal.rule, str(refusal)))
                 continue
@@ -178,7 +178,9 @@ def tabled(table: Table, known: Sequence[str], form: Format, index: int = 0) -> 
     if len(set(names)) < len(names):
         return lines.with_columns(_problem=pl.lit("file:header")), names
     sound = table.rows["_problem"].is_null()
-    values = pl.DataFrame({known: table.rows[name] for name, known in zip(table.names, names, strict=True)})
+    there = set(table.rows.columns)
+    named = zip(table.names, names, strict=True)
+    values = pl.DataFrame({known: table.rows[name] for name, known in named if name in there})
     values = values if sound.all() else values.select(pl.when(sound).then(pl.all()))
     return pl.concat([lines, _known_and_extra(values, known, lines.height)], how="horizontal"), names
 

@@ -34,15 +34,15 @@ def stream(
     """Judge the events of streams as they come, and send out alerts, until Ctrl-C or SIGTERM.
 
     An alert goes to its topic and webhook at once, at least once and under an id that stays the same, and comes
-    on record in the table **alerts/NAME** within a minute, exactly once. Stopped or killed, it goes on from there
-    with the next start: nothing is missed. Run one service of each stream; a second one gives up.
+    on record in the table **alerts/NAME** within a minute and a half, exactly once. Stopped or killed, it goes on from
+    there with the next start: nothing is missed. Run one service of each stream; a second one gives up.
 
-    **LAKEHOUSE_SYSTEM_<NAME>** is the address of a stream's system, kafka://[user:password@]host:port[,host:port], and
+    **LAKEHOUSE_SYSTEM_NAME** is the address of a stream's system, kafka://[user:password@]host:port[,host:port], and
     that of its webhook, https://…; without a webhook's address, none is called. A line on how it goes comes every half
     minute: events, alerts, late events, what waits and why.
 
         lakehouse stream wearable
-        lakehouse sql "select rule, key, at, says from alerts.wearable order by at desc limit 20"
+        lakehouse sql 'select rule, key, "at", says from alerts.wearable order by "at" desc limit 20'
     """
     settings = Settings.load()
     chosen = [_named(name) for name in dict.fromkeys(names)] if names else list(catalog.streams())

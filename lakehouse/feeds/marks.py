@@ -17,6 +17,8 @@ import msgspec
 from lakehouse.errors import SourceError
 from lakehouse.feeds import FeedError
 
+Kind = type[datetime] | type[int]
+
 
 @dataclass(frozen=True)
 class Since:
@@ -63,13 +65,38 @@ class Since:
         return text.replace("+00:00", "Z") if mark.endswith("Z") else text
 
     def greatest(self, records: Sequence[bytes], before: str | None, now: datetime) -> str | None:
-        """The greatest mark of some records and the one before. now: see `latest`."""
-        best, least = before, order(before) if before is not None else None
-        for text in _foremost(self._all(records), now):
-            value = order(text)
-            if value is not None and (least is None or later(value, least)):
+        """The greatest mark of some records and the one before. now: see `latest`.
+
+        Marks are all moments or all numbers: as the overlap is, or else as the mark before, or else as most of them.
+        One of the other kind says nothing; two, beside none of that one, show that it is not so.
+        """
+        every = self._all(records)
+        values = {text: value for text in _foremost(every, now) if (value := order(text)) is not None}
+        last = order(before) if before is not None else None
+        kind = self._kind(every, {type(value) for value in values.values()}, last)
+        # Of those that are the same moment, always the same one.
+        best, least = (before, last) if isinstance(last, kind) else (None, None)
+        for text in sorted(values):
+            value = values[text]
+            if isinstance(value, kind) and (least is None or later(value, least)):
                 best, least = text, value
-        return best
+        return before if best is None else best
+
+    def _kind(self, marks: Collection[str], kinds: Collection[Kind], last: datetime | int | None) -> Kind:
+        """What marks are, by what was met; kinds: those that the foremost of them are of. last: the mark before."""
+        wanted: Kind | None = None if last is None else type(last)
+        if self.overlap:
+            wanted = int if isinstance(self.overlap, int) else datetime
+        if wanted in kinds or not kinds:
+            return wanted or datetime
+        if wanted is None and len(kinds) == 1:
+            return next(iter(kinds))
+        numbers = sum(isinstance(order(mark), int) for mark in marks)
+        moments = sum(isinstance(order(mark), datetime) for mark in marks)
+        if wanted is None:
+            return datetime if moments >= numbers else int
+        others = numbers if wanted is datetime else moments
+        return wanted if others < 2 else next(kind for kind in kinds if kind is not wanted)
 
     def _all(self, records: Sequence[bytes]) -> set[str]:
         """The marks of many records."""
@@ -79,7 +106,7 @@ class Since:
         for decoder, read in ((texts, str), (raws, _text)):
             try:
                 found = self._within(decoder.decode(together))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
             return set(filter(None, map(read, found)))
         return set(filter(None, map(self.of, records)))
@@ -93,7 +120,7 @@ class Since:
         """A record's mark as it is written; None when it has none."""
         try:
             found: Any = self._decoders[0].decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return _text(self._within([found])[0])
 

@@ -7,7 +7,7 @@ value as text, as it was delivered, and the contract judges it. `Source.dialect`
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -28,7 +28,8 @@ class Table:
     rows: a row for each record: `_line` (Int64: the line it starts on; where there are no lines, the record's number
         from 1 on), `_text` (the record as delivered; JSON where it is no text), `_problem` (a name of
         `records.PROBLEMS`, or `file:header` where the names are at fault; null for a sound record), and a String
-        column for each name. A name that is one of these gets one more `_` in front, see `ours`.
+        column for each name that is asked for, and for the others as far as there is room. A name that is one of those
+        above gets one more `_` in front, see `ours`.
     """
 
     names: tuple[str, ...]
@@ -83,10 +84,15 @@ class Format(ABC):
         """What the columns of some `lines` are called."""
         return self.table(data).names
 
+    def asked(self, known: Collection[str]) -> set[str]:
+        """What the columns that a source knows may be called in a delivery."""
+        return {*known, *self.aliases}
+
     @abstractmethod
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The records in uncompressed bytes, which are UTF-8 without a mark where records are `lines`.
 
+        asked: names that are to have a column, if they are there, however many others are.
         Raises RefusalError when none can be told apart.
         """
 

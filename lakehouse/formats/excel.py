@@ -5,7 +5,7 @@ make nothing of error cells and of days that they cannot place.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,7 +40,7 @@ class Excel(Format):
         if self.header_row < 1:
             raise SourceError(f"excel: header_row {self.header_row} must be 1 or more, as the sheet counts its rows")
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, _asked: Collection[str] = ()) -> Table:
         """The sheet's records; raises RefusalError when the file is no workbook, is locked or damaged, or has no such
         sheet.
         """

@@ -1,6 +1,6 @@
 """Text whose fields are told by their place in the line: fixed-width exports."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ class FixedWidth(Format):
         """Lines without quotes, none of them a header."""
         return Dialect(quote=None, encoding=self.encoding, header=("line",))
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, _asked: Collection[str] = ()) -> Table:
         """The records in text that is UTF-8 by now; all or a piece of a delivery."""
         text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
         lines = pl.Series("_text", [text.removesuffix("\n")]).str.split("\n").explode()

@@ -1,6 +1,7 @@
 """JSON lines: a JSON object on each line."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,11 +30,11 @@ class JsonLines(Format):
     def found(self, data: bytes) -> tuple[str, ...]:
         return named(filter(bytes.strip, _LINE_END.split(data)))
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The objects of some lines; blank lines are passed over."""
         written = _LINE_END.split(data)
         numbers = [number for number, line in enumerate(written, start=1) if line.strip()]
         lines = [written[number - 1] for number in numbers]
-        names, rows = columns(lines)
+        names, rows = columns(lines, asked)
         text = pl.Series("_text", [line.decode() for line in lines], dtype=pl.String)
         return Table(names, rows.with_columns(text, pl.Series("_line", numbers, dtype=pl.Int64)))

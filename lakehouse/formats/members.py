@@ -9,9 +9,9 @@ put in lines; the others one by one.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 import msgspec
 import polars as pl
@@ -20,8 +20,11 @@ from lakehouse.formats import ours
 
 UNSOUND = "record:json"
 NUL = "record:nul"
-# Of one delivery. With more, names are data (a member for each patient), and their table would fill any memory.
-MOST_NAMES = 1000
+# Of those nobody asks for, so many get a column, and fewer in a long table. With more, names are data (a member for
+# each patient), and a table of them would fill any memory.
+MOST_NAMES, _MOST_CELLS = 1000, 20_000_000
+# Decoders go down by recursion, and how far they get depends on who calls them.
+DEEPEST = 100
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = msgspec.json.Decoder(str)
@@ -30,6 +33,8 @@ _BETWEEN = b"\x1f"
 # Fewer alike are sooner read one by one.
 _FEW = 50
 _MARKED = re.compile(r'["\\/\x00-\x1f]')
+_LEVELS = bytes.maketrans(b"{}", b"[]")
+_NO_LEVELS = bytes(set(range(256)) - set(b'[]{}"'))
 
 Members = dict[str, str | None]
 
@@ -38,26 +43,60 @@ def members(text: bytes | str) -> Members | None:
     """The members of a JSON object, each as text; None when it is no JSON object, or names a member twice or not."""
     try:
         data = text.encode() if isinstance(text, str) else text
-        data.decode()
-        found = _OBJECT.decode(data)
-        if "" in found or not once(data, found):
+        found = _decoded(data)
+        if found is None or not once(data, found):
             return None
         return {name: _value(bytes(value)) for name, value in found.items()}
-    except (UnicodeError, msgspec.DecodeError, RecursionError):
+    except (UnicodeError, msgspec.DecodeError):
         return None
 
 
-def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
+def _decoded(text: bytes) -> dict[str, msgspec.Raw] | None:
+    """The members of a JSON object, as they are written; None when it is no such object, or one has no name."""
+    try:
+        # The decoder does not look into values, and bytes that are no text could hide there.
+        text.decode()
+        found = None if deeper(text, DEEPEST) else _OBJECT.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if found is None or "" in found else found
+
+
+def deeper(text: bytes, most: int) -> bool:
+    """Whether JSON text has lists and objects in each other more than `most` deep; some text that is no JSON has, too.
+
+    It follows from the text alone, wherever it is asked.
+    """
+    if text.count(b"[") + text.count(b"{") <= most:
+        return False
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    # Without what is in quotes; then, with each turn, without the innermost.
+    levels = b"".join(text.translate(_LEVELS, _NO_LEVELS).split(b'"')[::2])
+    for _ in range(most):
+        outer = levels.replace(b"[]", b"")
+        if len(outer) == len(levels):
+            break
+        levels = outer
+    return bool(levels)
+
+
+def columns(texts: Sequence[bytes], asked: Collection[str] = ()) -> tuple[tuple[str, ...], pl.DataFrame]:
     """The members of many JSON objects: names in order of first appearance, and a row for each text.
 
-    Rows have a String column for each name, null where a record lacks it, and `_problem` (String): `record:json` for a
-    text that is no JSON object, names a member twice or not at all, or brings more than 1,000 names together;
-    `record:nul` for one with NUL in it; null for others. A name that is the engine's (`_line`, `_text`, `_problem`)
-    gets one more `_` in front.
+    Rows have a String column for each name that is asked for, and for others as far as there is room (1,000 of them, 20
+    million values), null where a record lacks it, and `_problem` (String): `record:json` for a text that is no JSON
+    object, goes more than 100 levels deep, or names a member twice or not at all; `record:nul` for one with NUL in it;
+    null for others. A name that is the engine's (`_line`, `_text`, `_problem`) gets one more `_` in front.
     """
     found = _Found()
     for number, text in enumerate(texts):
         found.add(number, text)
+    told = tuple(map(ours, found.names))
+    wanted = {*asked}
+    room = min(MOST_NAMES, _MOST_CELLS // max(1, len(texts)))
+    others = list(islice((name for name in told if name not in wanted), room))
+    wanted.update(others)
     frames: list[pl.DataFrame] = []
     places: list[list[int]] = []
     for names, (numbers, lines) in found.alike.items():
@@ -65,10 +104,10 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
             split = (map(_value, line.split(_BETWEEN)) for line in lines)
             found.single.update(zip(numbers, (dict(zip(names, line, strict=False)) for line in split), strict=True))
         else:
-            frames.append(_together(names, lines))
+            frames.append(_together(names, lines, wanted))
             places.append(numbers)
     if found.single:
-        frames.append(_apart(list(found.single.values())))
+        frames.append(_apart(list(found.single.values()), wanted))
         places.append(list(found.single))
     if found.problems:
         frames.append(pl.DataFrame({"_problem": list(found.problems.values())}))
@@ -78,9 +117,8 @@ def columns(texts: Sequence[bytes]) -> tuple[tuple[str, ...], pl.DataFrame]:
     rows = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
     if len(frames) > 1 or found.single:
         rows = rows[pl.Series(list(chain.from_iterable(places)), dtype=pl.UInt32).arg_sort()]
-    told = tuple(map(ours, found.names))
     # One by one: among names, `*` and `^x$` stand for others.
-    return told, pl.DataFrame([*(rows[name] for name in told), rows["_problem"]])
+    return told, pl.DataFrame([*(rows[name] for name in told if name in wanted), rows["_problem"]])
 
 
 def named(texts: Iterable[bytes]) -> tuple[str, ...]:
@@ -103,16 +141,13 @@ class _Found:
     sizes: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def add(self, number: int, text: bytes) -> None:
-        try:
-            found = _OBJECT.decode(text)
-            text.decode()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = _decoded(text)
+        if found is None:
             self.problems[number] = UNSOUND
             return
         names = tuple(found)
-        if names not in self.sizes and not self._room(names):
-            self.problems[number] = UNSOUND
-            return
+        if names not in self.sizes:
+            self.sizes[names] = 2 + sum(len(name.encode()) + 3 for name in names)
         row = _BETWEEN.join(found.values())
         unusual = b"\\u" in text or b"\n" in row or b"\r" in row
         if not unusual and (len(text) == len(row) + self.sizes[names] or once(text, found)):
@@ -129,13 +164,6 @@ class _Found:
         else:
             self.single[number] = sound
             self.names.update(dict.fromkeys(sound))
-
-    def _room(self, names: tuple[str, ...]) -> bool:
-        """Whether a record with these names can be had beside those before."""
-        if "" in names or len(self.names.keys() | names) > MOST_NAMES:
-            return False
-        self.sizes[names] = 2 + sum(len(name.encode()) + 3 for name in names)
-        return True
 
 
 def once(text: bytes | msgspec.Raw, found: Mapping[str, msgspec.Raw]) -> bool:
@@ -160,14 +188,14 @@ def _value(written: bytes) -> str | None:
     return _STRING.decode(written) if written.startswith(b'"') else written.decode()
 
 
-def _apart(rows: Sequence[Members]) -> pl.DataFrame:
-    names = dict.fromkeys(chain.from_iterable(rows))
+def _apart(rows: Sequence[Members], wanted: Collection[str]) -> pl.DataFrame:
+    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if ours(name) in wanted]
     parts = {ours(name): pl.Series([row.get(name) for row in rows], dtype=pl.String) for name in names}
     return pl.DataFrame({"_problem": pl.Series([None] * len(rows), dtype=pl.String), **parts})
 
 
-def _together(names: Sequence[str], rows: Sequence[bytes]) -> pl.DataFrame:
-    """Lines of raw values, all of the same members."""
+def _together(names: Sequence[str], rows: Sequence[bytes], wanted: Collection[str]) -> pl.DataFrame:
+    """Lines of raw values, all of the same members; a column for those of them that are wanted."""
     numbered = [str(number) for number in range(len(names))]
     written = pl.read_csv(
         b"\n".join([*rows, b""]),
@@ -187,4 +215,5 @@ def _together(names: Sequence[str], rows: Sequence[bytes]) -> pl.DataFrame:
             plain = [_value(text.encode()) for text in written[number][at]]
             values.replace_column(position, values[number].scatter(at, pl.Series(plain, dtype=pl.String)))
     values.columns = [ours(name) for name in names]
-    return values.with_columns(_problem=pl.lit(None, pl.String))
+    kept = {column.name: column for column in values if column.name in wanted}
+    return pl.DataFrame({**kept, "_problem": pl.Series([None] * len(rows), dtype=pl.String)})

@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -75,20 +75,21 @@ class Messages(Format):
     payload: Payload = field(default_factory=Json)
     packed: ClassVar[bool] = True
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The messages of one file; raises RefusalError when it is no such file."""
-        return self.of(received(data), about(data))
+        return self.of(received(data), about(data), asked)
 
-    def of(self, these: pl.DataFrame, told: Mapping[str, str]) -> Table:
+    def of(self, these: pl.DataFrame, told: Mapping[str, str], asked: Collection[str] = ()) -> Table:
         """Messages with columns like `RECEIVED` as records. told: what the writer of their file says of it."""
+        asked = {*asked, *(name.removeprefix("_") for name in asked if _OURS.fullmatch(name))}
         values, schemas = these["value"].to_list(), these["schema"].to_list()
-        names, members = columns(texts := self.payload.objects(values, schemas))
+        names, members = columns(texts := self.payload.objects(values, schemas), asked)
         sound = members["_problem"].is_null()
         written = {name: f"_{name}" if _OURS.fullmatch(name) else name for name in names}
         rows = pl.DataFrame(
             [
                 *(column.alias(name) for name, column in zip(COLUMNS, _own(these, told), strict=True)),
-                *(members[name].alias(ours) for name, ours in written.items()),
+                *(members[name].alias(ours) for name, ours in written.items() if name in members.columns),
                 pl.select(pl.when(~sound).then(pl.lit(PROBLEM))).to_series().alias("_problem"),
                 _told(these, pl.Series(texts, dtype=pl.Binary), sound),
                 pl.int_range(1, these.height + 1, dtype=pl.Int64, eager=True).alias("_line"),

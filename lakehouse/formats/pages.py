@@ -4,7 +4,7 @@ The envelope also says where the feed goes on, so what has landed is all that a 
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,10 +12,12 @@ import msgspec
 import polars as pl
 
 from lakehouse.formats import Format, Table
-from lakehouse.formats.members import columns, once
+from lakehouse.formats.members import DEEPEST, columns, deeper, once
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A record that goes too deep is to be refused by itself.
+_DEEPEST = 2 * DEEPEST
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,10 +69,12 @@ def envelopes(data: bytes) -> Iterator[Envelope]:
 def at(body: bytes, path: str) -> msgspec.Raw | bytes | None:
     """The JSON text at a dotted path of names; None where there is none, or more than one."""
     found: Any = body.removeprefix(b"\xef\xbb\xbf")
+    if deeper(found, _DEEPEST):
+        return None
     for name in filter(None, path.split(".")):
         try:
             inside = _OBJECT.decode(found)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         if name not in inside or not once(found, inside):
             return None
@@ -85,7 +89,7 @@ def elements(body: bytes, path: str) -> list[bytes] | None:
         body.decode()
         found = at(body, path)
         return None if found is None else [bytes(element) for element in _LIST.decode(found)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -98,7 +102,7 @@ class Pages(Format):
 
     records: str = "items"
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The records of all pages, numbered through; a page without a list is one record, `record:json`."""
         texts: list[bytes] = []
         shown: list[str] = []
@@ -110,6 +114,6 @@ class Pages(Format):
                 body, found = line, None
             texts += [b""] if found is None else found
             shown += [text.decode(errors="replace") for text in ([body] if found is None else found)]
-        names, rows = columns(texts)
+        names, rows = columns(texts, asked)
         numbers = pl.int_range(1, len(texts) + 1, dtype=pl.Int64)
         return Table(names, rows.with_columns(pl.Series("_text", shown, dtype=pl.String), _line=numbers))

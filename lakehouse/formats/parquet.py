@@ -1,7 +1,7 @@
 """Parquet: typed columns, read as text."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,7 +26,7 @@ class Parquet(Format):
 
     packed: ClassVar[bool] = True
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, _asked: Collection[str] = ()) -> Table:
         """The rows of one file, as text."""
         with undamaged(_RULE, "the file is no Parquet file, or is damaged; write it again"):
             frame = read(data)

@@ -5,7 +5,7 @@ byte can take the process with it.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ class Xpt(Format):
         if codec(self.encoding) is None:
             raise SourceError(f"xpt: encoding {self.encoding!r} is not known; try 'cp1252'")
 
-    def table(self, data: bytes) -> Table:
+    def table(self, data: bytes, _asked: Collection[str] = ()) -> Table:
         """The rows of the data set; raises RefusalError when the file is damaged or has no such data set."""
         if not data.startswith((_HEADER + b"LIBRARY ", _HEADER + b"LIBV8   ")):
             raise RefusalError(_RULE, "the file is no SAS transport file (XPT); export it so and send it again")

@@ -69,7 +69,7 @@ class Reader:
         assert isinstance(written, Messages)
         # The same whenever the log is read.
         origin = {"_file": self._stream.topic, "_checksum": "", "_delivered": date.min, "_received_at": _EPOCH}
-        table = written.of(columned(messages), self._said)
+        table = written.of(columned(messages), self._said, written.asked(self._source.header))
         return judge_each(self._source, table, {**origin, "_site": self._stream.system})
 
     def _unfit(self, key: str | None, at: int | None, values: Sequence[float | None]) -> str | None:

@@ -1,8 +1,8 @@
 """The service of one stream: reads its topic, judges each event as it comes, tells what follows.
 
-Alerts go out at once, and come on record every minute, together with where the service is. After any end it goes
-on from what is on record: it judges the same events again, finds the same alerts under the same ids, and delivers those
-of which it does not know that they went through.
+Alerts go out at once, and come on record every minute and a half, together with where the service is. After any end it
+goes on from what is on record: it judges the same events again, finds the same alerts under the same ids, and delivers
+those of which it does not know that they went through.
 """
 
 import threading
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 # Seconds between two commits; without alerts, where the service is comes on record less often. A source's feed pulls as
-# often, so that both together add at most 120 versions an hour to the manifest.
-COMMIT_SECONDS = 60.0
+# often, so that the two, and the curated tables after them, add at most 120 versions an hour to the manifest.
+COMMIT_SECONDS = 90.0
 SPEAK_SECONDS = 30.0
 _QUIET = 10
 # With so many alerts that are not on record, reading waits until they are.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from adbc_driver_postgresql import dbapi
@@ -68,6 +69,40 @@ def test_a_large_table_made_while_others_were_at_work_is_counted_without_reading
             cursor.execute("explain select count(*) from models.made")
             assert "Index Only Scan" in str(cursor.fetchall())
         assert postgres.settle(url, {"models"}) == []
+
+
+def test_a_table_that_nobody_has_looked_at_is_settled_too(quiet: Settings) -> None:
+    with postgres.serving(quiet) as url:
+        ask(url, "create schema models")
+        ask(url, "create table models.made as select n, repeat('x', 600) as x from generate_series(1, 30_000) n")
+        assert postgres.settle(url, {"models"}) == ["models.made"]
+        assert ask(url, "select reltuples from pg_class where oid = 'models.made'::regclass") == 30_000
+        assert postgres.settle(url, {"models"}) == []
+
+
+def test_a_table_that_another_build_takes_away_is_passed_over(quiet: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgres.serving(quiet) as url:
+        ask(url, "create schema models")
+        for name in ("a", "b", "c"):
+            ask(url, f"create table models.{name} as select n, repeat('x', 600) as x from generate_series(1, 20_000) n")
+        real = postgres.transaction
+
+        @contextmanager
+        def taken(url: str, *, autocommit: bool) -> Iterator[Any]:
+            with real(url, autocommit=autocommit) as cursor:
+                yield Taking(cursor)
+
+        class Taking:
+            def __init__(self, cursor: Any) -> None:
+                self.execute, self._cursor = cursor.execute, cursor
+
+            def fetchall(self) -> list[Any]:
+                found = self._cursor.fetchall()
+                ask(url, "drop table models.b")
+                return list(found)
+
+        monkeypatch.setattr(postgres, "transaction", taken)
+        assert postgres.settle(url, {"models"}) == ["models.a", "models.c"]
 
 
 def test_it_starts_with_the_first_user_stops_with_the_last_and_keeps_its_rows(quiet: Settings) -> None:

@@ -206,13 +206,13 @@ def test_the_sensor_leaves_a_system_alone_between_looks(settings, source, statio
     assert isinstance(tick(settings, calm, first.cursor), dg.SkipReason)
 
 
-def test_a_stream_of_messages_is_two_runs_a_minute_at_most(settings, source, station, monkeypatch):
-    """120 an hour. Something waits with each look; a run adds a version to each of the source's tables."""
+def test_a_stream_of_messages_is_forty_runs_an_hour_at_most(settings, source, station, monkeypatch):
+    """Something waits with each look; a run adds a version to each of the source's tables."""
     stream = KafkaTopic(system="station", topic="readings")
     busy, now, cursor, runs = replace(source, feed=replace(station, every=stream.every)), [10.0**9], None, 0
     monkeypatch.setattr("assets.wiring.feeds.time.time", lambda: now[0])
     instance = dg.DagsterInstance.ephemeral()
-    for second in range(0, 300, 5):
+    for second in range(0, 900, 5):
         now[0] = 10.0**9 + second
         found = tick(settings, busy, cursor, instance)
         if isinstance(found, dg.SensorResult):

@@ -37,6 +37,35 @@ def test_the_greatest_mark(marks: list[str], before: str | None, expected: str |
     assert SINCE.greatest([*records, b"7", b'{"meta":1}', b"{"], before, NOW) == expected
 
 
+MOMENTS = ['"2014-01-02T00:00:00+00:00"', '"2014-01-04"', '"2014-01-03T00:00:00+00:00"']
+
+
+@pytest.mark.parametrize(
+    ("overlap", "marks", "before", "expected"),
+    [
+        # One that is no mark of theirs, wherever it stands, and a first page of little else.
+        (timedelta(0), [*MOMENTS, "7"], None, "2014-01-04"),
+        (timedelta(0), ["7", "8", "20140105", '"2014-01-04"'], None, "20140105"),
+        (timedelta(minutes=1), ['""', "null", '"07"'], None, None),
+        (timedelta(minutes=1), ['"07"', "7", "8", '"2014-01-02"'], None, "2014-01-02"),
+        (5, ['"2014-01-02"', "7", *MOMENTS], None, "7"),
+        # What was taken for a mark by mistake.
+        (timedelta(minutes=1), [*MOMENTS, "9"], "7", "2014-01-04"),
+        (timedelta(0), MOMENTS, "7", "2014-01-04"),
+        (timedelta(0), [*MOMENTS, "6"], "7", "7"),
+        # Of another kind than was declared: whoever asks from it says so.
+        (timedelta(minutes=1), ["7", "8"], None, "8"),
+        (5, MOMENTS, None, "2014-01-04"),
+    ],
+)
+def test_marks_are_of_one_kind(
+    overlap: timedelta | int, marks: list[str], before: str | None, expected: str | None
+) -> None:
+    records = [f'{{"meta":{{"updated":{mark}}}}}'.encode() for mark in marks]
+    for some in (records, records[::-1]):
+        assert replace(SINCE, overlap=overlap).greatest(some, before, NOW) == expected
+
+
 @pytest.mark.parametrize(
     ("mark", "begin"),
     [

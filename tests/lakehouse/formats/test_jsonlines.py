@@ -85,6 +85,17 @@ def test_a_large_file_a_piece_at_a_time_is_what_it_is_at_once(lines: House, tmp_
     assert not lines.table("quarantine").is_empty()
 
 
+@pytest.mark.parametrize("size", [2_000, 100_000_000])
+def test_lines_with_any_number_of_names_are_rows_whatever_is_read_at_once(lines: House, size: int) -> None:
+    lines.batch_bytes = size
+    others = [", ".join(f'"p{n}_{k}": 1' for k in range(60)) for n in range(40)]
+    body = "".join(f'{{"SENSOR": "s{n}", {others[n]}, "HOUR": 7, "C": 20.5}}\n' for n in range(40))
+    lines.land(PATH, body, header="")
+    lines.run()
+    assert lines.table("processed").height == 40
+    assert lines.table("quarantine").is_empty()
+
+
 @pytest.mark.parametrize("size", [200, 1000])
 @pytest.mark.parametrize(
     ("member", "few", "refused"),

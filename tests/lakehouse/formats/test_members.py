@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lakehouse.formats.members import MOST_NAMES, columns, members
+from lakehouse.formats.members import DEEPEST, MOST_NAMES, columns, members
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,59 @@ def test_names_that_mean_something_elsewhere_are_only_names() -> None:
         assert rows.rows() == [("x", "1", "2", "3", "4", "5", "6", None)] * many
 
 
-def test_more_names_than_a_table_can_have_are_told() -> None:
-    texts = [b'{"k%d":1}' % number for number in range(MOST_NAMES + 5)] + [b'{"k0":2}']
-    names, rows = columns(texts)
-    assert len(names) == MOST_NAMES
-    assert rows["_problem"].to_list() == [None] * MOST_NAMES + ["record:json"] * 5 + [None]
+def test_of_more_names_than_there_is_room_for_those_asked_for_have_a_column() -> None:
+    texts = [b'{"k%d":1}' % number for number in range(MOST_NAMES + 5)] + [b'{"k0":2,"last":3}']
+    names, rows = columns(texts, {"last", f"k{MOST_NAMES + 2}", "never"})
+    assert names == (*(f"k{number}" for number in range(MOST_NAMES + 5)), "last")
+    there = [*(f"k{number}" for number in range(MOST_NAMES)), f"k{MOST_NAMES + 2}", "last", "_problem"]
+    assert rows.columns == there
+    assert rows["_problem"].null_count() == len(texts)
     assert rows["k0"][-1] == "2"
+    assert rows["last"][-1] == "3"
+    assert rows[f"k{MOST_NAMES + 2}"].drop_nulls().to_list() == ["1"]
+
+
+def test_a_long_table_has_room_for_fewer_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakehouse.formats.members._MOST_CELLS", 1000)
+    for many in (60, 200):
+        texts = [b'{"a":1,"b":2,"c":%d,"d":4}' % number for number in range(many)]
+        texts += [json.dumps({f"k{number}": number, "d": number}).encode() for number in range(many)]
+        names, rows = columns(texts, {"d"})
+        assert len(names) == 4 + many
+        first = [name for name in names if name != "d"][: 1000 // len(texts)]
+        assert rows.columns == [*(name for name in names if name in {"d", *first}), "_problem"]
+        assert rows["d"].to_list() == ["4"] * many + [str(number) for number in range(many)]
+
+
+def nested(levels: int, opened: str = "{", inside: str = "1") -> bytes:
+    """A record whose value goes so many levels deep, counting the record."""
+    ends = {"{": ('{"a":', "}"), "[": ("[", "]")}[opened]
+    return ('{"n":1, "a": ' + ends[0] * (levels - 1) + inside + ends[1] * (levels - 1) + "}").encode()
+
+
+@pytest.mark.parametrize("opened", ["{", "["])
+@pytest.mark.parametrize("inside", ["1", '"]]}}\\\\\\"[[["', '{"a":"}"}', "[]"])
+def test_how_deep_a_record_may_go_is_the_same_everywhere(opened: str, inside: str) -> None:
+    within = 0 if inside[0] in '1"' else 1
+    sound, deep = nested(DEEPEST - within, opened, inside), nested(DEEPEST - within + 1, opened, inside)
+
+    def asked(frames: int) -> list[str | None]:
+        return asked(frames - 1) if frames else columns([sound, deep])[1]["_problem"].to_list()
+
+    for frames in (0, 400):
+        assert asked(frames) == [None, "record:json"]
+    assert members(sound) is not None
+    assert members(deep) is None
+
+
+@pytest.mark.parametrize("levels", [985, 990, 995, 1000, 100_000])
+@pytest.mark.parametrize("end", ["", "}" * 5, '"', "]"])
+def test_nothing_is_raised_for_a_record_that_never_ends(levels: int, end: str) -> None:
+    for opened in ("{", "["):
+        text = nested(levels, opened)
+        for broken in (text, text[: len(text) // 2] + end.encode()):
+            assert columns([broken])[1]["_problem"].to_list() == ["record:json"]
+            assert members(broken) is None
 
 
 def test_nothing_gives_nothing() -> None:

@@ -93,7 +93,7 @@ def test_it_ends_when_all_is_judged_and_in_order_when_it_is_told_to(kafka: broke
         code, said = ended(process)
     assert code == 0, said
     assert "wearable: 10 events, 2 alerts, 5 rejected, 0 to read; stopped" in said
-    # Long before the minute after which alerts come on record.
+    # Long before the minute and a half after which alerts come on record.
     assert on_record(tmp_path) == [("a", "tachycardia"), ("b", "tachycardia")]
 
 

@@ -93,6 +93,10 @@ def test_an_event_of_long_after_its_message_is_ahead() -> None:
         (b"\xff", "poison"),
         (b"[]", "poison"),
         (b"[" * 100_000, "poison"),
+        *(
+            (b'{"who": "x", "m": ' + b'{"m":' * levels + b"1" + b"}" * (levels + 1), "poison")
+            for levels in (100, 990, 996)
+        ),
         (said(who="a\0b"), "poison"),
         (said(who=""), "rejected"),
         (said(who=None), "rejected"),
