@@ -39,7 +39,8 @@ _RETRIES = 100
 _CHUNK, _PACKED = 1 << 21, 1 << 18
 _CONNECTION = {"allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout", "user_agent"}
 # A writer that cleans the log by age alone takes with it versions that someone still reads; housekeeping looks first.
-PROPERTIES = {"delta.enableExpiredLogCleanup": "false"}
+# Opening a table reads the log from its last checkpoint on, and each batch opens some tables several times.
+PROPERTIES = {"delta.enableExpiredLogCleanup": "false", "delta.checkpointInterval": "10"}
 
 
 @dataclass(frozen=True)

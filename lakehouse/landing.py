@@ -49,8 +49,7 @@ class Listing:
 def visible(path: str) -> bool:
     """Whether a file is not one that somebody hides or still writes, in a folder that nobody hides or still writes."""
     # Of "." and ".." it is not for this rule to judge.
-    parts = (part for part in path.split("/") if part not in (".", ".."))
-    return not any(part.startswith(".") or part.endswith(TEMPORARY) for part in parts)
+    return all(_shown(part) for part in path.split("/") if part not in (".", ".."))
 
 
 def plain(path: str) -> bool:
@@ -155,4 +154,8 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in entries if visible(entry.name))
+    return (entry for entry in entries if _shown(entry.name))
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(TEMPORARY)
