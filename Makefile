@@ -24,7 +24,7 @@ demo: setup
 
 # Groups of tests side by side, as tests/conftest.py makes them: each process has its own PostgreSQL.
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 KILLS ?= 200
 chaos: setup

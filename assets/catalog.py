@@ -10,7 +10,7 @@ from typing import TypeVar
 import assets
 from assets import curated as curated_package
 from lakehouse.curated import Curated, Through
-from lakehouse.errors import DefinitionError
+from lakehouse.errors import DefinitionError, SourceError
 from lakehouse.quality import QUALITY
 from lakehouse.source import Source
 from lakehouse.streaming import AlertRow, Stream
@@ -84,7 +84,14 @@ def source(name: str) -> Source:
 
 def _modules(package: ModuleType) -> list[ModuleType]:
     names = sorted(item.name for item in pkgutil.iter_modules(package.__path__) if not item.ispkg)
-    return [importlib.import_module(f"{package.__name__}.{name}") for name in names if name != "catalog"]
+    return [_module(f"{package.__name__}.{name}") for name in names if name != "catalog"]
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SourceError as error:
+        raise DefinitionError(f"{name.replace('.', '/')}.py: {error}") from error
 
 
 def _named_once(what: str, found: Sequence[T]) -> list[T]:

@@ -37,20 +37,21 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def unknown_columns(lake: Lake, sources: Sequence[Source]) -> pl.DataFrame:
+def unknown_columns(lake: Lake, sources: Sequence[Source], versions: dict[str, int] | None = None) -> pl.DataFrame:
     """Every column that was delivered and is not in its source's header, one row each.
 
     first_day, first_file: where it came first, by delivery day. records: of the files that have it. filled: share of
     them with a value. type: `whole number`, `number`, `date`, `text` or `empty`, guessed from the values, of which
     `share` are of it. Files refused whole are left out: where the header is missing, a patient's values stand in its
-    place. Holds names and counts, no values. Costs a reading of the unknown columns alone.
+    place. Holds names and counts, no values. Costs a reading of the unknown columns alone. versions: of the tables,
+    where the manifest has been read already.
     """
-    found = [row for source in sources for row in _of(lake, source)]
+    versions = manifest.versions(lake) if versions is None else versions
+    found = [row for source in sources for row in _of(lake, source, versions)]
     return pl.DataFrame(found, schema=SCHEMA).sort("source", "first_day", "column")
 
 
-def _of(lake: Lake, source: Source) -> list[dict[str, object]]:
-    versions = manifest.versions(lake)
+def _of(lake: Lake, source: Source, versions: dict[str, int]) -> list[dict[str, object]]:
     if f"raw/{source.name}" not in versions:
         return []
     deliveries = account.deliveries(lake, [source.name], versions).filter(pl.col("reason").is_null())

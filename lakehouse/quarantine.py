@@ -40,13 +40,16 @@ class By(StrEnum):
     file = "file"
 
 
-def waiting(lake: Lake, sources: Sequence[Source], site: str | None = None) -> pl.LazyFrame:
+def waiting(
+    lake: Lake, sources: Sequence[Source], site: str | None = None, versions: dict[str, int] | None = None
+) -> pl.LazyFrame:
     """Every open line: `source`, the columns of quarantine, and `since`, the day it counts from.
 
     That day is the delivery day, so that sending the same fault again gains no time; the day of receipt for a file that
-    has no valid one. A line 0 stands for a whole file.
+    has no valid one. A line 0 stands for a whole file. versions: of the tables, where the manifest has been read
+    already.
     """
-    versions = manifest.versions(lake)
+    versions = manifest.versions(lake) if versions is None else versions
     found = [
         lake.scan(table, versions[table]).select(pl.lit(item.name).alias("source"), *QUARANTINE)
         for item in sources
@@ -76,9 +79,9 @@ def grouped(rows: pl.LazyFrame, by: By) -> pl.DataFrame:
     return counted.agg(**told).sort("lines", "source", by.value, descending=[True, False, False]).collect()
 
 
-def overdue(lake: Lake, source: Source, today: date) -> pl.DataFrame:
+def overdue(lake: Lake, source: Source, today: date, versions: dict[str, int] | None = None) -> pl.DataFrame:
     """What has been open for longer than the source allows: `reason`, `lines`, `files`, `sites`, `oldest`."""
-    late = waiting(lake, [source]).filter(pl.col("since") < today - source.quarantine_limit)
+    late = waiting(lake, [source], versions=versions).filter(pl.col("since") < today - source.quarantine_limit)
     return grouped(late, By.reason).drop("source")
 
 

@@ -43,5 +43,5 @@ def sql(
         told = str(error) if isinstance(error, duckdb.Error) else "the statement selects nothing"
         if isinstance(error, duckdb.CatalogException):
             tables = ", ".join(sorted(versions)).replace("/", ".") or "none yet: lakehouse run makes them"
-            told += f"\n\nTables: {tables}"
+            told += f'\n\nTables: {tables}\nMarts are in PostgreSQL: psql "$(lakehouse warehouse-url)"'
         raise LakehouseError(told) from None

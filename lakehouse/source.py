@@ -125,6 +125,12 @@ class Source:
             )
         if self.feed:
             self.feed.check(self.name)
+            lands, written = self.feed.lands, self.dialect_of(self.feed.system)
+            if lands and not isinstance(written, lands):
+                raise SourceError(
+                    f"source {self.name}: what its feed lands is read by the dialect {lands.__name__}, and not by "
+                    f"{type(written).__name__}"
+                )
         if self.feed and self.mode == "snapshot" and not self.feed.snapshots:
             raise SourceError(f"source {self.name}: what its feed lands is never all there is; its mode is 'rows'")
 

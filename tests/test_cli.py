@@ -116,6 +116,30 @@ def test_status_as_json_tells_what_waits_in_the_systems(ask, home):
     assert "hunter2" not in done.output
 
 
+def test_a_run_for_a_source_whose_system_is_not_connected_says_what_to_set(call, trial):
+    done = call("run", "--source", "central_lab", **of(trial))
+    assert "central_lab: not connected: set LAKEHOUSE_SYSTEM_CENTRAL_LAB" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "Everything is up to date.\n")
+
+
+def test_a_run_that_cannot_ask_a_system_is_exit_code_1(call, trial, home):
+    shutil.copytree(trial.settings.home / "lake", home / "state" / "lake")
+    own = {**of(trial), "home": home / "state", "warehouse": trial.url}
+    done = call("run", **own, system_central_lab="http://lakehouse:hunter2@127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stdout == "All that can be had is up to date.\n"
+    assert "nothing could be had for central_lab; lakehouse run tries again" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_landed_files_that_no_source_takes_are_told_by_a_run(call, trial, home):
+    landing = home / "landing"
+    (landing / "701").mkdir(parents=True)
+    (landing / "701" / "vitals.csv").write_text("A\n")
+    own = {**of(trial), "landing": landing}
+    assert "1 landed files belong to no source: 701/vitals.csv" in call("run", **own).stdout
+
+
 def test_sql_answers_in_every_format(call, trial):
     statement = "select vstestcd, count(*) n from processed.vitals where _site <> '999' group by 1 order by 1 limit 1"
     assert call("sql", statement, "--format", "csv", **of(trial)).stdout == "vstestcd,n\nDIABP,8207\n"
@@ -129,6 +153,7 @@ def test_sql_that_cannot_run_is_told_with_the_tables(call, trial):
     done = call("sql", "select * from processed.vitls", **of(trial))
     assert done.returncode == 1
     assert "processed.vitals" in done.stderr
+    assert 'psql "$(lakehouse warehouse-url)"' in call("sql", "select * from marts.dim_site", **of(trial)).stderr
 
 
 def test_quarantine_lists_reasons_by_source_and_site(call, trial):

@@ -7,6 +7,8 @@ out and tests: the server loses its last moments when the machine dies.
 
 import io
 import random
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -323,6 +325,8 @@ def _execute(url: str, *statements: str) -> None:
 def main(folder: Path, steps: int = 0, pause: float = 1.0, seed: int = 0) -> None:
     """Serve the EDC's database from a folder, and do some steps of work in it, with a pause of seconds after each."""
     folder.mkdir(parents=True, exist_ok=True)
+    # So that the database is stopped then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with serving(folder) as url:
         print(f"LAKEHOUSE_SYSTEM_EDC={url}", flush=True)
         for number in range(steps):

@@ -46,11 +46,13 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, lake: LakeResource, landing: dg.ResourceParam[LandingResource]
     ) -> Iterator[dg.AssetCheckResult]:
         asked = context.selected_asset_check_keys
+        versions = manifest.versions(lake.lake)
         for source in sources:
+            asked_for = source.feed is None or bool(landing.url(source))
             results = [
-                drift(lake.lake, source),
-                *arrivals(lake.lake, source, landing.clock, asked_for=source.feed is None or bool(landing.url(source))),
-                overdue(lake.lake, source, landing.clock),
+                drift(lake.lake, source, versions),
+                *arrivals(lake.lake, source, landing.clock, versions, asked_for=asked_for),
+                overdue(lake.lake, source, landing.clock, versions),
             ]
             for result in results:
                 assert result.asset_key
@@ -60,13 +62,15 @@ def build(sources: Sequence[Source]) -> dg.AssetChecksDefinition:
     return _arrivals
 
 
-def arrivals(lake: Lake, source: Source, clock: Clock, *, asked_for: bool = True) -> Iterator[dg.AssetCheckResult]:
+def arrivals(
+    lake: Lake, source: Source, clock: Clock, versions: dict[str, int], *, asked_for: bool = True
+) -> Iterator[dg.AssetCheckResult]:
     """Whether the source's newest day and each site's last delivery are recent enough.
 
     A study that has ended (its clock is set) expects nothing more: it shows who delivered last, and does not alarm. Nor
     does a source that is not `asked_for`: nobody has connected its system.
     """
-    deliveries = account.deliveries(lake, [source.name], manifest.versions(lake))
+    deliveries = account.deliveries(lake, [source.name], versions)
     due = expected.arrivals(deliveries, expected.expectations([source], clock).lazy())
     sites = expected.judged(due, clock.today).sort("_site").collect()
     newest: date | None = None if sites.is_empty() else max(sites["last_day"])
@@ -105,9 +109,9 @@ def arrivals(lake: Lake, source: Source, clock: Clock, *, asked_for: bool = True
     )
 
 
-def drift(lake: Lake, source: Source) -> dg.AssetCheckResult:
+def drift(lake: Lake, source: Source, versions: dict[str, int]) -> dg.AssetCheckResult:
     """Whether columns arrive that the source does not know. Tells their names, where they came first and how full."""
-    found = unknown_columns(lake, [source]).drop("source")
+    found = unknown_columns(lake, [source], versions).drop("source")
     shown = found.head(_SHOWN).with_columns(pl.col("first_day").cast(pl.String), pl.col("filled", "share").round(3))
     return dg.AssetCheckResult(
         asset_key=keys(source)["raw"],
@@ -122,9 +126,9 @@ def drift(lake: Lake, source: Source) -> dg.AssetCheckResult:
     )
 
 
-def overdue(lake: Lake, source: Source, clock: Clock) -> dg.AssetCheckResult:
+def overdue(lake: Lake, source: Source, clock: Clock, versions: dict[str, int]) -> dg.AssetCheckResult:
     """Whether a rejected line has been open for longer than the source allows. Tells reasons and counts, no lines."""
-    late = quarantine.overdue(lake, source, clock.today)
+    late = quarantine.overdue(lake, source, clock.today, versions)
     limit = source.quarantine_limit.days
     return dg.AssetCheckResult(
         asset_key=keys(source)["quarantine"],

@@ -45,6 +45,12 @@ app.command()(up.up)
 PILOT_TODAY = date.fromordinal(LAST_DAY.toordinal() + 1)
 
 
+# What comes of each of the demo's other systems.
+_RESULTS = {
+    "api": "trace marts.mart_lab_reconciliation --limit 5",
+    "cdc": "trace marts.mart_edc_adverse_events --limit 5",
+    "stream": """sql 'select rule, key, "at", says from alerts.wearable order by "at" desc limit 20'""",
+}
 _DAY = ["%Y-%m-%d"]
 
 
@@ -84,11 +90,14 @@ def demo(
     if edc:
         rows(pilot.captured(lake), title="What was captured of the EDC's tables")
     rows(standing.by_source_and_site(lake, catalog.sources()), title="What became of every record")
+    me = escape(sys.argv[0])
     out.print(
-        "\nNext:  [b]lakehouse up[/b]            the lineage graph, in a browser"
-        "\n       [b]lakehouse quarantine[/b]    what was rejected, and why (site 999 is fictional and sends defects)"
-        '\n       [b]lakehouse sql "select lbtestcd, count(*) from curated.lab_results group by 1 order by 2 desc"[/b]'
+        f"\nNext:  [b]{me} up[/b]            the lineage graph, in a browser"
+        f"\n       [b]{me} quarantine[/b]    what was rejected, and why (site 999 is fictional and sends defects)"
+        f'\n       [b]{me} sql "select lbtestcd, count(*) from curated.lab_results group by 1 order by 2 desc"[/b]'
     )
+    for kind in kinds:
+        out.print(f"       [b]{me} {_RESULTS[kind]}[/b]", soft_wrap=True)
 
 
 @app.command("land-pilot")
@@ -110,7 +119,9 @@ def run(
 ) -> None:
     """Ingest everything that has landed and bring all tables and models after it up to date.
 
-    Recorded in Dagster like any other run. **--source**, **--from** and **--to** narrow what is ingested.
+    Systems that sources pull from are asked first; one that does not answer is told, keeps nothing else back, and makes
+    the exit code 1. Recorded in Dagster like any other run. **--source**, **--from** and **--to** narrow what is
+    ingested.
     """
     if (from_ is None) != (to is None):
         raise typer.BadParameter("--from and --to go together")
@@ -194,7 +205,10 @@ def sql(
     in_cut: Annotated[str | None, typer.Option("--cut", help="The tables as this data cut has them.")] = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Query the lake's tables with SQL (DuckDB's), at one consistent state."""
+    """Query the lake's tables with SQL (DuckDB's), at one consistent state.
+
+    Marts are in PostgreSQL: **psql "$(lakehouse warehouse-url)"**, or any other client.
+    """
     rows(query.sql(Lake(Settings.load().lake_uri), statement, in_cut), format_)
 
 
@@ -314,11 +328,14 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
         )
         lags = systems.lags(settings, sources)
         waiting, wrong = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
+        if source and (unset := systems.unset(sources[0], lags)):
+            wrong.append((source, unset))
         for name, why in wrong:
             err.print(f"[yellow]{name}[/yellow]: {escape(why)}", soft_wrap=True)
+        silent = [name for name, lag in lags.items() if lag and lag.trouble]
         if not work.any and not waiting:
-            silent = any(lag and lag.trouble for lag in lags.values())
             out.print("All that can be had is up to date." if silent else "Everything is up to date.")
+            _ended(silent)
             return
         files = sum(len(item.unseen) for item in work.works.values())
         anew = [name for name, item in work.works.items() if item.anew]
@@ -334,6 +351,13 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
         told = "; ".join(f"{step}: {why}" for step, why in failed.items())
         raise LakehouseError(f"{told}\nWhat was committed before is kept; mend the cause and lakehouse run goes on.")
     out.print(f"Done in {time.monotonic() - begun:.0f} s.")
+    _ended(silent)
+
+
+def _ended(silent: list[str]) -> None:
+    """A run that could not ask all it was to ask has not done all it was to do, as whoever called it has to know."""
+    if silent:
+        raise UnavailableError(f"nothing could be had for {', '.join(silent)}; lakehouse run tries again")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def look(settings: Settings, lake: Lake) -> Listing:
         out.print(f"{escape(path)}: {count:,} files unpacked")
     if unpacked.wrong:
         err.print(f"[yellow]archives[/yellow]: {escape(unpacked.wrong)}", soft_wrap=True)
+    _strangers(settings, found)
     return found
 
 
@@ -32,8 +33,12 @@ def status(settings: Settings) -> None:
     sources = catalog.sources()
     if settings.remote:
         out.print("LAKEHOUSE_REMOTE is set: what is new in that folder is fetched by lakehouse run and lakehouse up")
-    found = listing(settings.landing, sources)
-    refused = unpacking.refusals(settings.landing, sources, found.unclaimed)
+    _strangers(settings, listing(settings.landing, sources))
+
+
+def _strangers(settings: Settings, found: Listing) -> None:
+    """Tell of landed files that no source takes, and of archives that are not unpacked, why."""
+    refused = unpacking.refusals(settings.landing, catalog.sources(), found.unclaimed)
     for path, why in refused.items():
         out.print(f"{escape(path)} is not unpacked: {escape(why)}", soft_wrap=True)
     if strangers := [path for path in found.unclaimed if path not in refused]:

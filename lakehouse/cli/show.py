@@ -77,7 +77,7 @@ def _too_wide(frame: pl.DataFrame) -> bool:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,}"
     return value.isoformat() if isinstance(value, date) else escape(str(value))
 

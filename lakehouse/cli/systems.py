@@ -44,19 +44,24 @@ def before_a_run(
     return waiting, told
 
 
+def unset(source: Source, found: dict[str, Lag | None]) -> str | None:
+    """What to set, for a source whose system nobody has said the place of; None for others."""
+    if source.feed is None or found[source.name] is not None:
+        return None
+    return f"not connected: set LAKEHOUSE_SYSTEM_{source.feed.system.upper()}"
+
+
 def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFrame:
     """A row for each source with a feed: what waits in its system, and whether that answers."""
     rows = []
     for source in sources:
         if source.feed:
             lag = found[source.name]
-            unset = f"not connected: set LAKEHOUSE_SYSTEM_{source.feed.system.upper()}"
             told = lag or Lag()
             waits = "at least this much waits" if told.more else "new data waits"
-            state = unset if lag is None else lag.trouble or (waits if lag.any else "nothing new")
-            rows.append(
-                (source.name, source.feed.system, source.feed.kind, told.events, told.bytes, told.seconds, state)
-            )
+            state = unset(source, found) or told.trouble or (waits if told.any else "nothing new")
+            seconds = None if told.seconds is None else round(told.seconds, 1)
+            rows.append((source.name, source.feed.system, source.feed.kind, told.events, told.bytes, seconds, state))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

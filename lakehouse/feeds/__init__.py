@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.formats import Format
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,13 +139,15 @@ class Feed(ABC):
 
     system: names the system, lower snake case; its address is the setting LAKEHOUSE_SYSTEM_<NAME>, credentials
         included, and deliveries have it as their site. every: how long to leave the system alone between two looks.
-    lag_limit: how long what waits may have waited before a check fails.
+    lag_limit: how long what waits may have waited before a check fails. lands: the format of what lands,
+        None where that may be any.
     """
 
     system: str
     every: timedelta = timedelta(seconds=5)
     lag_limit: timedelta = timedelta(hours=1)
     kind: ClassVar[str]
+    lands: ClassVar[type[Format] | None] = None
 
     @property
     def snapshots(self) -> bool:

@@ -32,6 +32,8 @@ from lakehouse.feeds.peek import Peek, oldest, place
 from lakehouse.feeds.postgres import literal, quoted
 from lakehouse.feeds.shape import Shape, Watch, recorded
 from lakehouse.feeds.slots import State
+from lakehouse.formats import Format
+from lakehouse.formats.parquet import Parquet
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
@@ -70,6 +72,7 @@ class Changes(Feed):
     most_changes: int = 1_000_000
     starts: int = 1
     kind: ClassVar[str] = "changes"
+    lands: ClassVar[type[Format] | None] = Parquet
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^.]+\.[^.]+", self.table):

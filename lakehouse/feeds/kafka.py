@@ -18,7 +18,7 @@ from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.kafka_client import SECONDS, Address, consuming, failure
 from lakehouse.feeds.kafka_reading import Limits, Span, differing, read
 from lakehouse.feeds.registry import Registry
-from lakehouse.formats import messages
+from lakehouse.formats import Format, messages
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -58,6 +58,7 @@ class KafkaTopic(Feed):
     on_loss: Literal["stop", "go on"] = "stop"
     generation: int = 0
     kind: ClassVar[str] = "kafka"
+    lands: ClassVar[type[Format] | None] = messages.Messages
     replays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -371,9 +371,10 @@ def _until(error: FeedError) -> datetime | None:
 
 
 def _open(feed: Feed, state: Breaker) -> str:
-    if state.said and state.until:
-        return f"{feed.system} is left alone until {state.until:%Y-%m-%d %H:%M:%S} UTC: {state.why}"
-    return f"{feed.system} has failed {state.failures} times in a row and is left alone for a while: {state.why}"
+    until = f" until {state.until:%Y-%m-%d %H:%M:%S} UTC" if state.until else ""
+    if state.said:
+        return f"{feed.system} is left alone{until}: {state.why}"
+    return f"{feed.system} has failed {state.failures} times in a row and is left alone{until}: {state.why}"
 
 
 def _path(source: Source, feed: Feed, extract: Extract, day: date) -> str:

@@ -16,6 +16,7 @@ from lakehouse.feeds.http import Answer, Caller, RefusedError
 from lakehouse.feeds.marks import Since, day_range, latest, order
 from lakehouse.feeds.paging import Paging
 from lakehouse.feeds.ways import STREAM, Way, begun, newest, records, replays, summed
+from lakehouse.formats import Format
 from lakehouse.formats.pages import Envelope, Pages, body_of, elements, envelopes
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class RestApi(Feed):
     most_body: int = 1 << 26
     most_seconds: float = 60
     kind: ClassVar[str] = "api"
+    lands: ClassVar[type[Format] | None] = Pages
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -173,8 +175,7 @@ class RestApi(Feed):
 
     def _form(self, source: "Source") -> Pages:
         form = source.dialect_of(self.system)
-        if not isinstance(form, Pages):
-            raise SourceError(f"source {source.name}: what an API answers is read by the dialect Pages")
+        assert isinstance(form, Pages)
         return form
 
     def _caller(self, url: str, tries: int | None = None) -> Caller:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
 from lakehouse.feeds.postgres import Session, TooLargeError, literal, quoted, session
+from lakehouse.formats import Format
+from lakehouse.formats.parquet import Parquet
 
 if TYPE_CHECKING:
     from lakehouse.source import Source
@@ -75,6 +77,7 @@ class DatabaseTable(Feed):
     margin: timedelta = timedelta(days=1)
     starts: int = 1
     kind: ClassVar[str] = "table"
+    lands: ClassVar[type[Format] | None] = Parquet
 
     def __post_init__(self) -> None:
         if self.table.count(".") != 1 or not all(self.table.split(".")):

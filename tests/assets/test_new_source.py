@@ -47,3 +47,10 @@ def test_one_file_brings_assets_checks_sensor_and_a_postgresql_table(call, home)
             assert assets == 4  # raw, processed, quarantine, lake
     finally:
         assert call("down", **given).returncode == 0
+
+    file = project / "assets" / "thermometer.py"
+    assert 'key=("sensor", "hour")' in file.read_text()
+    file.write_text(file.read_text().replace('key=("sensor", "hour")', 'key=("sensr", "hour")'))
+    done = call("status", **given)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lakehouse: assets/thermometer.py: source thermometer: key columns ['sensr'] are not")

@@ -9,6 +9,7 @@ import pytest
 from house import House
 
 from assets.wiring import checks
+from lakehouse import manifest
 from lakehouse.clock import Clock
 from lakehouse.settings import Settings
 from resources.lake import LakeResource
@@ -83,7 +84,7 @@ def test_a_site_that_breaks_its_own_rhythm_is_late_while_the_study_runs(house, m
 
     def late(today: date, clock: Clock) -> dg.AssetCheckResult:
         monkeypatch.setattr(Clock, "today", today)
-        newest, late = checks.arrivals(house.lake, house.source, clock)
+        newest, late = checks.arrivals(house.lake, house.source, clock, manifest.versions(house.lake))
         assert (newest.check_name, late.check_name) == ("newest_day", "late_sites")
         return late
 

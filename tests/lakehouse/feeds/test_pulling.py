@@ -172,7 +172,8 @@ def test_a_system_that_keeps_failing_is_left_alone_for_longer_and_longer(fed: Ho
     wait = state.wait()
     assert wait
     assert timedelta(seconds=20) < wait <= timedelta(seconds=30)
-    told = "station has failed 3 times in a row and is left alone for a while: the station does not answer"
+    until = f"{state.until:%Y-%m-%d %H:%M:%S} UTC"
+    told = f"station has failed 3 times in a row and is left alone until {until}: the station does not answer"
     assert (pull(fed).trouble or "").startswith(told)
     assert pulling.lag(fed.lake, fed.source, fed.landing, URL).trouble == told
     # It was not asked.
@@ -212,7 +213,7 @@ def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the
         patched.setattr(Station, "lag", silent)
         look()
         patched.setattr(Station, "lag", lambda *_: pytest.fail("it was asked"))
-        assert (look() or "").startswith("station has failed 3 times in a row and is left alone for a while")
+        assert (look() or "").startswith("station has failed 3 times in a row and is left alone until ")
 
 
 def test_a_system_that_says_nothing_keeps_no_other_back_nor_the_command(fed, tmp_path, monkeypatch) -> None:
