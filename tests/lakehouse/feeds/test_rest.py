@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 from api import SINCE, SOURCE, WAYS, Api, feed, record
@@ -82,7 +83,7 @@ def test_what_passes_is_tried_again(lab: Api, fault: str) -> None:
 @pytest.mark.parametrize("retry_after", ["1", "moment"])
 def test_a_server_that_asks_to_wait_is_left_alone(lab: Api, monkeypatch: pytest.MonkeyPatch, retry_after: str) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waits.append))
     # By the server's clock, which is a day ahead of ours.
     lab.laboratory.ahead = timedelta(days=1)
     moment = formatdate(time.time() + 86400 + 30, usegmt=True)
