@@ -6,11 +6,13 @@ decides what is ours. Only messages of transactions that were committed are read
 transactions, what compaction took) are passed over, and a delivery's range covers them.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from lakehouse.errors import SourceError
@@ -78,14 +80,15 @@ class KafkaTopic(Feed):
         """
         with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             bounds = self._bounds(consumer)
-            spans, troubles = self._spans(bounds, reached.ends)
+            begins = self._begins(bounds, reached)
+            spans, troubles = self._spans(bounds, self._ends(reached.ends), begins)
             self._know_again(consumer, [span.partition for span in spans if span.stop > span.begin], bounds, reached)
         limits = Limits(
             most_bytes, self.most_records, time.monotonic() + self.most_seconds, self.pull_bytes, self.pull_records
         )
         yielded = set()
         with consuming(url, self.system, _group(source)) as consumer:
-            for extract in self._extracts(consumer, url, spans, limits, troubles, self.stream):
+            for extract in self._extracts(consumer, url, spans, limits, troubles, self.stream, begins):
                 yielded.add(extract.part.stream)
                 yield extract
         troubles += [span.lost for span in spans if span.lost and self.stream(span.partition) in yielded]
@@ -101,7 +104,8 @@ class KafkaTopic(Feed):
         # Only the first message of each partition is looked at.
         with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             try:
-                spans, troubles = self._spans(self._bounds(consumer), reached.ends)
+                bounds = self._bounds(consumer)
+                spans, troubles = self._spans(bounds, self._ends(reached.ends), self._begins(bounds, reached))
             except AnotherTopicError as error:
                 return Lag(events=0, seconds=0.0, trouble=str(error))
             oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])
@@ -138,14 +142,14 @@ class KafkaTopic(Feed):
         limits, found = Limits(most_bytes, self.most_records), False
         with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             bounds = self._bounds(consumer)
-            self._spans(bounds, reached.ends)
+            self._spans(bounds, self._ends(reached.ends), {})
             self._know_again(consumer, list(bounds), bounds, reached)
         with consuming(url, self.system, _group(source)) as consumer:
             for day in sorted({*days}):
                 begins, ends = self._at(consumer, bounds, day), self._at(consumer, bounds, day + timedelta(days=1))
                 spans = [Span(at, begins[at], max(ends[at], begins[at])) for at in bounds]
                 named = lambda at: f"{self.stream(at)}_again"  # noqa: E731
-                for extract in self._extracts(consumer, url, spans, limits, troubles, named):
+                for extract in self._extracts(consumer, url, spans, limits, troubles, named, {}):
                     found = True
                     yield extract
         if troubles:
@@ -180,12 +184,14 @@ class KafkaTopic(Feed):
             bounds[at] = (low, high)
         return bounds
 
-    def _spans(self, bounds: dict[int, tuple[int, int]], reached: Mapping[str, str]) -> tuple[list[Span], list[str]]:
+    def _spans(
+        self, bounds: dict[int, tuple[int, int]], ends: Mapping[int, int], begins: Mapping[int, int]
+    ) -> tuple[list[Span], list[str]]:
         """What to read of each partition, and what is wrong with those that are left alone.
 
+        ends: the last offsets that were read. begins: where to begin with partitions of which nothing was read.
         Raises AnotherTopicError when the bounds of one alone show that this is no longer the topic that was read.
         """
-        ends = self._ends(reached)
         shown = [f"partition {at} is gone" for at in sorted(ends.keys() - bounds.keys())]
         for at, (_, high) in bounds.items():
             if at in ends and high <= ends[at]:
@@ -194,10 +200,7 @@ class KafkaTopic(Feed):
             raise self._another(", ".join(shown))
         spans, troubles = [], []
         for at, (low, high) in bounds.items():
-            if at not in ends:
-                spans.append(Span(at, low, high))
-                continue
-            begin = ends[at] + 1
+            begin = ends[at] + 1 if at in ends else begins.get(at, low)
             if low > begin:
                 lost = f"partition {at} lost offsets {begin} to {low - 1} ({low - begin}) before they were read"
                 if self.on_loss == "stop":
@@ -209,6 +212,21 @@ class KafkaTopic(Feed):
             else:
                 spans.append(Span(at, begin, high))
         return spans, troubles
+
+    def _begins(self, bounds: dict[int, tuple[int, int]], reached: Reached) -> dict[int, int]:
+        """Where to begin with partitions of which nothing was read: where they began when others were, and with those
+        that were added since at 0. What the cluster has no longer after that is lost.
+
+        It is what the cluster has where no delivery tells, as at first. Reads whole deliveries, if some is gone.
+        """
+        ends = self._ends(reached.ends)
+        lows = {at: low for at, (low, _) in bounds.items() if at not in ends}
+        lasts = (reached.last(self.stream(at)) for at in (ends if any(lows.values()) else ()))
+        told = [about["begins"] for data in lasts if data and "begins" in (about := messages.about(data))]
+        known: dict[int, int] = {}
+        for at, begin in chain.from_iterable(json.loads(text).items() for text in told):
+            known[int(at)] = max(begin, known.get(int(at), 0))
+        return {at: known.get(at, 0) for at in lows} if told else lows
 
     def _ends(self, reached: Mapping[str, str]) -> dict[int, int]:
         """By partition, the last offset that was read."""
@@ -247,8 +265,12 @@ class KafkaTopic(Feed):
         limits: Limits,
         troubles: list[str],
         named: Callable[[int], str],
+        begins: Mapping[int, int],
     ) -> Iterator[Extract]:
-        """The messages of some spans, as deliveries of today. What is wrong is added to `troubles`."""
+        """The messages of some spans, as deliveries of today. What is wrong is added to `troubles`.
+
+        begins: where to begin with partitions of which nothing was read, to be kept with what is.
+        """
         address = Address.of(url, self.system)
 
         def failed(name: str) -> None:
@@ -260,7 +282,7 @@ class KafkaTopic(Feed):
                 schemas = registry.schemas(values) if address.registry else [None] * len(values)
                 topic = [self.topic] * len(values)
                 columns = {**held.columns, "topic": topic, "partition": [held.partition] * len(values)}
-                told = {**held.about(), "generation": str(self.generation)}
+                told = {**held.about(), "generation": str(self.generation), "begins": json.dumps(begins)}
                 data = messages.packed({**columns, "schema": schemas}, told)
                 part = Part(named(held.partition), f"{held.begin:020}", f"{held.end:020}")
                 yield Extract(part, data, datetime.now(UTC).date())
@@ -272,10 +294,13 @@ class KafkaTopic(Feed):
         moment = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
         asked = [TopicPartition(self.topic, at, moment) for at in bounds]
         found = consumer.offsets_for_times(asked, timeout=SECONDS)
+        for one in found:
+            if one.error is not None:
+                raise FeedError(failure(self.system, one.error.name()))
         return {one.partition: one.offset if one.offset >= 0 else bounds[one.partition][1] for one in found}
 
     def _oldest(self, consumer: "Consumer", spans: list[Span]) -> dict[int, int]:
-        """By partition, the time (ms) of the first message that waits, where there is one."""
+        """By partition, the time (ms) of the first message that waits, where there is one. Raises FeedError."""
         from confluent_kafka import TopicPartition
 
         if not spans:
@@ -289,8 +314,12 @@ class KafkaTopic(Feed):
             if message is None or at is None or at not in left:
                 continue
             left.discard(at)
-            if message.error() is None:
+            if (error := message.error()) is None:
                 found[at] = message.timestamp()[1]
+            elif error.name() != "_PARTITION_EOF":
+                raise FeedError(failure(self.system, error.name()))
+        if left:
+            raise FeedError(failure(self.system, "_TIMED_OUT"))
         return found
 
 

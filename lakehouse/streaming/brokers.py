@@ -80,8 +80,12 @@ class Log:
             if topic.error:
                 raise UnavailableError(f"topic {self._topic} cannot be read ({topic.error.name()}); is its name right?")
             new = sorted(topic.partitions.keys() - self.positions.keys())
+            # One that was not there when others were followed begins with its first message.
+            others = 0 if positions or self.positions else None
             at = {
-                partition: self._begin(partition, positions.get(partition), (prints or {}).get(partition), _SECONDS)
+                partition: self._begin(
+                    partition, positions.get(partition, others), (prints or {}).get(partition), _SECONDS
+                )
                 for partition in new
             }
         except KafkaException as error:

@@ -119,7 +119,8 @@ class Topic:
         from confluent_kafka import Producer
 
         self._topic = topic
-        waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000)}
+        # One at a time: what is tried again would come after what was sent behind it.
+        waits = {"linger.ms": 0, "acks": "all", "message.timeout.ms": int(_SECONDS * 1000), "max.in.flight": 1}
         self._producer = Producer({**brokers, **waits})
 
     def deliver(self, letters: Sequence[Letter], done: Done) -> None:

@@ -4,20 +4,25 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from feeds import broker
 from feeds.broker import Broker
 from feeds.steps import house, pull, source, steps
 from house import House
 
 from lakehouse.feeds import Extract, FeedError, Lag, Part, Reached, kafka_reading, pulling
+from lakehouse.feeds.kafka import KafkaTopic
 from lakehouse.feeds.kafka_client import consuming
+from lakehouse.feeds.kafka_reading import Span
 from lakehouse.formats import messages
 
 MOST = 10**7
@@ -248,6 +253,71 @@ def test_messages_that_retention_took_are_counted_and_reading_stops(kafka: Broke
     assert "reading went on with offset 15" in str(pull(on, kafka.url()).trouble)
     assert steps(on) == [*((0, n, n) for n in (*range(4), *range(15, 20))), (1, 0, 7)]
     assert pull(on, kafka.url()).trouble is None
+
+
+def test_what_retention_took_of_a_partition_that_was_empty_or_not_there_is_told(kafka: Broker, tmp_path: Path) -> None:
+    topic = kafka.topic(3)
+    # What was gone before anything was read is no loss, and no reason to stop.
+    kafka.produce(topic, ns(*range(4)), 2)
+    kafka.expire(topic, {2: 4})
+    kafka.produce(topic, ns(1))
+    one = house(tmp_path, topic)
+    assert pull(one, kafka.url()).trouble is None
+    kafka.produce(topic, ns(*range(20)), 1)
+    kafka.produce(topic, ns(7), 2)
+    kafka.widen(topic, 4)
+    kafka.produce(topic, ns(*range(9)), 3)
+    kafka.expire(topic, {1: 15, 3: 2})
+    said = str(pull(one, kafka.url()).trouble)
+    assert "partition 1 lost offsets 0 to 14 (15)" in said
+    assert "partition 3 lost offsets 0 to 1 (2)" in said
+    assert "partition 2" not in said
+    assert "(15)" in str(lag(one, kafka).trouble)
+    assert steps(one) == [(0, 0, 1), (2, 4, 7)]
+    on = house(tmp_path, topic, on_loss="go on")
+    assert "reading went on with offset 15" in str(pull(on, kafka.url()).trouble)
+    assert pull(on, kafka.url()).trouble is None
+    rest = [*((1, n, n) for n in range(15, 20)), (2, 4, 7), *((3, n, n) for n in range(2, 9))]
+    assert steps(on) == [(0, 0, 1), *rest]
+
+
+class Refusing:
+    """Stands for a consumer whom a cluster does not let read, or does not answer: no broker of the tests can."""
+
+    def __init__(self, error: int | None) -> None:
+        self._error = error
+
+    def assign(self, _places: object) -> None: ...
+
+    def poll(self, seconds: float) -> Any:
+        time.sleep(seconds)
+        if self._error is None:
+            return None
+        error = KafkaError(self._error)
+        return SimpleNamespace(partition=lambda: 0, error=lambda: error)
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+        assert timeout > 0
+        assert self._error is not None
+        return [SimpleNamespace(partition=one.partition, offset=-1001, error=KafkaError(self._error)) for one in asked]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(KafkaError.TOPIC_AUTHORIZATION_FAILED, "TOPIC_AUTHORIZATION_FAILED"), (None, "TIMED_OUT")]
+)
+def test_a_topic_that_may_not_be_read_has_a_lag_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: int | None, words: str
+) -> None:
+    monkeypatch.setattr("lakehouse.feeds.kafka.SECONDS", 1)
+    feed = KafkaTopic(system="wearables", topic="t")
+    with pytest.raises(FeedError, match=words):
+        feed._oldest(Refusing(error), [Span(0, 0, 100)])  # type: ignore[arg-type]
+
+
+def test_a_replay_of_a_partition_that_does_not_answer_fails() -> None:
+    feed = KafkaTopic(system="wearables", topic="t")
+    with pytest.raises(FeedError, match="LEADER_NOT_AVAILABLE"):
+        feed._at(Refusing(KafkaError.LEADER_NOT_AVAILABLE), {0: (0, 9)}, date(2014, 1, 2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("again", [2, 9])

@@ -13,7 +13,7 @@ from api import SINCE, SOURCE, WAYS, Api, feed, record
 
 from assets.pilot.laboratory import SECRET
 from lakehouse.errors import SourceError
-from lakehouse.feeds import FeedError, Lag, Reached
+from lakehouse.feeds import FeedError, Lag, Reached, http
 from lakehouse.formats.pages import envelopes
 
 ALL = [f"r{number}" for number in range(45)]
@@ -92,6 +92,22 @@ def test_a_server_that_asks_to_wait_is_left_alone(lab: Api, monkeypatch: pytest.
     assert lab.landing.pull(feed(), lab.url) is None
     assert len(waits) == 1
     assert (20 < waits[0] <= 31) if retry_after == "moment" else (1 <= waits[0] < 1.1)
+
+
+def test_waits_double_and_are_never_quite_the_same(lab: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(http, "LONGEST_WAIT", 60)
+    for _ in range(3):
+        lab.laboratory.faults = dict.fromkeys(
+            range(len(lab.laboratory.asked) + 1, len(lab.laboratory.asked) + 5), "500"
+        )
+        assert lab.landing.pull(feed(tries=5), lab.url) is None
+    assert len(waits) == 12
+    for number, wait in enumerate(waits):
+        expected = http.FIRST_WAIT * 2 ** (number % 4)
+        assert 0.5 * expected <= wait < 1.5 * expected
+    assert len(set(waits)) == 12
 
 
 def test_what_does_not_pass_ends_the_pull_and_keeps_what_came_before(lab: Api) -> None:

@@ -335,6 +335,25 @@ def test_messages_that_are_gone_are_told(kafka: broker.Broker, lake: Lake) -> No
     assert "5 lost" in service.lines[-1]
 
 
+def test_messages_that_are_gone_of_a_partition_that_was_added_meanwhile_are_told(
+    kafka: broker.Broker, lake: Lake
+) -> None:
+    stream = declared(topic(kafka))
+    kafka.produce(stream.topic, [message("a", 0, 70)])
+    # What was gone before the first start is no loss.
+    kafka.expire(stream.topic, {0: 1})
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        kafka.produce(stream.topic, [message("a", 1, 70)])
+        until(lambda: " 1 events" in service.service.told())
+    assert not any("gone" in line for line in service.lines)
+    kafka.widen(stream.topic, 2)
+    kafka.produce(stream.topic, [message("b", place, 70) for place in range(9)], partition=1)
+    kafka.expire(stream.topic, {1: 6})
+    with running(stream, lake, Addresses(url(kafka))) as service:
+        until(lambda: " 4 events" in service.service.told())
+    assert "6 messages of partition 1 were gone" in service.lines[0]
+
+
 @pytest.mark.parametrize(
     ("again", "words"), [(0, "ends at 0, and was read up to 6"), (5, "another message at offset 5")]
 )
