@@ -38,7 +38,8 @@ class Disposition(SubjectRecord):
     """One event of a subject's way through the study."""
 
     dsspid = dy.String(
-        nullable=True, description="Number of the adverse event that was the reason, as the site has it (SDTM DSSPID)."
+        nullable=True,
+        description="The site's own number of the event (SDTM DSSPID); it is none of the adverse events' numbers.",
     )
     dsterm = dy.String(description="The event in the site's words (SDTM DSTERM).")
     dsdecod = dy.String(description="The event in standard words, such as COMPLETED (SDTM DSDECOD).")

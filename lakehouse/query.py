@@ -41,6 +41,13 @@ def sql(
         return connection.sql(statement).pl()
     except (duckdb.Error, AttributeError) as error:
         told = str(error) if isinstance(error, duckdb.Error) else "the statement selects nothing"
+        if type(error) is duckdb.Error:
+            # What Polars says when it cannot read, and where in the code; DuckDB's own errors have kinds.
+            told = (
+                f"{told.partition(chr(10))[0]}\n\nA data file cannot be read: restore it from a backup, or make raw, "
+                "processed and quarantine anew from the bytes on record with lakehouse rebuild; what a cut lacks is "
+                "told by lakehouse cut show NAME --verify"
+            )
         if isinstance(error, duckdb.CatalogException):
             tables = ", ".join(sorted(versions)).replace("/", ".") or "none yet: lakehouse run makes them"
             told += f'\n\nTables: {tables}\nMarts are in PostgreSQL: psql "$(lakehouse warehouse-url)"'

@@ -51,7 +51,7 @@ def analysis_visit(visits: Visits) -> pl.Expr:
 
 
 def visit_name() -> pl.Expr:
-    """AVISIT of `avisitn`: Baseline, Week 2 and so on."""
+    """AVISIT of `avisitn`: Baseline, Week 2 and so on. Source: ADaM IG 1.3, section 3.3.3 (AVISIT)."""
     week = pl.col("avisitn")
     return pl.when(week == 0).then(pl.lit("Baseline")).otherwise(pl.concat_str(pl.lit("Week "), week))
 
@@ -95,6 +95,7 @@ def at_baseline(column: str, by: list[str]) -> pl.Expr:
     """The value that a column has on its series' baseline record (the one with ABLFL); null without one.
 
     There is one at most: a series has one record for each visit, and ABLFL is on that of one visit.
+    Source: ADaM IG 1.3, section 3.3.4 (BASE).
     """
     return pl.col(column).filter(pl.col("ablfl") == YES).first().over(by)
 

@@ -156,13 +156,19 @@ def placed(events: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def began() -> pl.Expr:
-    """ASTDT: the first day of an event, the first of its month where only that is known; else null."""
+    """ASTDT: the first day of an event, the first of its month where only that is known; else null.
+
+    Source: ADaM OCCDS 1.1 (ASTDT); the imputation that the define of the study's published ADAE tells.
+    """
     known_month = pl.col("aestdtc").str.contains("^[0-9]{4}-[0-9]{2}")
     return pl.coalesce("aestdt", pl.when(known_month).then(dtc_earliest(pl.col("aestdtc"))))
 
 
 def dermatologic() -> pl.Expr:
-    """Whether an event is one of the study's customised query of dermatologic events, by AEDECOD and AEBODSYS."""
+    """Whether an event is one of the study's customised query of dermatologic events, by AEDECOD and AEBODSYS.
+
+    Source: ADaM OCCDS 1.1 (CQzzNAM); the words of the study's query, as the define of its published ADAE has them.
+    """
     term = pl.col("aedecod")
     in_words = term.str.contains_any(list(study.DERMATOLOGIC_WORDS))
     of_skin = (pl.col("aebodsys") == study.SKIN) & ~term.is_in(study.NOT_DERMATOLOGIC)

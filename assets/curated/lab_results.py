@@ -154,7 +154,10 @@ def with_codes(results: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def in_study_decimals(end: str) -> pl.Expr:
-    """The end of a range with the decimals that the study keeps for the test; as it is where it declares none."""
+    """The end of a range with the decimals that the study keeps for the test; as it is where it declares none.
+
+    Source: the study's A1LO and A1HI, as its published datasets have them.
+    """
     kept = pl.col(end)
     for decimals in sorted(set(RANGE_DECIMALS.values())):
         tests = [test for test, number in RANGE_DECIMALS.items() if number == decimals]

@@ -106,7 +106,10 @@ def subjects(
 
 
 def treated_days(exposure: pl.LazyFrame) -> pl.LazyFrame:
-    """By `usubjid` the first day of exposure, `trtsdt`, and the last one of the latest record, `_last`, if it ended."""
+    """By `usubjid` the first day of exposure, `trtsdt`, and the last one of the latest record, `_last`, if it ended.
+
+    Source: ADaM IG 1.3, section 3.2 (TRTSDT, TRTEDT).
+    """
     return exposure.group_by("usubjid").agg(
         trtsdt=pl.col("exstdt").min(),
         _last=pl.when(pl.col("exendt").sort_by("exstdt", "_file", "_line").last().is_not_null()).then(
@@ -116,7 +119,10 @@ def treated_days(exposure: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def ended(disposition: pl.LazyFrame) -> pl.LazyFrame:
-    """By `usubjid` the latest disposition event: `dcdecod`, its term, its day `_ended`, and `visnumen`."""
+    """By `usubjid` the latest disposition event: `dcdecod`, its term, its day `_ended`, and `visnumen`.
+
+    Source: the define of the study's published ADSL (DCDECOD, VISNUMEN); SDTM IG 3.4 (DSCAT).
+    """
     left = pl.col("dscat") == LEFT
 
     def latest(column: str) -> pl.Expr:
@@ -136,7 +142,10 @@ def ended(disposition: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def visited(visits: pl.LazyFrame) -> pl.LazyFrame:
-    """By `usubjid` the day of the first visit, and of those whose completion is asked for, in the flag's name."""
+    """By `usubjid` the day of the first visit, and of those whose completion is asked for, in the flag's name.
+
+    Source: the define of the study's published ADSL (VISIT1DT, COMP8FL, COMP16FL, COMP24FL).
+    """
     asked = {"visit1dt": study.SCREENING, **{f"_{name}": number for name, number in study.COMPLETERS.items()}}
     return visits.group_by("usubjid").agg(
         pl.col("svstdt").filter(pl.col("visitnum") == number).min().alias(name) for name, number in asked.items()
@@ -148,6 +157,7 @@ def size_at_baseline(vitals: pl.LazyFrame) -> pl.LazyFrame:
 
     BMI is weight / height^2 in kg/m2, of the rounded numbers, and rounded to one decimal itself, as the study has it.
     Where a visit has several results, that without a time point counts, or else that of the lowest VSTPTNUM.
+    Source: the define of the study's published ADSL; the groups of WHO Technical Report 894.
     """
 
     def measured(test: str, visit: float) -> pl.Expr:
@@ -167,7 +177,10 @@ def size_at_baseline(vitals: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def age_group() -> dict[str, pl.Expr]:
-    """AGEGR1 and AGEGR1N of an age in years; null for one in another unit."""
+    """AGEGR1 and AGEGR1N of an age in years; null for one in another unit.
+
+    Source: ADaM IG 1.3, section 3.2 (AGEGRy); the study's groups.
+    """
     number, name = pl.lit(None, pl.Int64), pl.lit(None, pl.String)
     for group, above, text in study.AGE_GROUPS:
         older = (pl.col("ageu") == "YEARS") & (pl.col("age") > above)
@@ -177,7 +190,10 @@ def age_group() -> dict[str, pl.Expr]:
 
 
 def completed() -> dict[str, pl.Expr]:
-    """COMPnnFL: the visit took place, and not after the day the study ended for the subject."""
+    """COMPnnFL: the visit took place, and not after the day the study ended for the subject.
+
+    Source: the define of the study's published ADSL (COMP8FL, COMP16FL, COMP24FL).
+    """
     ongoing = pl.col("rfendt").is_null()
     treated = pl.col("trtsdt").is_not_null()
     return {
@@ -187,7 +203,10 @@ def completed() -> dict[str, pl.Expr]:
 
 
 def outcome() -> dict[str, pl.Expr]:
-    """EOSSTT, DISCONFL, DSRAEFL, DCSREAS and DTHFL from the disposition; null for who was never randomised."""
+    """EOSSTT, DISCONFL, DSRAEFL, DCSREAS and DTHFL from the disposition; null for who was never randomised.
+
+    Source: ADaM IG 1.3, section 3.2 (EOSSTT, DCSREAS, DTHFL); the define of the study's published ADSL for the others.
+    """
     randomised, decided = pl.col("ittfl") == "Y", pl.col("dcdecod")
     discontinued = randomised & (decided != "COMPLETED")
     term, reason = study.ENTRY_CRITERIA

@@ -1,5 +1,7 @@
 """Who gets what: the only table that tells a subject's treatment, the unblinded rest of ADaM's ADSL."""
 
+from datetime import date
+
 import dataframely as dy
 import polars as pl
 
@@ -64,6 +66,16 @@ def treatment(demographics: pl.LazyFrame, exposure: pl.LazyFrame, subjects: pl.L
     )
 
 
+def overlapping(
+    _rows: pl.LazyFrame, _demographics: pl.LazyFrame, exposure: pl.LazyFrame, _subjects: pl.LazyFrame
+) -> pl.LazyFrame:
+    """No period of exposure begins before the one before it has ended: its days would be counted twice in CUMDOSE."""
+    ordered = exposure.sort("usubjid", "exstdt", "exendt", "_file", "_line", nulls_last=True)
+    # One that was never ended lasts on.
+    ended = pl.col("exendt").fill_null(date.max).cum_max().shift(1).over("usubjid")
+    return ordered.filter(pl.col("exstdt") <= ended)
+
+
 TREATMENT = Curated(
     name="treatment",
     description="Treatment and dose of each subject, planned and actual. Unblinded: not for blinded readers.",
@@ -74,4 +86,5 @@ TREATMENT = Curated(
     inputs=("processed/subjects", "processed/exposure", "curated/subjects"),
     transform=treatment,
     warehouse="unblinded",
+    checks={"one_dose_at_a_time": overlapping},
 )

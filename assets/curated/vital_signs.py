@@ -1,4 +1,7 @@
-"""Vital signs of known subjects, ready for analysis: ADaM's ADVS, with SDTM's columns beside it."""
+"""Vital signs of known subjects, ready for analysis: ADaM's ADVS, with SDTM's columns beside it.
+
+Without ANRIND and shifts: vital signs come without reference ranges, and the study's published ADVS has none either.
+"""
 
 import dataframely as dy
 import polars as pl

@@ -72,6 +72,8 @@ def render(f: Figures) -> str:
             "rejections": charts.rejections(apart) if apart.height else "",
         },
         arrived=f.arrived.rows(),
+        by_month=by_month(f.by_month, ["kept", "quarantined"]),
+        course=by_month(f.course, ["screened", "treated", "completed", "left"]),
         late=owing(f.late),
         rejected=f.rejected.with_columns(pl.col("severity").replace(SEVERITIES))
         .select("words", "source", "severity", "lines", "files", "sites", "since")
@@ -85,6 +87,11 @@ def render(f: Figures) -> str:
         fewest=FEWEST,
         versions=sorted(f.versions.items()),
     )
+
+
+def by_month(rows: pl.DataFrame, counts: list[str]) -> list[tuple[object, ...]]:
+    """Months in words, with their counts."""
+    return rows.select(pl.col("month").dt.strftime("%B %Y"), *counts).rows()
 
 
 def owing(late: pl.DataFrame) -> list[tuple[object, ...]]:

@@ -56,6 +56,17 @@ def test_what_cannot_be_run_is_told_in_duckdbs_words_with_the_tables_there_are(f
         sql(full.lake, "create table x (y int)")
 
 
+def test_a_file_that_is_gone_is_told_with_what_to_do_and_without_a_stack(full: House) -> None:
+    for file in Path(full.lake.root, "processed", "thermometer").glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(LakehouseError) as raised:
+        sql(full.lake, "select * from processed.thermometer")
+    told = str(raised.value)
+    assert "A data file cannot be read: restore it from a backup" in told
+    assert "lakehouse rebuild" in told
+    assert "polars/" not in told
+
+
 def test_an_empty_lake_says_what_makes_tables(house: House) -> None:
     with pytest.raises(LakehouseError, match="Tables: none yet: lakehouse run makes them"):
         sql(house.lake, "select * from processed.thermometer")

@@ -62,6 +62,28 @@ def test_the_dose_is_added_up_over_the_periods(table: Callable[..., pl.LazyFrame
     assert dosed(None) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("periods", "told"),
+    [
+        ([(1, 10), (11, 12), (13, None)], 0),
+        ([(1, 10), (10, 12)], 1),
+        # Within the first, and after one that lies within it.
+        ([(1, 20), (3, 4), (5, 6)], 2),
+        ([(1, None), (11, 12)], 1),
+        ([(1, 10), (1, 10)], 1),
+    ],
+)
+def test_doses_of_periods_that_overlap_are_told(
+    table: Callable[..., pl.LazyFrame], periods: list[tuple[int, int | None]], told: int
+) -> None:
+    check = TREATMENT.checks["one_dose_at_a_time"]
+    days = [{"exstdt": date(2014, 1, first), "exendt": last and date(2014, 1, last)} for first, last in periods]
+    both = [{"usubjid": who, "exdose": 54.0, **day} for day in reversed(days) for who in ("01-701-1", "01-701-2")]
+    assert check(table(Treatment), table(Subject), table(Exposure, *both), table(BlindedSubject)).collect().height == (
+        2 * told
+    )
+
+
 def test_a_treatment_of_no_day_has_no_dose_a_day(table: Callable[..., pl.LazyFrame]) -> None:
     """The study ended on the day before the first dose, whose period was never ended."""
     exposure = table(Exposure, {"usubjid": "01-701-1", "exdose": 54.0, "exstdt": date(2014, 1, 2)})

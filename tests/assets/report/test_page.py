@@ -230,6 +230,9 @@ def test_it_is_built_to_be_read_by_anybody(parsed: Page) -> None:
         str(attributes[name]) for _, attributes in parsed.elements for name in attributes if name == "aria-labelledby"
     }
     assert named <= set(ids)
+    # Whoever does not see a chart has its figures in a table.
+    captions = {"Records by month of delivery", "Rules that lines break", "Subjects so far, by month"}
+    assert captions | {"Mean change from baseline by vital sign and week"} <= parsed.tables.keys()
     drawings = [attributes for attributes in parsed.all("div") if attributes.get("role") == "img"]
     assert len(drawings) == len(parsed.all("figure")) == 4
     assert all(len(str(attributes["aria-label"])) > 30 for attributes in drawings)
