@@ -54,7 +54,21 @@ class Station(Feed):
         return Lag(events=waiting, seconds=self.waited[-1] if self.waited else None)
 
     def release(self, url, source, reached) -> None:
-        self.released.append(reached.ends["all"])
+        self.released.extend(end for stream, end in reached.ends.items() if stream == "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive(Station):
+    """A station that can be asked again for the readings of a day."""
+
+    replays: ClassVar[bool] = True
+    asked: list[tuple[date, ...]] = field(default_factory=list)
+
+    def replay(self, url, source, reached, days, most_bytes) -> Iterator[Extract]:
+        self.asked.append(tuple(sorted(days)))
+        for day in sorted(days):
+            line = json.dumps({"SENSOR": f"of {day}", "HOUR": 1, "CELSIUS": 20}).encode()
+            yield Extract(Part("again", f"{day:%Y%m%d}", f"{day:%Y%m%d}"), line, day)
 
 
 @pytest.fixture
@@ -181,6 +195,32 @@ def test_a_past_day_is_not_asked_of_a_system_that_cannot_be_asked_again(settings
     # Nor is that it was not asked kept from who asked.
     told = "station cannot be asked again for past days, so that nothing was pulled; what is on record of them stands"
     assert lag_check(result).metadata["days"].value.startswith(told)
+
+
+def test_a_range_of_past_days_is_asked_again_of_a_system_that_can_be(settings, source, station):
+    """As it is chosen in the web interface: a day, or a range of them in one run."""
+    archive = Archive(**vars(station))
+    again = replace(source, feed=archive)
+    lake = LakeResource.of(settings).lake
+
+    def sensors() -> list[str]:
+        rows = lake.scan("processed/thermometer", manifest.versions(lake)["processed/thermometer"])
+        return sorted(rows.collect()["sensor"])
+
+    assert lag_check(run(settings, again, partition_key="2019-12-30")).passed
+    assert sensors() == ["of 2019-12-30"]
+    days = {"dagster/asset_partition_range_start": "2019-12-29", "dagster/asset_partition_range_end": "2019-12-31"}
+    instance = dg.DagsterInstance.ephemeral()
+    run(settings, again, tags=days, instance=instance)
+    assert archive.asked == [(date(2019, 12, 30),), tuple(date(2019, 12, day) for day in (29, 30, 31))]
+    assert sensors() == ["of 2019-12-29", "of 2019-12-30", "of 2019-12-31"]
+    shown = instance.get_materialized_partitions(dg.AssetKey(["processed", "thermometer"]))
+    # What is asked again of a day was delivered after what had been delivered, or that would win.
+    assert shown == {"2019-12-30", "2019-12-31"}
+    # What is new had not been asked for, and is not passed over.
+    assert archive.released == []
+    assert run(settings, again).success
+    assert sensors()[-2:] == ["s0", "s1"]
 
 
 def test_the_present_day_of_such_a_system_is_what_is_new(settings, source):
