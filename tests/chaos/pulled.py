@@ -94,8 +94,8 @@ def house(kind: str, folder: str, topic: str) -> House:
     if kind.startswith("api"):
         one = _source(
             "results",
-            {"word": "id", "at": "updated", "seq": "id"},
-            key=("word",),
+            {"word": "text", "at": "updated", "seq": "id"},
+            key=("seq",),
             path="{site}/{name}/{day}_{part}.jsonl",
             dialect=Pages(records="items"),
             feed=api.feed("cursor", page_size=20, timeout=timedelta(seconds=20)),
@@ -289,19 +289,28 @@ class Table(Database):
 
 
 class Records(System):
-    """An API with records that are added."""
+    """An API with records that are added and changed."""
 
     def __init__(self, laboratory: Laboratory, url: str) -> None:
         self._laboratory, self.url = laboratory, url
+        self._added = self._second = len(laboratory.records)
 
     def write(self, chance: random.Random) -> None:
-        known = len(self._laboratory.records)
-        new = [api.record(known + place, "x" * 50) for place in range(chance.randint(10, 60))]
-        self._laboratory.records = [*self._laboratory.records, *new]
+        """New records, and others that are changed and go to the end, each in a second of its own."""
+        records = [*self._laboratory.records]
+        for _ in range(chance.randint(10, 60)):
+            if chance.random() < 0.3:
+                name = records.pop(chance.randrange(len(records)))["id"]
+            else:
+                name, self._added = f"r{self._added}", self._added + 1
+            records.append({**api.record(self._second, f"w{self._second}{'x' * 50}"), "id": name})
+            self._second += 1
+        self._laboratory.records = records
 
     def missing(self, one: House) -> str:
-        there = sorted(record["id"] for record in self._laboratory.records)
-        return _difference(there, sorted(one.table("processed")["word"].to_list()))
+        there = sorted(f"{record['id']} {record['text']}" for record in self._laboratory.records)
+        found = one.table("processed").select(pl.format("{} {}", "seq", pl.col("word").fill_null(""))).to_series()
+        return _difference(there, sorted(found.to_list()))
 
 
 def _difference(truth: list[object], found: list[object]) -> str:  # type: ignore[type-arg]
@@ -420,7 +429,7 @@ def campaign(kind: str, folder: Path, kills: int, seed: int) -> Counter[str]:
 KINDS = (
     *("kafka", "database", "api", "table"),
     *("kafka server", "database server", "table server"),
-    *("kafka line", "database line", "api line"),
+    *("kafka line", "database line", "table line", "api line"),
 )
 
 
