@@ -98,7 +98,14 @@ def test_status_counts_what_arrived(call, trial):
     vitals = next(row for row in json.loads(done.stdout) if row["source"] == "vitals")
     assert vitals["records"] == vitals["accepted"] + vitals["quarantined"] + vitals["superseded"]
     assert vitals["newest_day"] == "2015-03-05"
-    assert "vitals" in call("status", **of(trial)).stdout
+    shown = call("status", **of(trial)).stdout
+    parts = [shown.partition(title)[2] for title in ("Sources", "Systems", "Streams")]
+    assert all(parts)
+    assert "vitals" in parts[0]
+    assert all(
+        name in parts[1] for name in ("central_lab", "edc", "wearables", "not connected: set LAKEHOUSE_SYSTEM_EDC")
+    )
+    assert "not connected: set LAKEHOUSE_SYSTEM_WEARABLES" in " ".join(parts[2].split())
 
 
 def test_status_as_json_tells_what_waits_in_the_systems(ask, home):
