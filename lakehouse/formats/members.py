@@ -71,8 +71,9 @@ def deeper(text: bytes, most: int) -> bool:
         return False
     if b"\\" in text:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Without what is in quotes; then, with each turn, without the innermost.
-    levels = b"".join(text.translate(_LEVELS, _NO_LEVELS).split(b'"')[::2])
+    # Without what is in quotes, of which few hold a mark; then, with each turn, without the innermost.
+    levels = text.translate(_LEVELS, _NO_LEVELS).replace(b'""', b"")
+    levels = b"".join(levels.split(b'"')[::2])
     for _ in range(most):
         outer = levels.replace(b"[]", b"")
         if len(outer) == len(levels):

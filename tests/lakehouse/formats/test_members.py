@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lakehouse.formats.members import DEEPEST, MOST_NAMES, columns, members
+from lakehouse.formats.members import DEEPEST, MOST_NAMES, columns, deeper, members
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,25 @@ def test_how_deep_a_record_may_go_is_the_same_everywhere(opened: str, inside: st
         assert asked(frames) == [None, "record:json"]
     assert members(sound) is not None
     assert members(deep) is None
+
+
+def depth(value: object) -> int:
+    if isinstance(value, dict | list):
+        return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
+    return 0
+
+
+MARKS = st.text(alphabet='[]{}"\\\\,a', max_size=5)
+
+
+@given(
+    st.recursive(
+        MARKS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MARKS, inner, max_size=3), max_leaves=12
+    )
+)
+def test_marks_within_texts_are_no_levels(value: object) -> None:
+    text = json.dumps(value).encode()
+    assert [deeper(text, most) for most in range(1, 6)] == [depth(value) > most for most in range(1, 6)]
 
 
 @pytest.mark.parametrize("levels", [985, 990, 995, 1000, 100_000])
