@@ -158,7 +158,7 @@ def placed(events: pl.LazyFrame) -> pl.LazyFrame:
 def began() -> pl.Expr:
     """ASTDT: the first day of an event, the first of its month where only that is known; else null.
 
-    Source: ADaM OCCDS 1.1 (ASTDT); the imputation that the define of the study's published ADAE tells.
+    Source: ADaM OCCDS 1.1 (ASTDT); imputed as the study's published ADAE has it.
     """
     known_month = pl.col("aestdtc").str.contains("^[0-9]{4}-[0-9]{2}")
     return pl.coalesce("aestdt", pl.when(known_month).then(dtc_earliest(pl.col("aestdtc"))))
@@ -167,7 +167,7 @@ def began() -> pl.Expr:
 def dermatologic() -> pl.Expr:
     """Whether an event is one of the study's customised query of dermatologic events, by AEDECOD and AEBODSYS.
 
-    Source: ADaM OCCDS 1.1 (CQzzNAM); the words of the study's query, as the define of its published ADAE has them.
+    Source: ADaM OCCDS 1.1 (CQzzNAM); the study's query, as its published ADAE has it.
     """
     term = pl.col("aedecod")
     in_words = term.str.contains_any(list(study.DERMATOLOGIC_WORDS))

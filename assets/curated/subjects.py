@@ -121,7 +121,7 @@ def treated_days(exposure: pl.LazyFrame) -> pl.LazyFrame:
 def ended(disposition: pl.LazyFrame) -> pl.LazyFrame:
     """By `usubjid` the latest disposition event: `dcdecod`, its term, its day `_ended`, and `visnumen`.
 
-    Source: the define of the study's published ADSL (DCDECOD, VISNUMEN); SDTM IG 3.4 (DSCAT).
+    Source: the study's published ADSL (DCDECOD, VISNUMEN); SDTM IG 3.4 (DSCAT).
     """
     left = pl.col("dscat") == LEFT
 
@@ -144,7 +144,7 @@ def ended(disposition: pl.LazyFrame) -> pl.LazyFrame:
 def visited(visits: pl.LazyFrame) -> pl.LazyFrame:
     """By `usubjid` the day of the first visit, and of those whose completion is asked for, in the flag's name.
 
-    Source: the define of the study's published ADSL (VISIT1DT, COMP8FL, COMP16FL, COMP24FL).
+    Source: the study's published ADSL (VISIT1DT, COMP8FL, COMP16FL, COMP24FL).
     """
     asked = {"visit1dt": study.SCREENING, **{f"_{name}": number for name, number in study.COMPLETERS.items()}}
     return visits.group_by("usubjid").agg(
@@ -157,7 +157,7 @@ def size_at_baseline(vitals: pl.LazyFrame) -> pl.LazyFrame:
 
     BMI is weight / height^2 in kg/m2, of the rounded numbers, and rounded to one decimal itself, as the study has it.
     Where a visit has several results, that without a time point counts, or else that of the lowest VSTPTNUM.
-    Source: the define of the study's published ADSL; the groups of WHO Technical Report 894.
+    Source: the study's published ADSL; the groups of WHO Technical Report 894.
     """
 
     def measured(test: str, visit: float) -> pl.Expr:
@@ -192,7 +192,7 @@ def age_group() -> dict[str, pl.Expr]:
 def completed() -> dict[str, pl.Expr]:
     """COMPnnFL: the visit took place, and not after the day the study ended for the subject.
 
-    Source: the define of the study's published ADSL (COMP8FL, COMP16FL, COMP24FL).
+    Source: the study's published ADSL (COMP8FL, COMP16FL, COMP24FL).
     """
     ongoing = pl.col("rfendt").is_null()
     treated = pl.col("trtsdt").is_not_null()
@@ -205,7 +205,7 @@ def completed() -> dict[str, pl.Expr]:
 def outcome() -> dict[str, pl.Expr]:
     """EOSSTT, DISCONFL, DSRAEFL, DCSREAS and DTHFL from the disposition; null for who was never randomised.
 
-    Source: ADaM IG 1.3, section 3.2 (EOSSTT, DCSREAS, DTHFL); the define of the study's published ADSL for the others.
+    Source: ADaM IG 1.3, section 3.2 (EOSSTT, DCSREAS, DTHFL); the study's published ADSL for the others.
     """
     randomised, decided = pl.col("ittfl") == "Y", pl.col("dcdecod")
     discontinued = randomised & (decided != "COMPLETED")

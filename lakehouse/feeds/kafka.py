@@ -105,7 +105,9 @@ class KafkaTopic(Feed):
         with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             try:
                 bounds = self._bounds(consumer)
-                spans, troubles = self._spans(bounds, self._ends(reached.ends), self._begins(bounds, reached))
+                # A look comes often, and what was lost of a partition with nothing to read is told once there is.
+                filled = {at: bound for at, bound in bounds.items() if bound[0] < bound[1]}
+                spans, troubles = self._spans(bounds, self._ends(reached.ends), self._begins(filled, reached))
             except AnotherTopicError as error:
                 return Lag(events=0, seconds=0.0, trouble=str(error))
             oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])

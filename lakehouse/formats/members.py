@@ -65,10 +65,10 @@ def _decoded(text: bytes) -> dict[str, msgspec.Raw] | None:
 def deeper(text: bytes, most: int) -> bool:
     """Whether JSON text has lists and objects in each other more than `most` deep; some text that is no JSON has, too.
 
-    It follows from the text alone, wherever it is asked.
+    most: 1 or more. It follows from the text alone, wherever it is asked.
     """
     # A flat record, as most are, is looked through in no time; counting takes longer.
-    if text.find(b"{", 1) < 0 and b"[" not in text and most:
+    if text.find(b"{", 1) < 0 and b"[" not in text:
         return False
     if text.count(b"[") + text.count(b"{") <= most:
         return False

@@ -1,11 +1,16 @@
 """The EDC's database for trying out: filled from the study, and worked in the same way each time."""
 
+import subprocess
+import sys
+import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 
 from assets.pilot.edc import coordinate, events, serving
+from lakehouse.settings import PROJECT
 
 
 def rows(url: str, query: str) -> list[tuple[object, ...]]:
@@ -48,3 +53,25 @@ def test_the_same_seed_does_the_same(edc: str) -> None:
     coordinate(edc, 5, 11)
     coordinate(twin, 6, 11)
     assert rows(edc, query) != rows(twin, query)
+
+
+def test_stopped_by_a_signal_it_stops_its_database() -> None:
+    # Near the root: the path of a socket is short.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        command = [sys.executable, "-W", "ignore", "-m", "assets.pilot.edc", folder]
+        with subprocess.Popen(
+            command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline().startswith("LAKEHOUSE_SYSTEM_EDC=postgresql://")
+            [written] = Path(folder).rglob("postmaster.pid")
+            server = Path("/proc", written.read_text().split()[0])
+            assert server.exists()
+            process.terminate()
+            assert process.wait(60) == 0
+        # It is gone once the machine's first process has taken note of its end.
+        deadline = time.monotonic() + 30
+        while server.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not server.exists()
