@@ -28,7 +28,7 @@ class JsonLines(Format):
         return LINES
 
     def found(self, data: bytes) -> tuple[str, ...]:
-        return named(filter(bytes.strip, _LINE_END.split(data)))
+        return named([*filter(bytes.strip, _LINE_END.split(data))])
 
     def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The objects of some lines; blank lines are passed over."""

@@ -9,12 +9,16 @@ put in lines; the others one by one.
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, islice
 
 import msgspec
 import polars as pl
+from msgspec import Raw, defstruct
+from msgspec.structs import astuple
 
 from lakehouse.formats import ours
 
@@ -26,12 +30,14 @@ MOST_NAMES, _MOST_CELLS = 1000, 20_000_000
 # Decoders go down by recursion, and how far they get depends on who calls them.
 DEEPEST = 100
 
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _STRING = msgspec.json.Decoder(str)
 # In no JSON text, which has to escape it.
 _BETWEEN = b"\x1f"
 # Fewer alike are sooner read one by one.
 _FEW = 50
+# Together they are a few megabytes at most, as a rule.
+_AT_ONCE = 1000
 _MARKED = re.compile(r'["\\/\x00-\x1f]')
 _LEVELS = bytes.maketrans(b"{}", b"[]")
 _NO_LEVELS = bytes(set(range(256)) - set(b'[]{}"'))
@@ -51,7 +57,7 @@ def members(text: bytes | str) -> Members | None:
         return None
 
 
-def _decoded(text: bytes) -> dict[str, msgspec.Raw] | None:
+def _decoded(text: bytes) -> dict[str, Raw] | None:
     """The members of a JSON object, as they are written; None when it is no such object, or one has no name."""
     try:
         # The decoder does not look into values, and bytes that are no text could hide there.
@@ -94,8 +100,7 @@ def columns(texts: Sequence[bytes], asked: Collection[str] = ()) -> tuple[tuple[
     null for others. A name that is the engine's (`_line`, `_text`, `_problem`) gets one more `_` in front.
     """
     found = _Found()
-    for number, text in enumerate(texts):
-        found.add(number, text)
+    found.take(texts)
     told = tuple(map(ours, found.names))
     wanted = {*asked}
     room = min(MOST_NAMES, _MOST_CELLS // max(1, len(texts)))
@@ -103,13 +108,14 @@ def columns(texts: Sequence[bytes], asked: Collection[str] = ()) -> tuple[tuple[
     wanted.update(others)
     frames: list[pl.DataFrame] = []
     places: list[list[int]] = []
-    for names, (numbers, lines) in found.alike.items():
-        if len(lines) < _FEW or not names:
-            split = (map(_value, line.split(_BETWEEN)) for line in lines)
-            found.single.update(zip(numbers, (dict(zip(names, line, strict=False)) for line in split), strict=True))
+    for names, alike in found.alike.items():
+        if len(alike.rows) < _FEW or not names:
+            split = (map(_value, row.split(_BETWEEN)) for row in alike.rows)
+            few = (dict(zip(names, row, strict=False)) for row in split)
+            found.single.update(zip(alike.numbers, few, strict=True))
         else:
-            frames.append(_together(names, lines, wanted))
-            places.append(numbers)
+            frames.append(_together(names, alike.rows, wanted))
+            places.append(alike.numbers)
     if found.single:
         frames.append(_apart(list(found.single.values()), wanted))
         places.append(list(found.single))
@@ -125,64 +131,142 @@ def columns(texts: Sequence[bytes], asked: Collection[str] = ()) -> tuple[tuple[
     return told, pl.DataFrame([*(rows[name] for name in told if name in wanted), rows["_problem"]])
 
 
-def named(texts: Iterable[bytes]) -> tuple[str, ...]:
+def named(texts: Sequence[bytes]) -> tuple[str, ...]:
     """The names that `columns` finds."""
     found = _Found()
-    for number, text in enumerate(texts):
-        found.add(number, text)
+    found.take(texts)
     return tuple(map(ours, found.names))
 
 
 @dataclass
-class _Found:
-    """Texts by their number. alike: by names, numbers and lines of raw values. single: members. names: in order."""
+class _Alike:
+    """Records that name the same members: their numbers, and lines of raw values, in the order of the names."""
 
-    alike: dict[tuple[str, ...], tuple[list[int], list[bytes]]] = field(default_factory=dict)
+    names: tuple[str, ...]
+    numbers: list[int] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+
+    @cached_property
+    def size(self) -> int:
+        """What the names and marks take in a text without blanks."""
+        return 2 + sum(len(name.encode()) + 3 for name in self.names)
+
+    @cached_property
+    def row(self) -> Callable[[bytes], bytes | None]:
+        """A text's line of raw values; None when that is for others to tell. Twice as quick as to ask for any names.
+
+        The text is one in UTF-8, without line breaks and escapes by number, and not too deep.
+        """
+        fields = {f"m{number}": name for number, name in enumerate(self.names)}
+        try:
+            kind = defstruct("Record", [(name, Raw) for name in fields], rename=fields, forbid_unknown_fields=True)
+        except ValueError:
+            # A name with marks that msgspec does not take.
+            return lambda _text: None
+        decode, join, size, room = msgspec.json.Decoder(kind).decode, _BETWEEN.join, self.size, _room(self.names)
+
+        def row(text: bytes) -> bytes | None:
+            try:
+                line = join(astuple(decode(text)))
+            except msgspec.DecodeError:
+                return None
+            return line if len(text) - len(line) - size < room or _counted(text, self.names) else None
+
+        return row
+
+
+@dataclass
+class _Found:
+    """Texts by their number. alike: by names. single: members. names: in order of first appearance."""
+
+    alike: dict[tuple[str, ...], _Alike] = field(default_factory=dict)
     single: dict[int, Members] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     names: dict[str, None] = field(default_factory=dict)
-    # What the names and marks take in a text without blanks.
-    sizes: dict[tuple[str, ...], int] = field(default_factory=dict)
 
-    def add(self, number: int, text: bytes) -> None:
+    def take(self, texts: Sequence[bytes]) -> None:
+        """All of some texts. What is asked of a text one by one is asked of many at once first."""
+        for begin in range(0, len(texts), _AT_ONCE):
+            some = texts[begin : begin + _AT_ONCE]
+            whole = b"\n".join(some)
+            marked = whole.count(b"\n") >= len(some) or (b"\\" in whole and b"\\u" in whole)
+            if not marked and _is_text(whole):
+                begun = b"".join([text[:1] for text in some])
+                flat = whole.count(b"{") == begun.count(b"{") == len(some) and b"[" not in whole
+                self._plain(begin, some, flat)
+            else:
+                for number, text in enumerate(some, begin):
+                    self.add(number, text)
+
+    def _plain(self, begin: int, texts: Sequence[bytes], flat: bool) -> None:
+        """Texts without line breaks and escapes by number, from number `begin`; those like the last without more ado.
+
+        flat: none of them has anything in it that looks like an object or a list.
+        """
+        last = kind = None
+        for number, text in enumerate(texts, begin):
+            if kind is not None and (flat or not deeper(text, DEEPEST)) and (row := kind.row(text)) is not None:
+                kind.numbers.append(number)
+                kind.rows.append(row)
+            else:
+                # Kinds that take turns would be tried in vain.
+                last, before = self.add(number, text), last
+                kind = last if last is before else None
+
+    def add(self, number: int, text: bytes) -> _Alike | None:
+        """A text of which nothing is known; which others it is like, if any."""
         found = _decoded(text)
         if found is None:
             self.problems[number] = UNSOUND
-            return
+            return None
         names = tuple(found)
-        if names not in self.sizes:
-            self.sizes[names] = 2 + sum(len(name.encode()) + 3 for name in names)
         row = _BETWEEN.join(found.values())
-        unusual = b"\\u" in text or b"\n" in row or b"\r" in row
-        if not unusual and (len(text) == len(row) + self.sizes[names] or once(text, found)):
+        if not (b"\\u" in text or b"\n" in row) and once(text, found):
             if names not in self.alike:
-                self.alike[names] = ([], [])
+                self.alike[names] = _Alike(names)
                 self.names.update(dict.fromkeys(names))
-            numbers, rows = self.alike[names]
-            numbers.append(number)
-            rows.append(row)
-        elif (sound := members(text)) is None:
+            alike = self.alike[names]
+            alike.numbers.append(number)
+            alike.rows.append(row)
+            return alike
+        if (sound := members(text)) is None:
             self.problems[number] = UNSOUND
         elif any("\0" in part for part in chain(sound, filter(None, sound.values()))):
             self.problems[number] = NUL
         else:
             self.single[number] = sound
             self.names.update(dict.fromkeys(sound))
+        return None
 
 
-def once(text: bytes | msgspec.Raw, found: Mapping[str, msgspec.Raw]) -> bool:
+def _is_text(data: bytes) -> bool:
+    with suppress(UnicodeDecodeError):
+        data.decode()
+        return True
+    return False
+
+
+def once(text: bytes | Raw, found: Mapping[str, Raw]) -> bool:
     """Whether a JSON object in which these members were found names each of them once."""
     least = sum(len(name.encode()) + len(value) + 4 for name, value in found.items()) + 1
-    # A member that is named again takes its name, two quotes, a colon, a comma and a value more.
-    if found and len(text) - least < min(map(len, found)) + 5:
+    if found and len(text) - least < _room(found):
         return True
-    text, names = bytes(text), tuple(found)
+    text = bytes(text)
     # Without an escape by number, a name that holds no marks is written in one way.
-    plain = b"\\u" not in text and not any(map(_MARKED.search, names))
-    if plain and all(text.count(b'"%b"' % name.encode()) == 1 for name in names):
+    if b"\\u" not in text and _counted(text, found):
         return True
-    count = len(names)
+    count = len(found)
     return bool(json.loads(text, object_pairs_hook=len, parse_int=str, parse_float=str) == count)
+
+
+def _room(names: Collection[str]) -> int:
+    """The fewest bytes that a text takes with one of these names once more: two quotes, a colon, a comma, a value."""
+    return min(map(len, names), default=0) + 5
+
+
+def _counted(text: bytes, names: Collection[str]) -> bool:
+    """Whether counting tells that each of these names is in a text once; in one without escapes by number."""
+    return not any(map(_MARKED.search, names)) and all(text.count(b'"%b"' % name.encode()) == 1 for name in names)
 
 
 def _value(written: bytes) -> str | None:
@@ -201,8 +285,9 @@ def _apart(rows: Sequence[Members], wanted: Collection[str]) -> pl.DataFrame:
 def _together(names: Sequence[str], rows: Sequence[bytes], wanted: Collection[str]) -> pl.DataFrame:
     """Lines of raw values, all of the same members; a column for those of them that are wanted."""
     numbered = [str(number) for number in range(len(names))]
+    lines = b"\n".join([*rows, b""])
     written = pl.read_csv(
-        b"\n".join([*rows, b""]),
+        lines,
         has_header=False,
         separator=_BETWEEN.decode(),
         schema=dict.fromkeys(numbered, pl.String()),
@@ -213,7 +298,7 @@ def _together(names: Sequence[str], rows: Sequence[bytes], wanted: Collection[st
         raise AssertionError(f"{len(rows)} records became {written.height} rows")
     values = written.select(pl.col(numbered).str.strip_prefix('"').str.strip_suffix('"'))
     escaped = written.select(pl.col(numbered).str.contains("\\", literal=True) & pl.col(numbered).str.starts_with('"'))
-    for position, number in enumerate(numbered):
+    for position, number in enumerate(numbered if b"\\" in lines else ()):
         if escaped[number].any():
             at = escaped[number].arg_true()
             plain = [_value(text.encode()) for text in written[number][at]]

@@ -53,6 +53,36 @@ def test_what_is_no_object_is_told_and_harms_no_other(text: bytes) -> None:
         assert rows["a"].to_list() == ["x"] * many + [None] + ["x"] * many
 
 
+ODD = [
+    b'{"bb":2,"a":1}', b'{"a":1}', b'{"a":1,"bb":2,"c":3}', b'{"a":1,"bb":2,"a":3}', b'{"a":1,"bb":2,"bb":2}',
+    b'{ "a" : 1 , "bb" : 2 }', b'{ "a" : 1 , "bb" : 2 , "a":3 }', b'{"a":    1,"bb":    2,"bb":3}', b'{"a":1,"bb":2',
+    b'{"a":1,"bb":2} {}', b'{"a":"\xff","bb":2}', b'{"a":"\r","bb":2}', b'{"a":[{"a":1}],"bb":{"a":"\\""}}',
+    b'{"a":"\\u0061","bb":2}', b'{"\\u0061":1,"bb":2}', b'{"a":"{","bb":"["}', b'{"a":01,"bb":2}', b" ", b"{}",
+    b'{"a":"\n","bb":2}', b'{"a":\n1,"bb":2}', b'{"a":"bb","bb":"a"}', b'{"a":[\r1,\r\r2],"bb":\r2\r}',
+    b'{"a":"\\"bb\\":1","bb":2}', b"[1,2]",
+    b'{"a":' + b"[" * 100 + b"]" * 100 + b',"bb":2}', b'{"a":"\x1f","bb":2}', b'{"a":"\\ud800","bb":2}',
+    b'{"a":"\\q","bb":2}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sound", [b'{"a":1,"bb":2}', b'{"a": 1, "bb": 2}', b'{"\\"a":1,"\\/":2}', b'{"a":[1],"bb":{}}']
+)
+@pytest.mark.parametrize("text", ODD)
+def test_among_records_that_are_alike_one_says_what_it_says_alone(sound: bytes, text: bytes) -> None:
+    _, alone = columns([text])
+    for before in (1, 3, 70):
+        texts = [*[sound] * before, text, *[sound] * 70]
+        _, rows = columns(texts)
+        assert rows.height == len(texts)
+        assert rows["_problem"][before] == alone["_problem"][0]
+        said = {name: value for name, value in rows.row(before, named=True).items() if value is not None}
+        assert said == {name: value for name, value in alone.row(0, named=True).items() if value is not None}
+        _, rest = columns([sound] * (before + 70))
+        assert rows.select(rest.columns)[:before].equals(rest[:before])
+        assert rows.select(rest.columns)[before + 1 :].equals(rest[before:])
+
+
 def test_nul_is_told() -> None:
     texts = [rb'{"a":"x\u0000"}', rb'{"\u0000":1}', rb'{"a":"\\u0000"}', rb'{"a":{"b":"\u0000"}}']
     names, rows = columns(texts)
@@ -122,6 +152,13 @@ def test_how_deep_a_record_may_go_is_the_same_everywhere(opened: str, inside: st
     assert members(deep) is None
 
 
+def test_how_deep_a_record_goes_is_not_made_up_for_by_others() -> None:
+    shallow, deep = b'{"n":1,"a":2}', nested(DEEPEST + 1)
+    texts = [shallow, shallow, deep, *[b"1"] * DEEPEST]
+    assert b"".join(texts).count(b"{") == len(texts)
+    assert columns(texts)[1]["_problem"].to_list() == [None, None, *["record:json"] * (DEEPEST + 1)]
+
+
 def depth(value: object) -> int:
     if isinstance(value, dict | list):
         return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
@@ -166,7 +203,7 @@ RECORDS = st.dictionaries(st.sampled_from(["a", "b", 'c"', "é", "_line", "\\"])
 
 
 @settings(max_examples=60)
-@given(st.lists(RECORDS, min_size=1, max_size=5), st.booleans(), st.sampled_from([None, 1]), st.integers(1, 2))
+@given(st.lists(RECORDS, min_size=1, max_size=5), st.booleans(), st.sampled_from([None, 1]), st.integers(1, 3))
 def test_both_ways_agree_with_another_reader(
     records: list[dict[str, object]], ascii_only: bool, indent: int | None, way: int
 ) -> None:
@@ -179,7 +216,8 @@ def test_both_ways_agree_with_another_reader(
             texts.append(written(record).encode())
         except UnicodeEncodeError:
             return
-    repeated = texts * (1 if way == 1 else 60)
+    # Once, in turns, and in a row.
+    repeated = {1: texts, 2: texts * 60, 3: [text for text in texts for _ in range(60)]}[way]
     _, rows = columns(repeated)
     for text, row in zip(repeated, rows.iter_rows(named=True), strict=True):
         expected = json.loads(text)
