@@ -113,14 +113,16 @@ def checks(
 
 
 def judged(source: Source, lag: Lag) -> tuple[bool, str | None, dict[str, float | None]]:
-    """Whether a lag is one to live with; what is wrong, in words; and its figures, `_at_least` where more may wait."""
+    """Whether a lag is one to live with; what is wrong, in words; and its figures, `_at_least` where more may wait, and
+    `_about` where they are reckoned.
+    """
     assert source.feed is not None
     limit = source.feed.lag_limit.total_seconds()
     late = lag.seconds is not None and lag.seconds > limit
     least = "_at_least" if lag.more else ""
     facts: dict[str, float | None] = {
         f"events{least}": lag.events,
-        f"bytes{least}": lag.bytes,
+        f"bytes{'_about' if lag.about else least}": lag.bytes,
         "seconds": lag.seconds,
         "allowed_seconds": limit,
     }

@@ -116,6 +116,7 @@ class Lag:
 
     due: only a pull can tell whether something is new, and it is time for one; `seconds` is how long it is overdue.
     more: whether there may be more events and bytes than those, which were all that a look has seen.
+    about: whether bytes are reckoned from the size of some events.
     held: what was pulled is still held for us, and nothing tells whether anything waits behind it.
     """
 
@@ -125,6 +126,7 @@ class Lag:
     trouble: str | None = None
     due: bool = False
     more: bool = False
+    about: bool = False
     held: bool = False
 
     @property

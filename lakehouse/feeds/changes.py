@@ -28,7 +28,7 @@ import polars as pl
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Reached
 from lakehouse.feeds.extracts import ADDED, STARTS, WHOLE, Told, batches, extract, extracts, snapshot_frames
-from lakehouse.feeds.peek import Peek, oldest, place
+from lakehouse.feeds.peek import Peek, place, waiting
 from lakehouse.feeds.postgres import literal, quoted
 from lakehouse.feeds.shape import Shape, Watch, recorded
 from lakehouse.feeds.slots import State
@@ -124,9 +124,10 @@ class Changes(Feed):
                 yield from self._again(url, connection, source, told, watch, last, most_bytes)
 
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled, None when its
-        transaction is so large that a look cannot tell. Events are not counted: that takes reading them all; 0 when
-        there are none."""
+        """Bytes: the log that the slot holds. Seconds: the age of the oldest commit that was not pulled. Events:
+        changes of the first transactions, as far as a short look sees them. None, like seconds, when the first
+        transaction is so large that it sees none.
+        """
         from lakehouse.feeds.slots import asking, connect
 
         with asking(self.system), closing(connect(url)) as connection:
@@ -144,10 +145,10 @@ class Changes(Feed):
             if position.endswith(WHOLE) and now.confirmed <= place(position):
                 # What is on record was not released: the first transaction in the log is none that waits.
                 return Lag(trouble=trouble, held=True)
-            waits, seconds = oldest(connection, _slot(source.name), position)
-            if not waits and now.now - place(position) < _quiet(now):
+            found = waiting(connection, _slot(source.name), position)
+            if not found.any and now.now - place(position) < _quiet(now):
                 return Lag(0, 0, 0.0, trouble)
-            return Lag(bytes=max(now.retained, 1), seconds=seconds, trouble=trouble)
+            return Lag(found.events, max(now.retained, 1), found.seconds, trouble, more=found.more)
 
     def release(self, url: str, source: "Source", reached: Reached) -> None:
         from lakehouse.feeds.slots import advance, asking, connect

@@ -9,11 +9,13 @@ transactions, what compaction took) are passed over, and a delivery's range cove
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 from lakehouse.errors import SourceError
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
 # For a look at single messages: a server gives one at least, however large, and is soon asked for another partition.
 _LITTLE = {"fetch.message.max.bytes": 1024, "queued.min.messages": 1, "fetch.queue.backoff.ms": 5}
+_FEW = 100
+
+
+class _Oldest(NamedTuple):
+    """The first message of a partition that waits: its time (ms), and the mean size (bytes) of it and some after it."""
+
+    moment: int
+    size: float
 
 
 class AnotherTopicError(FeedError):
@@ -98,10 +108,8 @@ class KafkaTopic(Feed):
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
         """How many messages wait, for how long the oldest by its own time; trouble, when a partition cannot go on.
 
-        In bytes it is not told: the protocol tells of a partition what all of it takes on disk, compressed, and not
-        what comes after an offset.
+        Bytes are about so many: the protocol tells offsets alone, and the first messages that wait tell their size.
         """
-        # Only the first message of each partition is looked at.
         with consuming(url, self.system, _group(source), **_LITTLE) as consumer:
             try:
                 bounds = self._bounds(consumer)
@@ -112,12 +120,14 @@ class KafkaTopic(Feed):
                 return Lag(events=0, seconds=0.0, trouble=str(error))
             oldest = self._oldest(consumer, [span for span in spans if span.stop > span.begin])
         # Where no message came there may be markers of transactions only.
-        waiting = [span for span in spans if span.partition in oldest]
+        waiting = {span.partition: span.stop - span.begin for span in spans if span.partition in oldest}
         now = time.time()
         return Lag(
-            events=sum(span.stop - span.begin for span in waiting),
-            seconds=max((max(now - moment / 1000, 0.0) for moment in oldest.values()), default=0.0),
+            events=sum(waiting.values()),
+            bytes=round(sum(events * oldest[at].size for at, events in waiting.items())),
+            seconds=max((max(now - one.moment / 1000, 0.0) for one in oldest.values()), default=0.0),
             trouble="; ".join(troubles) or None,
+            about=True,
         )
 
     def release(self, url: str, source: "Source", reached: Reached) -> None:
@@ -301,28 +311,28 @@ class KafkaTopic(Feed):
                 raise FeedError(failure(self.system, one.error.name()))
         return {one.partition: one.offset if one.offset >= 0 else bounds[one.partition][1] for one in found}
 
-    def _oldest(self, consumer: "Consumer", spans: list[Span]) -> dict[int, int]:
-        """By partition, the time (ms) of the first message that waits, where there is one. Raises FeedError."""
+    def _oldest(self, consumer: "Consumer", spans: list[Span]) -> dict[int, _Oldest]:
+        """By partition, the first message that waits, where there is one. Raises FeedError."""
         from confluent_kafka import TopicPartition
 
         if not spans:
             return {}
-        left, found = {span.partition for span in spans}, {}
+        left, moments, sizes = {span.partition for span in spans}, dict[int, int](), defaultdict[int, list[int]](list)
         consumer.assign([TopicPartition(self.topic, span.partition, span.begin) for span in spans])
         until = time.monotonic() + SECONDS
         while left and time.monotonic() < until:
-            message = consumer.poll(0.2)
-            at = -1 if message is None else message.partition()
-            if message is None or at is None or at not in left:
-                continue
-            left.discard(at)
-            if (error := message.error()) is None:
-                found[at] = message.timestamp()[1]
-            elif error.name() != "_PARTITION_EOF":
-                raise FeedError(failure(self.system, error.name()))
+            batch: list[Any] = consumer.consume(_FEW, timeout=0.05)
+            for message in batch:
+                at, error = message.partition(), message.error()
+                if error is not None and error.name() != "_PARTITION_EOF":
+                    raise FeedError(failure(self.system, error.name()))
+                left.discard(at)
+                if error is None:
+                    moments.setdefault(at, message.timestamp()[1])
+                    sizes[at].append(len(message.value() or b"") + len(message.key() or b""))
         if left:
             raise FeedError(failure(self.system, "_TIMED_OUT"))
-        return found
+        return {at: _Oldest(moment, fmean(sizes[at])) for at, moment in moments.items()}
 
 
 def _group(source: "Source") -> str:

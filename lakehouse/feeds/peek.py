@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # For how long a look may decode the first transaction that waits: a million rows of it take two seconds or more.
 _LOOK = "2s"
+# So many messages, and changes among them, are counted.
+_MOST = 1000
+_CHANGES = {b"I", b"U", b"D", b"T"}
 
 
 @dataclass
@@ -49,11 +52,49 @@ class Peek:
         self.watch.whole = self.all and self.read < self.most
 
 
-def oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, float | None]:
-    """Whether there is a commit after `position`, and seconds since the first; None where that takes too long to tell.
+@dataclass(frozen=True)
+class Waiting:
+    """Changes in the log after a position. events: how many a look has seen, None where that takes too long. more:
+    whether there may be more of them. seconds: since the first commit; None where that takes too long to tell.
+    """
+
+    events: int | None
+    more: bool = False
+    seconds: float | None = None
+
+    @property
+    def any(self) -> bool:
+        return self.more or self.seconds is not None
+
+
+def waiting(connection: "Connection", slot: str, position: str) -> Waiting:
+    """What waits after `position`, by a look at the first transactions.
 
     PostgreSQL decodes all of a transaction before it tells when it was committed.
     """
+    messages = _first(connection, slot, _MOST)
+    if messages is None:
+        # It may be a later transaction that takes so long.
+        messages = _first(connection, slot, 1)
+    if messages is None:
+        return Waiting(None, more=True)
+    events, begun, seconds = 0, False, None
+    after = position.partition("@")[2]
+    for message in messages:
+        kind = message[:1]
+        if kind == b"B":
+            # A Begin: where its transaction commits, and when, in microseconds since 2000.
+            where, when = int.from_bytes(message[1:9]), int.from_bytes(message[9:17])
+            begun = f"{where:016X}.{WHOLE}" > after
+            if begun and seconds is None:
+                seconds = max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
+        elif begun and kind in _CHANGES:
+            events += 1
+    return Waiting(events, len(messages) >= _MOST, seconds)
+
+
+def _first(connection: "Connection", slot: str, most: int) -> list[bytes] | None:
+    """The beginnings of the first messages in the log, so many at most; None when that takes too long."""
     from adbc_driver_manager import Error
 
     from lakehouse.feeds.slots import CANCELED
@@ -61,19 +102,12 @@ def oldest(connection: "Connection", slot: str, position: str) -> tuple[bool, fl
     with connection.cursor() as cursor:
         cursor.execute(f"set statement_timeout = {literal(_LOOK)}")
         try:
-            cursor.execute(f"select data from {_peek(slot, 'null', 1)} limit 1")
-            row = cursor.fetchone()
+            cursor.execute(f"select substring(data for 17) from {_peek(slot, 'null', most)} limit {most}")
+            return [data for (data,) in cursor.fetchall()]
         except Error as error:
             if error.sqlstate == CANCELED:
-                return True, None
+                return None
             raise
-    if row is None:
-        return False, None
-    # A Begin: where its transaction commits, and when, in microseconds since 2000.
-    where, when = int.from_bytes(row[0][1:9]), int.from_bytes(row[0][9:17])
-    if f"{where:016X}.{WHOLE}" <= position.partition("@")[2]:
-        return False, None
-    return True, max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
 
 
 def place(position: str) -> int:

@@ -9,9 +9,10 @@ server, delays what was written after it began, and `lag` says so.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from lakehouse.errors import SourceError
@@ -93,6 +94,11 @@ class DatabaseTable(Feed):
         return self.watermark is None
 
     @property
+    def replays(self) -> bool:
+        """Whether rows can be asked for by days: by their watermark."""
+        return self.watermark is not None
+
+    @property
     def reads_all(self) -> bool:
         """Whether each pull reads the whole table."""
         return self.watermark is None
@@ -117,8 +123,32 @@ class DatabaseTable(Feed):
             else:
                 yield from self._changes(db, reached, columns, most_bytes)
 
+    def replay(
+        self, url: str, source: "Source", reached: Reached, days: Collection[date], most_bytes: int
+    ) -> Iterator[Extract]:
+        """The rows whose watermark is of these days (UTC), as they are now; they win over those that came before.
+
+        Raises FeedError when there are none, and for what a pull does.
+        """
+        with session(url, self.system) as db:
+            columns = self._columns(db, source)
+            # As more extracts of a pull that is not complete: how far pulls have got stays as it is.
+            position = _Position.of(reached.ends.get(self.stream))
+            self._horizon(db, position)
+            mark, found = quoted(str(self.watermark)), False
+            ranges = (
+                f"({mark} >= {literal(f'{begin}')} and {mark} < {literal(f'{end + timedelta(days=1)}')})"
+                for begin, end in _ranges(days)
+            )
+            for data in db.parquet(self._query(columns, f"({' or '.join(ranges)})"), most_bytes):
+                position, found = position.one_more(), True
+                yield self._extract(position, position, data)
+        if not found:
+            raise FeedError(f"{self.system}: {self.table} has no rows of these days; nothing was pulled")
+
     def lag(self, url: str, source: "Source", reached: Reached) -> Lag:
-        """Rows that wait, and for how long the oldest has by its watermark; of a snapshot, whether it is time for one.
+        """Rows that wait, the bytes they take as PostgreSQL holds them, and for how long the oldest has waited by its
+        watermark; of a snapshot, whether it is time for one.
 
         trouble: that rows wait for a transaction that is left open.
         """
@@ -135,14 +165,15 @@ class DatabaseTable(Feed):
             ]
             # A date may be of any moment of its day.
             ages[1] += f" - case when pg_typeof(min({mark})) = 'date'::regtype then 86400 else 0 end"
-            events, held, seconds, since = db.row(
-                f"select count(*) filter (where taken), count(*) filter (where not taken), {', '.join(ages)} from "
-                f"(select {mark}, {distance} >= {now - done} as taken from {self._name} "
-                f"where {self._where(position, distance, now)}) as waiting"
+            events, size, held, seconds, since = db.row(
+                "select count(*) filter (where taken), coalesce(sum(size) filter (where taken), 0)::bigint, "
+                f"count(*) filter (where not taken), {', '.join(ages)} from "
+                f"(select {mark}, pg_column_size(here.*) as size, {distance} >= {now - done} as taken "
+                f"from {self._name} as here where {self._where(position, distance, now)}) as waiting"
             )
             oldest = max(float(seconds), 0.0) if seconds is not None else None
             trouble = self._held_back(db, done + 1, int(held), float(since or 0)) if held else None
-            return Lag(events=int(events), seconds=oldest, trouble=trouble)
+            return Lag(events=int(events), bytes=int(size), seconds=oldest, trouble=trouble)
 
     def _held_back(self, db: Session, transaction: int, rows: int, since: float) -> str | None:
         """What is to be told of rows that wait for a transaction, which is open or prepared; None when it has not been
@@ -240,16 +271,18 @@ class DatabaseTable(Feed):
         done, now, distance = self._horizon(db, position)
         seconds = int(db.row("select floor(extract(epoch from now()))::bigint")[0])
         where = f"{self._where(position, distance, now)} and {distance} >= {now - done}"
-        today, waiting = datetime.now(UTC).date(), None
+        waiting = None
         for data in db.parquet(self._query(columns, where), most_bytes):
             if waiting is not None:
                 position = position.one_more()
-                yield Extract(Part(self.stream, str(position), str(position)), waiting, today)
+                yield self._extract(position, position, waiting)
             waiting = data
         if waiting is not None:
             # The very last tells that all of it was given out.
-            begin, end = position.one_more(), position.done(done, now, seconds)
-            yield Extract(Part(self.stream, str(begin), str(end)), waiting, today)
+            yield self._extract(position.one_more(), position.done(done, now, seconds), waiting)
+
+    def _extract(self, begin: _Position, end: _Position, data: bytes) -> Extract:
+        return Extract(Part(self.stream, str(begin), str(end)), data, datetime.now(UTC).date())
 
     def _snapshot(
         self, db: Session, source: "Source", reached: Reached, columns: list[str], most_bytes: int
@@ -279,3 +312,10 @@ class DatabaseTable(Feed):
     def _query(self, columns: list[str], where: str) -> str:
         texts = ", ".join(f"{quoted(name)}::text as {quoted(name)}" for name in columns)
         return f"select {texts} from {self._name} where {where}"
+
+
+def _ranges(days: Collection[date]) -> Iterator[tuple[date, date]]:
+    """The first and the last of days that follow each other."""
+    for _, run in groupby(enumerate(sorted({*days})), lambda one: one[1] - timedelta(days=one[0])):
+        (_, first), *rest = run
+        yield first, rest[-1][1] if rest else first

@@ -174,6 +174,12 @@ def test_what_was_not_counted_to_its_end_is_told_as_the_least(settings, source, 
     assert facts == {"events_at_least": 7, "bytes_at_least": 70, "seconds": 1, "allowed_seconds": 300}
 
 
+def test_bytes_that_are_reckoned_say_so(settings, source, monkeypatch):
+    monkeypatch.setattr(Station, "lag", lambda *_: Lag(events=7, bytes=70, seconds=1, about=True))
+    facts = {name: value.value for name, value in lag_check(run(settings, source)).metadata.items()}
+    assert facts == {"events": 7, "bytes_about": 70, "seconds": 1, "allowed_seconds": 300}
+
+
 def test_what_has_waited_for_too_long_fails_the_check(settings, source, station):
     station.waited.append(301)
     check = lag_check(run(settings, source))

@@ -442,11 +442,18 @@ def test_lag_tells_what_waits(things: Puller) -> None:
     assert not things.feed.lag(things.url, things.source, things.reached).any
     execute(things.url, "insert into things values (1)")
     time.sleep(0.2)
+    execute(things.url, "insert into things select generate_series(2, 11); update things set word = 'x'")
+    execute(things.url, "delete from things where id > 8; truncate things")
     lag = things.feed.lag(things.url, things.source, things.reached)
+    assert (lag.events, lag.more) == (1 + 10 + 11 + 3 + 1, False)
     assert lag.bytes
     assert lag.seconds is not None
     assert 0.2 <= lag.seconds < 60
     assert lag.trouble is None
+    execute(things.url, "insert into things select generate_series(1, 2000)")
+    lag = things.feed.lag(things.url, things.source, things.reached)
+    assert 900 < (lag.events or 0) < 1000
+    assert lag.more
     small = Changes(system="edc", table="public.things", key=("id",), most_retained_bytes=1)
     trouble = small.lag(things.url, things.source, things.reached).trouble
     assert trouble
@@ -484,6 +491,9 @@ def test_a_server_that_holds_less_for_a_slot_is_told_of_before_it_gives_the_log_
         assert "the server is about to give them up: pull it soon" in trouble()
         execute(things.url, "checkpoint")
         assert "the server gave up the log that its slot held" in trouble()
+        anew = Puller(things.url, replace(things.feed, starts=2))
+        assert operations(anew.pull(), "id") == [("snapshot", "1"), ("complete", None)]
+        assert not anew.feed.lag(things.url, anew.source, anew.reached).any
     finally:
         execute(things.url, "alter system reset max_slot_wal_keep_size", "select pg_reload_conf()")
 
@@ -494,7 +504,7 @@ def test_a_look_does_not_decode_a_large_transaction_to_its_end(things: Puller, m
     monkeypatch.setattr(peek, "_LOOK", "1ms")
     lag = things.feed.lag(things.url, things.source, things.reached)
     assert lag.any
-    assert (lag.seconds, lag.trouble) == (None, None)
+    assert (lag.events, lag.seconds, lag.trouble) == (None, None, None)
 
 
 LOST = {

@@ -229,10 +229,15 @@ def test_lag_counts_what_waits_and_for_how_long(kafka: Broker, tmp_path: Path) -
     kafka.produce(topic, ns(3), 1)
     one = house(tmp_path, topic)
     found = lag(one, kafka)
-    assert found.events == 3
+    assert (found.events, found.bytes) == (3, sum(map(len, ns(1, 2, 3))))
+    assert found.about
     assert 7200 <= (found.seconds or 0) < 9000
     pull(one, kafka.url())
-    assert (lag(one, kafka).events, lag(one, kafka).any) == (0, False)
+    found = lag(one, kafka)
+    assert (found.events, found.bytes, found.any) == (0, 0, False)
+    kafka.produce(topic, ns(*range(100, 800)), 0, key=b"some")
+    found = lag(one, kafka)
+    assert (found.events, found.bytes) == (700, 700 * (len(ns(100)[0]) + 4))
 
 
 def test_messages_that_retention_took_are_counted_and_reading_stops(kafka: Broker, tmp_path: Path) -> None:
@@ -295,12 +300,12 @@ class Refusing:
 
     def assign(self, _places: object) -> None: ...
 
-    def poll(self, seconds: float) -> Any:
-        time.sleep(seconds)
+    def consume(self, _most: int, timeout: float) -> list[Any]:
+        time.sleep(timeout)
         if self._error is None:
-            return None
+            return []
         error = KafkaError(self._error)
-        return SimpleNamespace(partition=lambda: 0, error=lambda: error)
+        return [SimpleNamespace(partition=lambda: 0, error=lambda: error)]
 
     def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
         assert timeout > 0
