@@ -120,6 +120,10 @@ def test_status_as_json_tells_what_waits_in_the_systems(ask, home):
         **dict.fromkeys(("events", "bytes", "seconds")),
     }
     assert by_source["central_lab"]["system"]["state"].startswith("central_lab: /oauth/token cannot be reached")
+    assert by_source["central_lab"]["streams"] is None
+    (stream,) = by_source["wearable"]["streams"]
+    unset = "not connected: set LAKEHOUSE_SYSTEM_WEARABLES"
+    assert (stream["stream"], stream["system"], stream["state"]) == ("wearable", "wearables", unset)
     assert "hunter2" not in done.output
 
 

@@ -17,13 +17,14 @@ from resources.lake import LakeResource
 from resources.landing import LandingResource
 
 GROUP = "systems"
+LANDING = dg.AssetKey([GROUP, "landing_folder"])
 CHECK = "lag"
 _WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
 
 
 def upstream(source: Source) -> list[dg.AssetKey]:
-    """The asset that stands for the system a source pulls from; none where files are brought."""
-    return [dg.AssetKey([GROUP, source.feed.system])] if source.feed else []
+    """The asset that stands for the system a source pulls from; for the landing folder where files are brought."""
+    return [dg.AssetKey([GROUP, source.feed.system]) if source.feed else LANDING]
 
 
 def systems(sources: Sequence[Source]) -> list[dg.AssetSpec]:

@@ -10,7 +10,7 @@ from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
-KEY = dg.AssetKey([feeds.GROUP, "landing_folder"])
+KEY = feeds.LANDING
 ARCHIVES, REMOTE = "archives", "remote"
 _NAMES = {
     ARCHIVES: "Every archive of files that has landed could be unpacked.",

@@ -183,7 +183,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show what arrived and what became of it, per source, and what waits in the systems that sources pull from."""
+    """Show what arrived and what became of it, per source, what waits in their systems, and how streams are doing."""
     settings = Settings.load()
     sources = catalog.sources()
     account = standing.by_source(Lake(settings.lake_uri), sources)
@@ -191,7 +191,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         rows(account, title="Sources")
     fed = systems.shown(sources, systems.lags(settings, sources))
     if as_json:
-        rows(systems.beside(account, fed), Format.json)
+        rows(systems.beside(account, fed, stream.standing(settings)), Format.json)
         return
     if not fed.is_empty():
         rows(fed, title="Systems")

@@ -19,6 +19,7 @@ from lakehouse.streaming.service import Addresses, Service
 
 _STANDING: dict[str, pl.DataType] = {
     "stream": pl.String(),
+    "source": pl.String(),
     "system": pl.String(),
     "events": pl.Int64(),
     "seconds": pl.Float64(),
@@ -81,7 +82,8 @@ def standing(settings: Settings) -> pl.DataFrame:
     standing = looks(Lake(settings.lake_uri), [(item, settings.system(item.system)) for item in streams])
     for item, one in zip(streams, standing, strict=True):
         counts = ", ".join(f"{number:,} {name}" for name, number in one.counts.items() if number)
-        found.append((item.name, item.system, one.events, one.seconds, counts, one.trouble or one.state))
+        state = one.trouble or one.state
+        found.append((item.name, item.source.name, item.system, one.events, one.seconds, counts, state))
     return pl.DataFrame(found, schema=_STANDING, orient="row")
 
 

@@ -65,7 +65,11 @@ def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFra
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def beside(account: pl.DataFrame, fed: pl.DataFrame) -> pl.DataFrame:
-    """The account of sources, with what waits in the system of each as `system`; null for a source of files."""
+def beside(account: pl.DataFrame, fed: pl.DataFrame, streams: pl.DataFrame) -> pl.DataFrame:
+    """The account of sources, with what waits in the system of each as `system`, null for a source of files, and its
+    streams as `streams`, null where it has none.
+    """
     system = pl.struct(pl.col("system").alias("name"), pl.exclude("source", "system"))
-    return account.join(fed.select("source", system=system), on="source", how="left", maintain_order="left")
+    judged = streams.group_by("source", maintain_order=True).agg(streams=pl.struct(pl.exclude("source")))
+    told = account.join(fed.select("source", system=system), on="source", how="left", maintain_order="left")
+    return told.join(judged, on="source", how="left", maintain_order="left")

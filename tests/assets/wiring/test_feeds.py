@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from thermometer import THERMOMETER
 
-from assets.wiring import feeds, ingest, sensor
+from assets.wiring import feeds, ingest, landing, sensor
 from assets.wiring.partitions import delivery_days
 from lakehouse import manifest
 from lakehouse.clock import Clock
@@ -240,6 +240,13 @@ def test_the_system_is_upstream_of_raw(source):
     assert (spec.key, spec.group_name, spec.kinds) == (dg.AssetKey(["systems", "station"]), "systems", {"station"})
     [raw] = [item for item in ingest.specs(source, timedelta(days=1)) if item.key.path[0] == "raw"]
     assert [dep.asset_key for dep in raw.deps] == [spec.key]
+
+
+def test_the_landing_folder_is_upstream_of_raw_where_files_are_brought(source):
+    brought = replace(source, feed=None, path="{site}/{name}/{day}.jsonl")
+    assert feeds.systems([brought]) == []
+    [raw] = [item for item in ingest.specs(brought, timedelta(days=1)) if item.key.path[0] == "raw"]
+    assert [dep.asset_key for dep in raw.deps] == [landing.spec().key]
 
 
 def test_the_sensor_asks_for_one_run_while_something_waits(settings, source):
