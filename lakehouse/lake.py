@@ -7,6 +7,7 @@ data silently (2.7 into a whole-number column is stored as 2).
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -321,6 +322,8 @@ class Lake:
         return True
 
     def _has(self, checksum: str) -> bool:
+        if not self.remote:
+            return os.path.exists(f"{self.root}/{_key(checksum)}")  # noqa: PTH110
         try:
             obstore.head(self.store, _key(checksum))
         except FileNotFoundError:

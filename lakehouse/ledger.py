@@ -6,6 +6,7 @@ the rows from 1 without gaps; every table downstream says up to which `seq` it r
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -145,8 +146,7 @@ def register(
 
     def keep(file: Landed) -> tuple[str | None, bytes | None]:
         try:
-            data = (landing / file.path).read_bytes() if file.size <= part_bytes else None
-            return _keep(lake, landing / file.path, data, renew=renew), data
+            return _keep(lake, _path(landing, file), file.size <= part_bytes, renew=renew)
         except OSError:
             return None, None
 
@@ -256,20 +256,26 @@ def groups(files: Sequence[Landed], size: int) -> Iterator[list[Landed]]:
         yield group
 
 
-def _keep(lake: Lake, file: Path, data: bytes | None, *, renew: bool) -> str | None:
-    """Keep a file's bytes: `data`, or more than are to be held. Their checksum; None if they change meanwhile."""
-    if data is not None:
-        checksum = hashlib.sha256(data).hexdigest()
-        lake.keep(data, checksum, renew=renew)
-        return checksum
-    with file.open("rb") as stream:
+def _path(landing: Path, file: Landed) -> str:
+    # There are many, and a Path takes as long to make as a small file to read.
+    return f"{landing}/{file.path}"
+
+
+def _keep(lake: Lake, path: str, whole: bool, *, renew: bool) -> tuple[str | None, bytes | None]:
+    """Keep a file's bytes. Their checksum, None if they change meanwhile; and they themselves, if `whole` is read."""
+    with open(path, "rb") as stream:  # noqa: PTH123
+        if whole:
+            data = stream.read()
+            checksum = hashlib.sha256(data).hexdigest()
+            lake.keep(data, checksum, renew=renew)
+            return checksum, data
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-    return checksum if lake.keep_file(file, checksum, renew=renew) else None
+    return (checksum if lake.keep_file(Path(path), checksum, renew=renew) else None), None
 
 
 def _as_listed(landing: Path, file: Landed) -> bool:
     try:
-        stat = (landing / file.path).stat()
+        stat = os.stat(_path(landing, file))  # noqa: PTH116
     except OSError:
         return False
     return (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime_ns)
