@@ -116,17 +116,23 @@ def definitions() -> dg.Definitions:
 
 
 def run(
-    settings: Settings, sources: list[str], days: tuple[date, date] | None, say: Callable[[str], None]
+    settings: Settings,
+    sources: list[str],
+    days: tuple[date, date] | None,
+    say: Callable[[str], None],
+    *,
+    now: bool = False,
 ) -> dict[str, str]:
     """Run everything for these sources in this process, recorded in Dagster; why each step that failed did.
 
-    days: only these delivery days, both ends included. say: is told of each step. What dbt prints goes into a log file.
+    days: only these delivery days, both ends included. say: is told of each step. now: ask even systems that are left
+    alone because they failed. What dbt prints goes into a log file.
     """
     job = build(settings, _told(say)).resolve_job_def(sensor.JOB)
     chosen = {key for name in sources for key in ingest.keys(catalog.source(name)).values()}
     every = {key for source in catalog.sources() for key in ingest.keys(source).values()}
     selection = [key for key in job.asset_layer.executable_asset_keys if key in chosen or key not in every]
-    tags = runs.mine()
+    tags = runs.mine() | ({feeds.NOW: "true"} if now else {})
     if days is not None:
         tags |= {_FROM: days[0].isoformat(), _TO: days[1].isoformat()}
     log = settings.dagster / "last-run.log"

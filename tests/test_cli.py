@@ -136,11 +136,20 @@ def test_a_run_for_a_source_whose_system_is_not_connected_says_what_to_set(call,
 def test_a_run_that_cannot_ask_a_system_is_exit_code_1(call, trial, home):
     shutil.copytree(trial.settings.home / "lake", home / "state" / "lake")
     own = {**of(trial), "home": home / "state", "warehouse": trial.url}
-    done = call("run", **own, system_central_lab="http://lakehouse:hunter2@127.0.0.1:1")
+    own["system_central_lab"] = "http://lakehouse:hunter2@127.0.0.1:1"
+    done = call("run", **own)
     assert done.returncode == 1
     assert done.stdout == "All that can be had is up to date.\n"
     assert "nothing could be had for central_lab; lakehouse run tries again" in done.stderr
     assert "hunter2" not in done.stderr
+    for _ in range(2):
+        call("run", **own)
+    # Left alone, but not when it is named.
+    asks = "(lakehouse run --source central_lab asks at once)"
+    assert asks in call("run", **own).stderr
+    named = call("run", "--source", "central_lab", **own).stderr
+    assert "/oauth/token cannot be reached" in named
+    assert asks not in named
 
 
 def test_landed_files_that_no_source_takes_are_told_by_a_run(call, trial, home):

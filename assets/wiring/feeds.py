@@ -19,6 +19,8 @@ from resources.landing import LandingResource
 GROUP = "systems"
 LANDING = dg.AssetKey([GROUP, "landing_folder"])
 CHECK = "lag"
+# The tag of a run that asks even systems that are left alone because they failed.
+NOW = "lakehouse/now"
 _WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
 
 
@@ -64,7 +66,8 @@ def pull(
         return Pulled()
     if past := pulling.unasked(source, asked or (), landing.clock):
         context.log.warning(f"{source.name}: {past}")
-    pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, asked or ())
+    days, now = asked or (), NOW in context.run.tags
+    pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, days, now=now)
     if pulled.extracts:
         context.log.info(
             f"{source.name}: {pulled.extracts:,} deliveries ({pulled.bytes:,} bytes) came from {source.feed.system}"

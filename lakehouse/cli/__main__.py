@@ -121,7 +121,7 @@ def run(
 
     Systems that sources pull from are asked first; one that does not answer is told, keeps nothing else back, and makes
     the exit code 1. Recorded in Dagster like any other run. **--source**, **--from** and **--to** narrow what is
-    ingested.
+    ingested; the system of a source that is named is asked even while it is left alone because it failed.
     """
     if (from_ is None) != (to is None):
         raise typer.BadParameter("--from and --to go together")
@@ -326,7 +326,8 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
             asked,
             only=source,
         )
-        lags = systems.lags(settings, sources)
+        # Who names a source may have mended its system a moment ago.
+        lags = systems.lags(settings, sources, now=source is not None)
         waiting, wrong = systems.before_a_run(sources, lags, asked or (), Clock(settings.as_of))
         if source and (unset := systems.unset(sources[0], lags)):
             wrong.append((source, unset))
@@ -346,7 +347,8 @@ def _run(settings: Settings, source: str | None, days: tuple[date, date] | None)
         export(instance.environment(settings, url))
         from lakehouse import definitions  # only now: what needs no run answers without loading Dagster and dbt
 
-        failed = definitions.run(Settings.load(), [item.name for item in sources], days, err.print)
+        names = [item.name for item in sources]
+        failed = definitions.run(Settings.load(), names, days, err.print, now=source is not None)
     if failed:
         told = "; ".join(f"{step}: {why}" for step, why in failed.items())
         raise LakehouseError(f"{told}\nWhat was committed before is kept; mend the cause and lakehouse run goes on.")

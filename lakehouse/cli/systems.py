@@ -22,11 +22,14 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def lags(settings: Settings, sources: Sequence[Source]) -> dict[str, Lag | None]:
-    """By source with a feed, what waits in its system; None where nobody has said where the system is."""
+def lags(settings: Settings, sources: Sequence[Source], *, now: bool = False) -> dict[str, Lag | None]:
+    """By source with a feed, what waits in its system; None where nobody has said where the system is.
+
+    now: ask even those that are left alone because they failed.
+    """
     urls = {source.name: settings.system(source.feed.system) for source in sources if source.feed}
     asked = {source.name: (source, url) for source in sources if (url := urls.get(source.name))}
-    found = pulling.lags(Lake(settings.lake_uri), settings.landing, asked)
+    found = pulling.lags(Lake(settings.lake_uri), settings.landing, asked, now=now)
     return {name: found.get(name) for name in urls}
 
 

@@ -45,7 +45,7 @@ from lakehouse import manifest, postgres
 from lakehouse.clock import Clock
 from lakehouse.contract import Contract
 from lakehouse.curate import curate
-from lakehouse.feeds import http, pulling
+from lakehouse.feeds import answers, http, pulling
 from lakehouse.feeds.tables import DatabaseTable
 from lakehouse.formats.pages import Pages
 from lakehouse.formats.parquet import Parquet
@@ -117,7 +117,7 @@ def house(kind: str, folder: str, topic: str) -> House:
 def work(kind: str, folder: str, url: str, topic: str) -> None:
     """One attempt to bring the lake up to date, as a run of the feed is."""
     # Else it would leave a system that is killed all the time alone.
-    pulling._FAILURES, http.FIRST_WAIT = 10**9, 0.01
+    answers._FAILURES, http.FIRST_WAIT = 10**9, 0.01
     one = house(kind, folder, topic)
     pulled = pulling.pull(one.lake, one.source, one.landing, url, one.clock, MOST_BYTES)
     one.run()

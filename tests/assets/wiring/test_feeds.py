@@ -143,7 +143,10 @@ def test_a_system_that_is_left_alone_says_so_and_is_not_asked(settings, source, 
         assert lag_check(run(settings, source)).description == "the station does not answer"
     # It would answer now.
     station.down.clear()
-    told = "station has failed 3 times in a row and is left alone until  UTC: the station does not answer"
+    told = (
+        "station has failed 3 times in a row and is left alone until  UTC (lakehouse run --source thermometer asks at "
+        "once): the station does not answer"
+    )
     result = run(settings, source)
     assert result.success
     check = lag_check(result)
@@ -157,6 +160,9 @@ def test_a_system_that_is_left_alone_says_so_and_is_not_asked(settings, source, 
     found = tick(settings, source)
     assert found.run_requests == []
     assert [(event.passed, untimed(event.description)) for event in found.asset_events] == [(False, told)]
+    # Who asks for it by name may have mended it.
+    assert lag_check(run(settings, source, tags={feeds.NOW: "true"})).passed
+    assert len(list(settings.landing.rglob("*.jsonl"))) == 2
 
 
 def test_a_run_that_leaves_something_waiting_says_so(settings, source, monkeypatch, capfd):

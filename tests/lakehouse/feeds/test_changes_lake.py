@@ -16,7 +16,7 @@ from logical import execute, texts, values
 from lakehouse import manifest
 from lakehouse.curate import curate
 from lakehouse.curated import Curated
-from lakehouse.feeds import Lag, Reached, pulling
+from lakehouse.feeds import Lag, Reached, answers, pulling
 from lakehouse.lake import Lake
 
 
@@ -214,7 +214,7 @@ def test_a_user_who_may_not_release_is_told_and_asks_for_no_run_after_another(
         assert not lag.any
         assert "what was pulled is not released: edc: the user lacks a right" in str(lag.trouble)
         execute(url, "grant execute on function pg_replication_slot_advance to reader")
-        monkeypatch.setattr(pulling, "_FIRST_WAIT", -pulling._FIRST_WAIT)
+        monkeypatch.setattr(answers, "_FIRST_WAIT", -answers._FIRST_WAIT)
         assert things.lag().any
         things.release()
         assert things.lag() == Lag(0, 0, 0.0)

@@ -22,7 +22,7 @@ from lakehouse import landing, ledger
 from lakehouse.cli import systems
 from lakehouse.clock import Clock
 from lakehouse.errors import ConfigurationError, SourceError, UnavailableError
-from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, pulling
+from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part, Reached, answers, pulling
 from lakehouse.formats.jsonlines import JsonLines
 from lakehouse.lake import Change
 from lakehouse.settings import Settings
@@ -165,27 +165,36 @@ def test_a_system_that_keeps_failing_is_left_alone_for_longer_and_longer(fed: Ho
     station.breaks.extend([0, 0, 0, 0])
     for failures in (1, 2):
         assert pull(fed).trouble == "the station does not answer"
-        assert pulling.breaker(fed.lake, fed.source).failures == failures
-        assert pulling.breaker(fed.lake, fed.source).wait() is None
+        assert answers.breaker(fed.lake, fed.source).failures == failures
+        assert answers.breaker(fed.lake, fed.source).wait() is None
     pull(fed)
-    state = pulling.breaker(fed.lake, fed.source)
+    state = answers.breaker(fed.lake, fed.source)
     wait = state.wait()
     assert wait
     assert timedelta(seconds=20) < wait <= timedelta(seconds=30)
     until = f"{state.until:%Y-%m-%d %H:%M:%S} UTC"
-    told = f"station has failed 3 times in a row and is left alone until {until}: the station does not answer"
+    told = (
+        f"station has failed 3 times in a row and is left alone until {until} (lakehouse run --source thermometer asks "
+        "at once): the station does not answer"
+    )
     assert (pull(fed).trouble or "").startswith(told)
     assert pulling.lag(fed.lake, fed.source, fed.landing, URL).trouble == told
     # It was not asked.
     assert len(station.breaks) == 1
     assert state.wait(datetime.now(UTC) + timedelta(seconds=31)) is None
+    # A person may have mended it.
+    assert pulling.lag(fed.lake, fed.source, fed.landing, URL, now=True).events == 5
+    pulled = pulling.pull(fed.lake, fed.source, fed.landing, URL, fed.clock, 100, now=True)
+    assert (pulled.trouble, station.breaks) == ("the station does not answer", [])
+    assert pulling.pull(fed.lake, fed.source, fed.landing, URL, fed.clock, 100, now=True).trouble is None
+    assert answers.breaker(fed.lake, fed.source) == answers.Breaker()
 
 
 def test_a_system_that_answers_again_is_trusted_again(fed: House, station: Station) -> None:
     station.breaks.extend([0, 0])
     for _ in range(3):
         pull(fed)
-    assert pulling.breaker(fed.lake, fed.source) == pulling.Breaker()
+    assert answers.breaker(fed.lake, fed.source) == answers.Breaker()
 
 
 def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the_same(fed, monkeypatch) -> None:
@@ -199,7 +208,7 @@ def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the
         patched.setattr(Station, "lag", silent)
         assert [look(), look()] == ["the station says nothing"] * 2
     assert look() is None
-    assert pulling.breaker(fed.lake, fed.source).failures == 0
+    assert answers.breaker(fed.lake, fed.source).failures == 0
     fed.source.feed.breaks.extend([0, 0])
     with monkeypatch.context() as patched:
         pull(fed)
@@ -209,7 +218,7 @@ def test_looks_that_fail_count_until_one_is_answered_and_pulls_that_fail_all_the
         assert look() is None
         pull(fed)
         # That it answers looks says nothing of pulls.
-        assert pulling.breaker(fed.lake, fed.source).failures == 2
+        assert answers.breaker(fed.lake, fed.source).failures == 2
         patched.setattr(Station, "lag", silent)
         look()
         patched.setattr(Station, "lag", lambda *_: pytest.fail("it was asked"))
@@ -287,10 +296,10 @@ def files(house: House, table: str) -> set[Path]:
 
 def test_a_look_reads_neither_other_folders_nor_what_came_of_pulls_long_ago(fed: House, monkeypatch) -> None:
     real, ago = landing._files, datetime.now(UTC) - timedelta(days=5)
-    delta = fed.lake.create(pulling.table(fed.source), pulling.SCHEMA)
+    delta = fed.lake.create(answers.table(fed.source), answers.SCHEMA)
     rows = [{"at": ago, "outcome": "failed", "extracts": 0, "bytes": 0, "why": "x"}]
-    fed.lake.commit(delta, Change(pl.DataFrame(rows, schema=pulling.SCHEMA)), "pulls", 1)
-    for file in files(fed, pulling.table(fed.source)):
+    fed.lake.commit(delta, Change(pl.DataFrame(rows, schema=answers.SCHEMA)), "pulls", 1)
+    for file in files(fed, answers.table(fed.source)):
         file.unlink()
     pull(fed)
     with monkeypatch.context() as patched:
@@ -318,9 +327,9 @@ def test_what_cannot_be_released_asks_for_no_run_after_another(fed: House, monke
             assert pulling.release(fed.lake, fed.source, URL) == "station: the user may not release"
             assert pull(fed).trouble is None
         assert look() == Lag(trouble="what was pulled is not released: station: the user may not release")
-        assert pulling.breaker(fed.lake, fed.source) == pulling.Breaker()
+        assert answers.breaker(fed.lake, fed.source) == answers.Breaker()
         # Then a run is to try again, and the next waits for longer.
-        patch.setattr(pulling, "_FIRST_WAIT", timedelta(0))
+        patch.setattr(answers, "_FIRST_WAIT", timedelta(0))
         assert look().any
     assert look() == Lag(events=0)
     assert pulling.release(fed.lake, fed.source, URL) is None
@@ -351,10 +360,10 @@ def test_another_ledger_in_the_place_of_one_is_read_anew(fed: House) -> None:
 
 def test_a_look_that_finds_nothing_leaves_no_trace(fed: House) -> None:
     pull(fed)
-    version = fed.lake.open(pulling.table(fed.source)).version()
+    version = fed.lake.open(answers.table(fed.source)).version()
     for _ in range(5):
         assert pull(fed) == pulling.Pulled()
-    assert fed.lake.open(pulling.table(fed.source)).version() == version
+    assert fed.lake.open(answers.table(fed.source)).version() == version
 
 
 def test_when_all_was_read_last_is_told_by_one_row(fed: House, station: Station) -> None:
@@ -368,14 +377,14 @@ def test_when_all_was_read_last_is_told_by_one_row(fed: House, station: Station)
     times = []
     for outcomes in (["brought"], ["brought", "unchanged"], ["brought", "unchanged"]):
         pull(fed)
-        assert fed.lake.scan(pulling.table(fed.source)).sort("at").collect()["outcome"].to_list() == outcomes
+        assert fed.lake.scan(answers.table(fed.source)).sort("at").collect()["outcome"].to_list() == outcomes
         times.append(pulling.reached(fed.lake, fed.source).at)
     assert times == sorted(set(times))
     station.breaks.append(0)
     station.readings.append(reading(5))
     assert pull(fed).trouble
     assert pulling.reached(fed.lake, fed.source).at == times[-1]
-    assert pulling.breaker(fed.lake, fed.source).failures == 1
+    assert answers.breaker(fed.lake, fed.source).failures == 1
 
 
 def test_a_replay_doubles_nothing(fed: House) -> None:
@@ -435,20 +444,20 @@ def test_what_was_pulled_is_on_record_by_its_parts(fed: House) -> None:
         Part("all", "000002", "000003"),
         Part("all", "000004", "000004"),
     ]
-    brought = fed.lake.scan(pulling.table(fed.source)).select("outcome", "extracts", "bytes", "why").collect()
+    brought = fed.lake.scan(answers.table(fed.source)).select("outcome", "extracts", "bytes", "why").collect()
     assert brought.rows() == [("brought", 3, 225, None)]
-    assert pl.DataFrame(schema=pulling.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why", "until"]
+    assert pl.DataFrame(schema=answers.SCHEMA).columns == ["at", "outcome", "extracts", "bytes", "why", "until"]
 
 
 def test_what_came_of_pulls_before_systems_could_ask_to_be_left_alone_counts(fed: House, station: Station) -> None:
-    before = {name: kind for name, kind in pulling.SCHEMA.items() if name != "until"}
-    delta = fed.lake.create(pulling.table(fed.source), before)
+    before = {name: kind for name, kind in answers.SCHEMA.items() if name != "until"}
+    delta = fed.lake.create(answers.table(fed.source), before)
     row = {"at": datetime.now(UTC), "outcome": "failed", "extracts": 0, "bytes": 0, "why": "it is down"}
     fed.lake.commit(delta, Change(pl.DataFrame([row], schema=before)), "pulls", 1)
-    assert pulling.breaker(fed.lake, fed.source).failures == 1
+    assert answers.breaker(fed.lake, fed.source).failures == 1
     station.breaks.append(0)
     assert pull(fed).trouble
-    assert pulling.breaker(fed.lake, fed.source).failures == 2
+    assert answers.breaker(fed.lake, fed.source).failures == 2
 
 
 def test_what_is_pulled_after_a_clock_was_set_back_is_refused_in_words(fed: House, station: Station) -> None:

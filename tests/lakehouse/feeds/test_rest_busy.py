@@ -10,7 +10,7 @@ from api import Api, feed, record
 from house import House
 from thermometer import THERMOMETER
 
-from lakehouse.feeds import pulling
+from lakehouse.feeds import answers, pulling
 from lakehouse.formats.pages import Pages
 
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(pulling, "_now", clock)
+    monkeypatch.setattr(answers, "_now", clock)
     # Its own, and not everybody's: a server that is being started sleeps, too.
     never = SimpleNamespace(sleep=lambda seconds: pytest.fail(f"it waited for {seconds} s"))
     monkeypatch.setattr("tenacity.nap.time", never)
@@ -45,8 +45,8 @@ def fed(house: House, lab: Api) -> House:
     return house
 
 
-def pull(house: House, lab: Api, days: tuple[date, ...] = ()) -> pulling.Pulled:
-    return pulling.pull(house.lake, house.source, house.landing, lab.url, house.clock, 1, days)
+def pull(house: House, lab: Api, days: tuple[date, ...] = (), *, now: bool = False) -> pulling.Pulled:
+    return pulling.pull(house.lake, house.source, house.landing, lab.url, house.clock, 1, days, now=now)
 
 
 def look(house: House, lab: Api) -> str | None:
@@ -65,8 +65,11 @@ def test_a_system_that_asks_to_be_left_alone_for_an_hour_is(fed: House, lab: Api
     for _ in range(2):
         assert str(look(fed, lab)).startswith(told)
         assert str(pull(fed, lab).trouble).startswith(told)
-        # Nor for days gone by.
+        # Nor for days gone by, nor because a person asks for it.
         assert str(pull(fed, lab, (date(2014, 1, 2),)).trouble).startswith(told)
+        assert str(pull(fed, lab, now=True).trouble).startswith(told)
+        asked = pulling.lag(fed.lake, fed.source, fed.landing, lab.url, now=True)
+        assert str(asked.trouble).startswith(told)
         clock.now += timedelta(minutes=29)
     assert len(lab.laboratory.asked) == 3
     clock.now += timedelta(minutes=3)
