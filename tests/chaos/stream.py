@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -118,11 +118,13 @@ def campaign(folder: Path, kills: int, seed: int, kind: str = "service") -> dict
     chance = random.Random(seed)
     lake, log = Lake(str(folder / "lake")), {partition: list[bytes | None]() for partition in range(PARTITIONS)}
     done = Counter[str]()
-    with receiving() as webhook, serving(kind, chance, webhook) as place:
+    with receiving() as webhook, serving(kind, chance, webhook) as place, ExitStack() as last:
         kafka = place.kafka
         topic = kafka.topic(MANY_PARTITIONS if place.server else PARTITIONS)
         kafka.topic(1, f"{topic}-alerts")
         process = started(lake, kafka.url(), topic, place.address)
+        # Whatever is found wrong, the service of that moment goes with it.
+        last.callback(lambda: process.kill())
         producer = steady(kafka, topic, chance) if place.server else None
         for turn in range(kills):
             if not producer:
