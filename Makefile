@@ -1,7 +1,7 @@
 # make demo   sets up and runs a real trial through the lakehouse
 # make test   sets up and runs the tests
 # make chaos  kills and retries everything, KILLS times (200), and compares what survives
-# make chaos-feeds  kills those who pull, their systems and the lines between, KILLS times each, and the stream service
+# make chaos-feeds  kills those who pull, their systems and the lines between, and the stream service, KILLS times each
 # make soak   feeds the reader 20,000 damaged files and goes through HISTORIES (400) random histories
 # make bench  does the same task with lakehouse and with what others use, and writes bench/RESULTS.md
 # make bench-quick  says whether lakehouse got slower beside bare Polars than bench/results.json has it

@@ -19,3 +19,9 @@ def test_cut_off_from_broker_and_webhook_it_goes_on_by_itself(tmp_path: Path) ->
     done = stream.campaign(tmp_path, kills=4, seed=7, kind="lines")
     assert done["lines cut"] >= 4
     assert done["alerts"] > 10
+
+
+def test_its_broker_is_killed_and_it_goes_on_by_itself(tmp_path: Path) -> None:
+    done = stream.campaign(tmp_path, kills=2, seed=7, kind="broker")
+    assert done["kills"] == 2
+    assert done["alerts"] > 3

@@ -25,9 +25,10 @@ class Durable:
         self._stack = ExitStack()
         self.kafka = self._up()
 
-    def kill(self) -> bool:
-        """Kill it and have it up again."""
+    def kill(self, down: float = 0.0) -> bool:
+        """Kill it and have it up again, after so many seconds."""
         self._stack.close()
+        time.sleep(down)
         self._up()
         return True
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,8 +97,10 @@ def message(who: str, seconds: float, rate: float | None) -> bytes:
     return json.dumps({"who": who, "at": BEGIN + int(seconds * 1000), "rate": rate}).encode()
 
 
-def expected(stream: Stream, log: dict[int, list[bytes]]) -> list[str]:
-    """Ids of the alerts that follow from the messages of each partition, judged straight through."""
+def expected(stream: Stream, log: Mapping[int, Sequence[bytes | None]]) -> list[str]:
+    """Ids of the alerts that follow from the messages of each partition, judged straight through. None in the log is a
+    place without a message.
+    """
     reader, ids = Reader(stream), []
     for partition, values in log.items():
         judge = Judge(stream.judged, partition, stream.rules, stream.lateness, stream.forget, stream.most_keys)
@@ -238,30 +240,40 @@ def running(
     one.end()
 
 
-def until(holds: Callable[[], bool], what: str = "") -> None:
-    """Wait for something that has to come; no test is judged by how soon."""
-    for _ in range(1200):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"it does not come: {what}")
+def until(holds: Callable[[], bool], what: str = "", every: float = 0.05) -> None:
+    """Wait for something that has to come; no test is judged by how soon. every: seconds between two looks."""
+    # By the clock: some looks take a second.
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, f"it does not come: {what}"
+        time.sleep(every)
 
 
 def in_topic(client: dict[str, Any], topic: str) -> list[dict[str, Any]]:
     """What a topic of one partition holds."""
+    return [json.loads(value) for value in held(client, topic, 1)[0].values()]
+
+
+def held(client: dict[str, Any], topic: str, partitions: int) -> dict[int, dict[int, bytes]]:
+    """What the partitions of a topic hold, by partition and offset."""
     consumer = Consumer({**client, "group.id": "look", "enable.auto.commit": False, "enable.partition.eof": True})
     try:
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        found: list[dict[str, Any]] = []
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+        found: dict[int, dict[int, bytes]] = {partition: {} for partition in range(partitions)}
+        ended = set[int]()
         # To the end that comes with the messages: a server may tell another, when it is asked.
-        while taken := consumer.poll(10):
+        while len(ended) < partitions and (taken := consumer.poll(10)):
+            partition, offset, value = taken.partition(), taken.offset(), taken.value()
+            assert partition is not None, "what comes has a place"
+            assert offset is not None, "what comes has a place"
             if error := taken.error():
                 assert error.code() == KafkaError._PARTITION_EOF, error
-                return found
-            value = taken.value()
-            assert isinstance(value, bytes)
-            found.append(json.loads(value))
-        raise AssertionError(f"{topic} gives {len(found)} messages and no end")
+                ended.add(partition)
+            else:
+                assert isinstance(value, bytes)
+                found[partition][offset] = value
+        assert len(ended) == partitions, f"{topic} gives {sum(map(len, found.values()))} messages and no end"
+        return found
     finally:
         consumer.close()
 
