@@ -291,6 +291,22 @@ def test_an_alert_too_large_for_its_topic_holds_up_nothing(kafka: broker.Broker,
     assert query.sql(lake, "select way from refused.rates").rows() == [("topic",)]
 
 
+def test_messages_of_50_mb_are_judged_like_any_other(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    """Whether they keep the contract or are poison; those before and after them raise their alerts."""
+    stream = declared(kafka.topic(1, max_message_bytes="100000000"))
+    kafka.topic(1, stream.alerts_topic)
+    much = b"x" * 50_000_000
+    large = message("a", 1, 130)[:-1] + b', "much": "' + much + b'"}'
+    log = [*highs(1), message("a", 0, 130), large, much, *highs(1, begin=1)]
+    kafka.produce(stream.topic, log)
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        until(lambda: len(webhook.got) == 3)
+    assert [item["key"] for item in webhook.got] == ["k0", "a", "k1"]
+    assert ids_on_record(lake) == sorted(webhook.ids)
+    assert len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 3
+    assert service.lines[-1].startswith("rates: 6 events, 3 alerts, 1 poison, 0 to read")
+
+
 def test_a_second_service_gives_up_and_the_table_stays_exact(kafka: broker.Broker, lake: Lake) -> None:
     stream = declared(topic(kafka))
     where = Addresses(url(kafka))
