@@ -27,7 +27,7 @@ _STARTS = "cdc_starts"
 _COMMIT = [_STARTS, "cdc_lsn"]
 _PLACE = [*_COMMIT, "cdc_seq"]
 _UNCHANGED = "cdc_unchanged"
-_NUMBER, _RESET, _HELD = "_number", "_reset", "_held"
+_NUMBER, _RESET, _HELD, _ENDED = "_number", "_reset", "_held", "_ended"
 # What leaves a row behind; what does away with all rows there were.
 _ROWS, _RESETS = ("insert", "update", "snapshot"), ("truncate", "complete")
 # A text in JSON, with its quotes.
@@ -82,10 +82,15 @@ def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     the others, and a row that came and went in one has no version. `valid_from`: its commit's time, or that
     of the snapshot that told it first. `valid_to`: of another version, a delete, a truncation or a snapshot without it;
     null while it holds. Versions follow each other by `cdc_starts`, `cdc_lsn` and `until_starts` (of a log that has
-    starts), `until_lsn`: a clock may be set back, and two transactions may have one time. What holds at a time:
+    starts), `until_lsn`: a clock may be set back, and two transactions may have one time. Where it was, a version is
+    held to begin no sooner than the one before it ended, and to end no sooner than it begins; `cdc_at` tells what the
+    clock said. So at any time at most one version of a key holds:
     `valid_from <= time and (valid_to is null or time < valid_to)`.
     """
     names = changes.collect_schema().names()
+    ended = changes.select(*key, _ENDED).drop_nulls(_ENDED) if _ENDED in names else None
+    if ended is not None:
+        changes = changes.filter(pl.col(_ENDED).is_null())
     told = [name for name in names if name not in key and not name.startswith(("cdc_", "_"))]
     rows = _log(changes, key).group_by(*key, *_COMMIT).agg(pl.all().sort_by(_NUMBER).last()).sort(*key, _NUMBER)
     following = pl.col(_NUMBER).shift(-1).over(key)
@@ -101,7 +106,7 @@ def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
         *(pl.col(name).eq_missing(pl.col(name).shift().over(key)) for name in told),
     )
     holds_on = ((pl.col("cdc_op") == "snapshot") & alike).fill_null(False)
-    return (
+    versions = (
         ends.with_columns(_version=(~holds_on).cum_sum().over(key))
         .group_by(*key, "_version", maintain_order=True)
         .agg(
@@ -109,10 +114,26 @@ def history(changes: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
             pl.col(*_UNTIL).last(),
             valid_from=pl.col("cdc_at").first(),
         )
-        .select(
-            *(name for name in (*names, "valid_from", *_UNTIL) if name != "until_starts" or _STARTS in names),
-            is_current=pl.col("until_lsn").is_null(),
-        )
+    )
+    return _in_order(versions, key, ended).select(
+        *(name for name in (*names, "valid_from", *_UNTIL) if name != "until_starts" or _STARTS in names),
+        is_current=pl.col("until_lsn").is_null(),
+    )
+
+
+def _in_order(versions: pl.LazyFrame, key: list[str], ended: pl.LazyFrame | None) -> pl.LazyFrame:
+    """Versions, in the order of the log, whose times follow each other in that order, whatever the clocks said.
+
+    ended: by key, when versions before these ended.
+    """
+    begin, end = pl.col("valid_from"), pl.col("valid_to")
+    before = pl.max_horizontal(begin, end).cum_max().shift().over(key)
+    if ended is not None:
+        last = ended.group_by(key).agg(pl.col(_ENDED).max())
+        versions = versions.drop(_ENDED, strict=False).join(last, on=key, how="left", maintain_order="left")
+        before = pl.max_horizontal(before, _ENDED)
+    return versions.with_columns(valid_from=pl.max_horizontal(begin, before)).with_columns(
+        valid_to=pl.when(end.is_not_null()).then(pl.max_horizontal(begin, end))
     )
 
 
@@ -161,15 +182,17 @@ def onward(transform: Callable[[pl.LazyFrame], pl.LazyFrame], made: pl.LazyFrame
         besides; all of them where `resets` says so.
     """
     names = made.collect_schema().names()
-    ended = pl.lit(False)
-    if "is_current" in names:
-        ended = ~pl.col("is_current")
     added = ["valid_from", *_UNTIL, "is_current"]
-    stands = made.filter(~ended).drop(added, strict=False).with_columns(pl.lit(True).alias(_HELD))
+    past = made.filter(~pl.col("is_current")) if "is_current" in names else None
+    stands = made if past is None else made.filter("is_current")
+    stands = stands.drop(added, strict=False).with_columns(pl.lit(True).alias(_HELD))
     told = stands.collect_schema()
     taken = [name for name in came.collect_schema().names() if name in told or name == _UNCHANGED]
-    both = pl.concat([stands, came.select(taken)], how="diagonal")
-    return pl.concat([made.filter(ended), transform(both).select(names)])
+    both = [stands, came.select(taken)]
+    if past is None:
+        return transform(pl.concat(both, how="diagonal")).select(names)
+    both.append(past.rename({"valid_to": _ENDED}).drop(added, strict=False))
+    return pl.concat([past, transform(pl.concat(both, how="diagonal")).select(names)])
 
 
 def moved(changes: pl.LazyFrame, column: str) -> pl.LazyFrame:

@@ -12,13 +12,15 @@ class EdcEventVersion(EdcEvent):
     """One row of the EDC's table as one transaction left it; its provenance is that of the change that did."""
 
     valid_from = dy.Datetime(
-        time_unit="us", time_zone="UTC", description="When it was committed; of a snapshot, when that was taken (UTC)."
+        time_unit="us",
+        time_zone="UTC",
+        description="When it was committed; of a snapshot, when that was taken (UTC). Not before the one before ended.",
     )
     valid_to = dy.Datetime(
         nullable=True,
         time_unit="us",
         time_zone="UTC",
-        description="When the transaction was committed that changed or deleted it (UTC); null while it holds.",
+        description="When that was committed which changed or deleted it (UTC), not before it began; null if it holds.",
     )
     until_starts = dy.Int64(
         nullable=True, description="How many fresh starts there were by that one; null while it holds."

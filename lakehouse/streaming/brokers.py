@@ -213,6 +213,10 @@ class Log:
                 self._adrift.add(partition)
             waiting += max(0, end - position)
         self.waiting, self.trouble = waiting, None
+        if self._doubted:
+            # They are back, and it need not be the same topic even if it ends where the one that was read did.
+            self._doubted = False
+            self._adrift.update(self.positions)
 
     def close(self) -> None:
         self._consumer.close()

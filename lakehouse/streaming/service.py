@@ -24,7 +24,7 @@ from lakehouse.lake import Lake
 from lakehouse.rules import Alert
 from lakehouse.streaming import Stream
 from lakehouse.streaming.backlog import Backlog
-from lakehouse.streaming.brokers import Log
+from lakehouse.streaming.brokers import AnotherTopicError, Log
 from lakehouse.streaming.events import Reader
 from lakehouse.streaming.pulse import Pulse, give
 from lakehouse.streaming.record import Record, State
@@ -92,6 +92,7 @@ class Service:
 
         Raises UnavailableError when brokers or lake are not there to begin with, SupersededError when another service
         of the same stream is at work, LakehouseError otherwise; all that is on record stays in every case.
+        AnotherTopicError, when the topic is made anew meanwhile: what was found in the old one is on record then.
         """
         state = self._record.load()
         if state.generation != self._stream.feed.generation:
@@ -100,10 +101,16 @@ class Service:
         self._saved = state
         self._counts.update(state.counts)
         log = self._log = Log(self._stream.topic, self._brokers, self._lost)
+        another: AnotherTopicError | None = None
         with closing(log), ThreadPoolExecutor(1, thread_name_prefix="record") as keeper:
             try:
                 self._begin(log, state)
-                self._work(log, keeper, stop, once)
+                try:
+                    self._work(log, keeper, stop, once)
+                except AnotherTopicError as error:
+                    # Nobody can find again what was found in the topic that is gone. Nothing of the new one was judged.
+                    another, log.trouble = error, str(error)
+                    log.positions, log.prints = self._before
             finally:
                 for courier in self._couriers:
                     courier.end(_LAST_SECONDS)
@@ -111,8 +118,12 @@ class Service:
                 self._saving.result()
             if self._unsaved(log):
                 self._save(log, keeper).result()
-            log.look()
-            self._say(self._pulse(log, stopped=True))
+            if another is None:
+                log.look()
+            # Behind those that were to be said before.
+            keeper.submit(self._say, self._pulse(log, stopped=another is None)).result()
+            if another:
+                raise another
             self._tell(self.told() + "; stopped")
 
     def _begin(self, log: Log, state: State) -> None:

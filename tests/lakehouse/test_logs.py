@@ -24,6 +24,12 @@ def log(*rows: Told) -> pl.LazyFrame:
     return frame.with_columns(at).sample(fraction=1, shuffle=True, seed=1).lazy()
 
 
+def set_back(*rows: Told) -> pl.LazyFrame:
+    """The same by a clock that goes to and fro from one transaction to the next."""
+    at = pl.format("2014-01-0{}", pl.col("cdc_lsn").hash(7) % 9 + 1)
+    return log(*rows).with_columns(cdc_at=at)
+
+
 MOVED = (
     (1, OLD, 1, "snapshot", 1, "old", None),
     (1, OLD, 2, "snapshot", 2, "old", None),
@@ -171,6 +177,26 @@ def test_what_was_left_out_of_a_row_that_nobody_has_is_not_known() -> None:
     assert sorted(current(changes, KEY).select("id", "word").collect().rows()) == [(1, None), (2, None)]
 
 
+def test_a_clock_that_is_set_back_has_no_version_end_before_it_begins_or_hold_beside_another() -> None:
+    """The order of the log decides, and not the times: by these, two would hold at once from the fourth on."""
+    times = {"08": "2014-01-04", "10": "2014-01-07", "18": "2014-01-02", "20": "2014-01-03", "28": "2014-01-05"}
+    changes = log(
+        (1, "08", 2, "insert", 1, "first", None),
+        (1, "10", 2, "update", 1, "second", None),
+        (1, "18", 2, "delete", 1, None, None),
+        (1, "20", 2, "insert", 1, "third", None),
+        (1, "28", 2, "insert", 2, "another", None),
+    ).with_columns(cdc_at=pl.col("cdc_lsn").replace_strict(times))
+    past = history(changes, KEY).sort("id", "cdc_lsn").select("word", "valid_from", "valid_to", "cdc_at").collect()
+    assert past.rows() == [
+        ("first", "2014-01-04", "2014-01-07", "2014-01-04"),
+        ("second", "2014-01-07", "2014-01-07", "2014-01-07"),
+        ("third", "2014-01-07", None, "2014-01-03"),
+        # Nothing held for this one before, and its clock is believed.
+        ("another", "2014-01-05", None, "2014-01-05"),
+    ]
+
+
 @pytest.mark.parametrize("made", [current, history])
 def test_from_any_part_of_a_log_onward_it_comes_to_what_the_whole_comes_to(
     made: Callable[[pl.LazyFrame, list[str]], pl.LazyFrame],
@@ -189,11 +215,11 @@ def test_from_any_part_of_a_log_onward_it_comes_to_what_the_whole_comes_to(
         ends = sorted(chance.randint(0, len(told)) for _ in range(3))
         # Now and then a change comes later than those after it.
         steps = [sum(place >= end for end in ends) + (chance.random() < 0.03) for place in range(len(told))]
-        now = transform(log())
+        now = transform(set_back())
         for step in range(5):
             fresh = [row for row, its in zip(told, steps, strict=True) if its == step]
-            came, there = log(*fresh), log(*before)
-            whole = sorted_(transform(log(*before, *fresh)))
+            came, there = set_back(*fresh), set_back(*before)
+            whole = sorted_(transform(set_back(*before, *fresh)))
             if follows(there, came):
                 went_on += bool(before and fresh)
                 # Of the keys that came, and what they were told of before; a truncation is of all.

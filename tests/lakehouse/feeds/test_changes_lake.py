@@ -173,6 +173,65 @@ def test_a_column_that_is_dropped_quarantines_what_lacks_it_until_the_contract_i
     assert not things.lag().any
 
 
+def redated(puller: LakePuller, minutes: Iterator[int]) -> None:
+    """Have what has landed and is not on record say that its transactions committed at other times."""
+    for file in puller.house.pending().unseen:
+        path = puller.house.landing / file.path
+        told, about = pl.read_parquet(path), pl.read_parquet_metadata(path)
+        commits = told["cdc_lsn"].unique().sort()
+        times = {commit: f"2014-01-02T03:{next(minutes):02}:00.000000Z" for commit in commits}
+        dated = told.with_columns(cdc_at=pl.col("cdc_lsn").replace_strict(times, return_dtype=pl.String))
+        dated.write_parquet(path, metadata={name: text for name, text in about.items() if name != "ARROW:schema"})
+
+
+def test_a_server_whose_clock_goes_back_is_followed_by_the_order_of_its_log(things: LakePuller) -> None:
+    execute(
+        things.url,
+        "create table things (id int, part text, word text, big text, primary key (id, part))",
+        "insert into things values (1, 'a', 'one')",
+    )
+    minutes = iter((40, 50, 10, 45, 30, 55, 20, 35, 5))
+    # The snapshot, then what is told onward of it, then what is told onward of that.
+    for statements in (
+        (),
+        (
+            "update things set word = 'two' where id = 1",
+            "insert into things values (2, 'a', 'new')",
+            "delete from things where id = 2",
+            "update things set word = 'three' where id = 1",
+        ),
+        (
+            "insert into things values (2, 'a', 'again')",
+            "update things set word = 'four' where id = 1",
+            "update things set word = 'late' where id = 2",
+            "insert into things values (3, 'a', 'other')",
+        ),
+    ):
+        execute(things.url, *statements)
+        things.pull()
+        redated(things, minutes)
+        things.ingest()
+        things.release()
+    assert next(minutes, None) is None
+    now, log = things.shown(NOW), things.house.table("processed")
+    assert values(now, *COLUMNS) == texts(things.url, "things", *COLUMNS)
+    past = things.shown(PAST).sort("id", "cdc_lsn")
+    kept = past.select("id", "word", pl.col("valid_from", "valid_to").dt.minute())
+    assert kept.rows() == [
+        ("1", "one", 40, 50),
+        ("1", "two", 50, 50),
+        ("1", "three", 50, 50),
+        ("1", "four", 50, None),
+        ("2", "new", 10, 45),
+        ("2", "again", 55, 55),
+        ("2", "late", 55, None),
+        ("3", "other", 5, None),
+    ]
+    assert past.equals(PAST.transform(log.lazy()).sort("id", "cdc_lsn").collect())
+    assert things.house.table("quarantine").is_empty()
+    assert not things.lag().any
+
+
 def test_a_large_column_that_the_source_does_not_know_keeps_nothing_from_being_made(things: LakePuller) -> None:
     execute(
         things.url,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -418,6 +419,36 @@ def test_a_deleted_topic_and_an_absent_partition_are_told(kafka: Broker) -> None
         pulled(kafka, kafka.topic(1), ends(p3=1))
 
 
+def test_a_topic_that_is_deleted_is_told_and_what_was_read_of_it_stays(kafka: Broker, tmp_path: Path) -> None:
+    """By a pull, a look and a replay; and having been seen as gone it is no less known again."""
+    topic = kafka.topic(2)
+    for at in range(2):
+        kafka.produce(topic, ns(*range(5)), at)
+    one = house(tmp_path, topic)
+    pull(one, kafka.url())
+    before, deliveries = one.tables(), files(one)
+    kafka.drop(topic)
+    gone = f"wristbands has no topic {topic}: see that it was not deleted"
+    for days in ((), (datetime.now(UTC).date(),)):
+        said = pull(one, kafka.url(), days=days)
+        assert gone in str(said.trouble)
+        assert "what was pulled before is kept" in str(said.trouble)
+        assert said.extracts == 0
+    assert gone in str(pulling.lag(one.lake, one.source, one.landing, kafka.url()).trouble)
+    assert (one.tables(), files(one)) == (before, deliveries)
+    assert one.unbalanced().is_empty()
+    kafka.topic(2, topic)
+    for at in range(2):
+        kafka.produce(topic, ns(*range(100, 110)), at)
+    assert "is not the one that was read before" in str(pull(one, kafka.url()).trouble)
+    assert (one.tables(), files(one)) == (before, deliveries)
+
+
+def files(house: House) -> list[str]:
+    """What lies in the landing folder."""
+    return sorted(file.name for file in house.landing.rglob("*") if file.is_file())
+
+
 def test_partitions_that_are_added_are_read_from_their_beginning(kafka: Broker, tmp_path: Path) -> None:
     topic = kafka.topic(1)
     kafka.produce(topic, ns(1))
@@ -472,6 +503,65 @@ def test_what_is_on_record_is_committed_to_the_group(kafka: Broker) -> None:
     committed = watcher.committed([TopicPartition(topic, at) for at in range(2)], timeout=10)
     watcher.close()
     assert [one.offset for one in committed] == [-1001, 2]
+
+
+def member(kafka: Broker, topic: str) -> Consumer:
+    """One more of those who have joined the group that is named for the source."""
+    settings = {"group.id": "lakehouse-steps", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    one = Consumer({**kafka.client, **settings, "topic.metadata.refresh.interval.ms": 200})
+    one.subscribe([topic])
+    return one
+
+
+def shared_out(members: list[Consumer], partitions: int) -> None:
+    """Wait until a group has its topic's partitions shared out among all of its members."""
+    for _ in range(1000):
+        for one in members:
+            one.poll(0.01)
+        held = [{place.partition for place in one.assignment()} for one in members]
+        if all(held) and sorted(at for each in held for at in each) == [*range(partitions)]:
+            return
+    raise AssertionError(f"the group shares out {held}")
+
+
+def test_a_group_of_the_name_of_ours_decides_nothing(kafka: Broker, tmp_path: Path) -> None:
+    """While we read, others join it, share out the partitions among them, commit what is wrong, and leave."""
+    topic, partitions = kafka.topic(2), 2
+    one, log, members = house(tmp_path, topic), list[tuple[int, int, int]](), list[Consumer]()
+    # Behind all; in the midst of what comes next; behind all; past every end.
+    turns = (("join", 0), ("join", 125), ("widen", 0), ("leave", 10**6))
+    with ThreadPoolExecutor(1) as others:
+        for step, (what, wrong) in enumerate(turns):
+            if what == "widen":
+                partitions = 4
+                kafka.widen(topic, partitions)
+            elif what == "join":
+                members.append(member(kafka, topic))
+            else:
+                members.pop().close()
+            rebalanced = others.submit(shared_out, members, partitions)
+            for at in range(partitions):
+                begin = 50 * step if at < 2 else 50 * (step - 2)
+                new = range(begin, begin + 50)
+                kafka.produce(topic, ns(*new), at)
+                log += [(at, n, n) for n in new]
+            assert pull(one, kafka.url(), 2000).trouble is None
+            assert steps(one) == sorted(log)
+            # A cluster may refuse what one who is no member commits while there are some.
+            pulling.release(one.lake, one.source, kafka.url())
+            rebalanced.result()
+            for each in members:
+                places = [TopicPartition(topic, place.partition, wrong) for place in each.assignment()]
+                each.commit(offsets=places, asynchronous=False)
+            assert not lag(one, kafka).any
+    members.pop().close()
+    with consuming(kafka.url(), "wristbands", "lakehouse-steps") as watcher:
+        committed = watcher.committed([TopicPartition(topic, at) for at in range(partitions)], timeout=10)
+    assert {place.offset for place in committed} == {10**6}
+    assert pull(one, kafka.url()) == pulling.Pulled()
+    assert steps(one) == sorted(log)
+    assert one.table("account")["records"].sum() == len(log)
+    assert one.unbalanced().is_empty()
 
 
 def test_a_cluster_that_is_not_there_is_told_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

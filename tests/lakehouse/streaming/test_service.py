@@ -33,6 +33,7 @@ from lakehouse.formats.payloads import Avro
 from lakehouse.lake import Lake
 from lakehouse.streaming import backlog
 from lakehouse.streaming.brokers import AnotherTopicError, Log
+from lakehouse.streaming.pulse import look
 from lakehouse.streaming.record import Record
 from lakehouse.streaming.refusals import Refusal, keep
 from lakehouse.streaming.service import Addresses, Service
@@ -290,6 +291,22 @@ def test_an_alert_too_large_for_its_topic_holds_up_nothing(kafka: broker.Broker,
     assert query.sql(lake, "select way from refused.rates").rows() == [("topic",)]
 
 
+def test_messages_of_50_mb_are_judged_like_any_other(kafka: broker.Broker, lake: Lake, webhook: Receiver) -> None:
+    """Whether they keep the contract or are poison; those before and after them raise their alerts."""
+    stream = declared(kafka.topic(1, max_message_bytes="100000000"))
+    kafka.topic(1, stream.alerts_topic)
+    much = b"x" * 50_000_000
+    large = message("a", 1, 130)[:-1] + b', "much": "' + much + b'"}'
+    log = [*highs(1), message("a", 0, 130), large, much, *highs(1, begin=1)]
+    kafka.produce(stream.topic, log)
+    with running(stream, lake, Addresses(url(kafka), webhook.url)) as service:
+        until(lambda: len(webhook.got) == 3)
+    assert [item["key"] for item in webhook.got] == ["k0", "a", "k1"]
+    assert ids_on_record(lake) == sorted(webhook.ids)
+    assert len(in_topic(kafka.client, f"{stream.topic}-alerts")) == 3
+    assert service.lines[-1].startswith("rates: 6 events, 3 alerts, 1 poison, 0 to read")
+
+
 def test_a_second_service_gives_up_and_the_table_stays_exact(kafka: broker.Broker, lake: Lake) -> None:
     stream = declared(topic(kafka))
     where = Addresses(url(kafka))
@@ -377,6 +394,38 @@ def test_a_topic_that_was_made_anew_is_refused(kafka: broker.Broker, lake: Lake,
     with running(replace(stream, source=replace(stream.source, feed=feed)), lake, Addresses(url(kafka))):
         until(lambda: on_record(lake).height == 3 + again + 1)
     assert on_record(lake)["id"].n_unique() == 3 + again + 1
+
+
+@pytest.mark.parametrize("again", [1, 3, 5])
+def test_a_topic_that_is_deleted_at_work_is_told_and_a_new_one_of_its_name_is_refused(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver, monkeypatch: pytest.MonkeyPatch, again: int
+) -> None:
+    """Whether it holds fewer messages than were read, as many, or more. What was found before comes on record."""
+    monkeypatch.setattr("lakehouse.streaming.service.SPEAK_SECONDS", 0.1)
+    stream = declared(topic(kafka))
+    # Nothing is put on record by the clock: what waits for that is lost with the topic, or else it is not.
+    service = Running(stream, lake, Addresses(url(kafka), webhook.url), 3600)
+    kafka.produce(stream.topic, highs(3))
+    until(lambda: len(webhook.got) == 3)
+    kafka.drop(stream.topic)
+    gone = f"topic {stream.topic} is gone"
+    until(lambda: gone in service.service.told() and gone in str(look(lake, stream, "").trouble))
+    assert look(lake, stream, "").state == "at work"
+    kafka.topic(1, stream.topic)
+    kafka.produce(stream.topic, highs(again, begin=50))
+    service.join()
+    with pytest.raises(AnotherTopicError, match=f"partition 0 of topic {stream.topic} .* the topic was made anew"):
+        service.end()
+    assert "the topic was made anew" in service.service.told()
+    assert "the topic was made anew" in str(look(lake, stream, "").trouble)
+    found = on_record(lake)
+    assert (found["key"].to_list(), found["id"].to_list()) == (["k0", "k1", "k2"], [item["id"] for item in webhook.got])
+    # Nor is it taken for the same by whoever starts the service again.
+    later = Running(stream, lake, Addresses(url(kafka), webhook.url), 1)
+    later.join()
+    with pytest.raises(AnotherTopicError):
+        later.end()
+    assert (len(webhook.got), on_record(lake).height) == (3, 3)
 
 
 def stopped(one: broker.Broker) -> None:
