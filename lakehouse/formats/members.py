@@ -188,24 +188,19 @@ class _Found:
         """All of some texts. What is asked of a text one by one is asked of many at once first."""
         for begin in range(0, len(texts), _AT_ONCE):
             some = texts[begin : begin + _AT_ONCE]
-            whole = b"\n".join(some)
-            marked = whole.count(b"\n") >= len(some) or (b"\\" in whole and b"\\u" in whole)
+            whole = _BETWEEN.join(some)
+            marked = b"\n" in whole or (b"\\" in whole and b"\\u" in whole)
             if not marked and _is_text(whole):
-                begun = b"".join([text[:1] for text in some])
-                flat = whole.count(b"{") == begun.count(b"{") == len(some) and b"[" not in whole
-                self._plain(begin, some, flat)
+                self._plain(begin, some)
             else:
                 for number, text in enumerate(some, begin):
                     self.add(number, text)
 
-    def _plain(self, begin: int, texts: Sequence[bytes], flat: bool) -> None:
-        """Texts without line breaks and escapes by number, from number `begin`; those like the last without more ado.
-
-        flat: none of them has anything in it that looks like an object or a list.
-        """
+    def _plain(self, begin: int, texts: Sequence[bytes]) -> None:
+        """Texts without line breaks and escapes by number, from number `begin`; those like the last without more ado."""
         last = kind = None
         for number, text in enumerate(texts, begin):
-            if kind is not None and (flat or not deeper(text, DEEPEST)) and (row := kind.row(text)) is not None:
+            if kind is not None and not deeper(text, DEEPEST) and (row := kind.row(text)) is not None:
                 kind.numbers.append(number)
                 kind.rows.append(row)
             else:
