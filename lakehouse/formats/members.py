@@ -197,7 +197,7 @@ class _Found:
                     self.add(number, text)
 
     def _plain(self, begin: int, texts: Sequence[bytes]) -> None:
-        """Texts without line breaks and escapes by number, from number `begin`; those like the last without more ado."""
+        """Texts without line breaks and escapes by number, the first `begin`; those like the last without more ado."""
         last = kind = None
         for number, text in enumerate(texts, begin):
             if kind is not None and not deeper(text, DEEPEST) and (row := kind.row(text)) is not None:

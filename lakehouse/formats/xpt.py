@@ -180,7 +180,7 @@ def _rows(member: _Member) -> np.ndarray:
             raise _damaged()
         # What is in the last card only, the first byte of which is a row's.
         filled = len(member.data.rstrip(b" "))
-        count = max(-(-filled // width), min(count, -(-(len(member.data) - _CARD + 1) // width)), 0)
+        count = min(count, max(-(-filled // width), -(-(len(member.data) - _CARD + 1) // width), 0))
     return np.frombuffer(member.data, np.uint8, count * width).reshape(count, width)
 
 

@@ -178,6 +178,11 @@ def test_blanks_that_fill_the_last_card_are_no_rows_and_blank_rows_before_are() 
     assert Xpt().table(library(member(b"A", [variable(1, b"ID", 2, 3, 0)], b""))).rows.height == 0
 
 
+def test_a_nul_among_what_fills_the_last_card_is_no_row() -> None:
+    table = Xpt().table(library(member(b"A", [variable(1, b"ID", 2, 3, 0)], b"aaa" * 26 + b"\0 ")))
+    assert table.rows["ID"].to_list() == ["aaa"] * 26
+
+
 def test_a_text_that_is_not_in_the_agreed_encoding_is_refused() -> None:
     data = library(member(b"A", [variable(1, b"ID", 2, 3, 0)], b"a\xe9b"))
     assert "a text in ID is not UTF-8" in refusal(data)
