@@ -19,7 +19,7 @@ from lakehouse.near import near
 from lakehouse.source import Source
 from lakehouse.winners import NO_SNAPSHOTS, WINNER, rivalled, settle
 
-_CONTESTED = "key:two_sites"
+CONTESTED = "key:two_sites"
 _CONTESTED_WORDS = "two sites deliver this key; the site it does not belong to must withdraw it"
 ORIGIN = list(PROVENANCE)
 # Judges the records of its second argument (RECORD) anew, of the deliveries of its first.
@@ -272,7 +272,7 @@ def _quarantine(
     contested = moved.filter(pl.col("_standing") == "contested").select(ORIGIN)
     texts = pl.concat([those(some.texts, contested, RECORD) for some in (judged, recalled)]).unique(RECORD)
     contested = contested.join(texts, on=RECORD, how="left").with_columns(
-        reasons=pl.concat_list(pl.lit(_CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS)
+        reasons=pl.concat_list(pl.lit(CONTESTED)), explanation=pl.lit(_CONTESTED_WORDS)
     )
     add = [those(judged.rejected, current), contested.select(judged.rejected.columns)]
     settled = moved.filter(pl.col("_was") == "contested").select(ORIGIN)

@@ -9,9 +9,13 @@ from datetime import date
 import dagster as dg
 
 from assets.wiring import runs
+from lakehouse import ledger
 from lakehouse.feeds import Lag, pulling
 from lakehouse.feeds.pulling import Pulled
+from lakehouse.ingest import ingest
 from lakehouse.lake import Lake
+from lakehouse.plan import Plan
+from lakehouse.replay import replay
 from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
@@ -59,13 +63,11 @@ def pull(
 ) -> Pulled:
     """Land what the source's system has that is new; or of the days asked for, where it can be asked again.
 
-    Else what was asked for is told not to be had; the present day's is what is new.
+    Of other systems the present day's is what is new, and past days' is on record, see `again`.
     """
     url = landing.url(source)
     if source.feed is None or url is None:
         return Pulled()
-    if past := pulling.unasked(source, asked or (), landing.clock):
-        context.log.warning(f"{source.name}: {past}")
     days, now = asked or (), NOW in context.run.tags
     pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, days, now=now)
     if pulled.extracts:
@@ -75,6 +77,37 @@ def pull(
     if pulled.trouble:
         context.log.warning(f"{source.name}: {pulled.trouble}")
     return pulled
+
+
+def again(
+    context: dg.AssetExecutionContext,
+    source: Source,
+    lake: Lake,
+    landing: LandingResource,
+    asked: Collection[date] | None,
+    most_bytes: int,
+) -> tuple[str | None, list[Plan]]:
+    """Past days of a system that cannot be asked again: what is on record of them is judged again and, if a table holds
+    something else, all of the source is made anew.
+
+    What came of it in words, None where past days were not asked for; and what was made anew.
+    """
+    if not asked or not (why := pulling.unasked(source, asked, landing.clock)):
+        return None, []
+    found, plans = replay(lake, source, asked, most_bytes), list[Plan]()
+    told = f"{why}; {found.deliveries:,} deliveries with {found.records:,} records"
+    if found.differing:
+        some = ", ".join(found.differing[:3])
+        first, last = min(asked), max(asked)
+        order = f"a replay of {first} to {last} found tables that hold {len(found.differing)} deliveries otherwise"
+        ledger.rebuild(lake, source, "lakehouse", order, most_bytes)
+        plans = ingest(lake, source, landing.settings.landing, [], landing.clock, most_bytes)
+        told += f", {len(found.differing)} of which tables held otherwise ({some}): all was made anew"
+        context.log.warning(f"{source.name}: {told}")
+    else:
+        told += ", which all tables hold so"
+        context.log.info(f"{source.name}: {told}")
+    return told, plans
 
 
 def release(source: Source, lake: Lake, landing: LandingResource) -> str | None:
@@ -91,29 +124,26 @@ def checks(
     raw: dg.AssetKey,
     pulled: Pulled,
     released: str | None,
-    asked: Collection[date] | None = None,
+    days: str | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """What waits in the source's system after a run for some days or for none, or what is wrong with it."""
+    """What waits in the source's system after a run, or what is wrong with it.
+
+    days: what came of past days that were asked for, in words.
+    """
     if source.feed is None:
         return
-    url = landing.url(source)
+    url, past = landing.url(source), {"days": days} if days else {}
     if url is None:
-        system = source.feed.system
-        yield dg.AssetCheckResult(
-            asset_key=raw,
-            check_name=CHECK,
-            passed=True,
-            metadata={"system": f"not connected: LAKEHOUSE_SYSTEM_{system.upper()} is not set"},
-        )
+        told = {"system": f"not connected: LAKEHOUSE_SYSTEM_{source.feed.system.upper()} is not set", **past}
+        yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=True, metadata=told)
         return
     trouble = pulled.trouble or released
     lag = Lag(trouble=trouble) if trouble else pulling.lag(lake, source, landing.settings.landing, url)
     if lag.any and pulled.extracts:
         context.log.info(f"{source.name}: more waits in {source.feed.system}; the next run goes on")
     passed, words, facts = judged(source, lag)
-    past = pulling.unasked(source, asked or (), landing.clock)
-    told = {**facts, **({"days": past} if past else {})}
-    yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=passed, description=words, metadata=told)
+    metadata = {**facts, **past}
+    yield dg.AssetCheckResult(asset_key=raw, check_name=CHECK, passed=passed, description=words, metadata=metadata)
 
 
 def judged(source: Source, lag: Lag) -> tuple[bool, str | None, dict[str, float | None]]:

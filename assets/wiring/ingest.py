@@ -97,6 +97,8 @@ def build(
             pulled = feeds.pull(context, source, lake.lake, landing, asked, batch_bytes)
             work = pending(lake.lake, source, landing.settled(source), asked)
             plans = ingest(lake.lake, source, landing.settings.landing, work.unseen, landing.clock, batch_bytes)
+            past, remade = feeds.again(context, source, lake.lake, landing, asked, batch_bytes)
+            plans += remade
             if cleared := clear(lake.lake, source, landing.settings.landing):
                 context.log.info(f"{source.name}: {cleared:,} landed files were cleared away, as its policy says")
             released = feeds.release(source, lake.lake, landing)
@@ -106,7 +108,7 @@ def build(
             _report(context, lake.lake, source, plans, versions, answered)
             for layer in _LAYERS:
                 yield reported(key[layer])
-            yield from feeds.checks(context, source, lake.lake, landing, key["raw"], pulled, released, asked)
+            yield from feeds.checks(context, source, lake.lake, landing, key["raw"], pulled, released, past)
             yield from _checks(
                 lake.lake, source, plans, versions, passed_before=_passed(context, key["processed"], "account")
             )

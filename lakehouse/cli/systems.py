@@ -42,7 +42,7 @@ def before_a_run(
         if lag := found.get(source.name):
             past = pulling.unasked(source, days, clock)
             told += [(source.name, why) for why in (lag.trouble, past) if why]
-            if not past and (lag.any or days):
+            if lag.any or days:
                 waiting.append(source.name)
     return waiting, told
 

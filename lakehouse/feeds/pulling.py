@@ -187,10 +187,7 @@ def unasked(source: Source, days: Collection[date], clock: Clock) -> str | None:
     feed = source.feed
     if feed is None or feed.replays or not days or clock.today in days:
         return None
-    return (
-        f"{feed.system} cannot be asked again for past days, so that nothing was pulled; what is on record of them "
-        f"stands, and lakehouse rebuild --source {source.name} judges all kept deliveries anew"
-    )
+    return f"{feed.system} cannot be asked again for past days: what is on record of them is judged again instead"
 
 
 def release(lake: Lake, source: Source, url: str) -> str | None:

@@ -9,13 +9,14 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 import dagster as dg
+import polars as pl
 import pytest
 from pydantic import SecretStr
 from thermometer import THERMOMETER
 
 from assets.wiring import feeds, ingest, landing, sensor
 from assets.wiring.partitions import delivery_days
-from lakehouse import manifest
+from lakehouse import ledger, manifest
 from lakehouse.clock import Clock
 from lakehouse.feeds import Extract, Feed, FeedError, Lag, Part
 from lakehouse.feeds.kafka import KafkaTopic
@@ -205,8 +206,44 @@ def test_a_past_day_is_not_asked_of_a_system_that_cannot_be_asked_again(settings
     result = run(settings, source, partition_key="2020-01-01")
     assert list(settings.landing.rglob("*.jsonl")) == []
     # Nor is that it was not asked kept from who asked.
-    told = "station cannot be asked again for past days, so that nothing was pulled; what is on record of them stands"
-    assert lag_check(result).metadata["days"].value.startswith(told)
+    why = "station cannot be asked again for past days: what is on record of them is judged again instead"
+    assert lag_check(result).metadata["days"].value == f"{why}; 0 deliveries with 0 records, which all tables hold so"
+
+
+def test_past_days_of_such_a_system_are_judged_again_and_mended_where_tables_hold_something_else(settings, source):
+    """As a range that is chosen in the web interface, while the system is not even there."""
+
+    def warmer(degrees: float):
+        """The source with a tidy of the same code that comes to something else, as of another version of a library."""
+        return replace(source, tidy=lambda raw: source.tidy(raw).with_columns(pl.col("celsius") + degrees))
+
+    before, after = warmer(0), warmer(1)
+    assert before.contract_version == after.contract_version
+    run(settings, before)
+    later = settings.model_copy(update={"systems": {}, "as_of": date(2020, 1, 5)})
+    days = {"dagster/asset_partition_range_start": "2020-01-01", "dagster/asset_partition_range_end": "2020-01-03"}
+    lake = LakeResource.of(settings).lake
+
+    def replayed(source) -> str:
+        made = ingest.build(source, delivery_days([source], Clock(date(2020, 1, 5))), timedelta(days=1), 10**6)
+        result = dg.materialize([made], resources=resources(later), tags=days)
+        return lag_check(result).metadata["days"].value
+
+    def celsius() -> list[float]:
+        version = manifest.versions(lake)["processed/thermometer"]
+        return lake.scan("processed/thermometer", version).collect()["celsius"].to_list()
+
+    first = celsius()
+    assert replayed(before).endswith("; 2 deliveries with 2 records, which all tables hold so")
+    told = replayed(after)
+    assert ", 2 of which tables held otherwise (station/thermometer/2020-01-02_" in told
+    assert told.endswith("): all was made anew")
+    assert celsius() == [value + 1 for value in first]
+    assert replayed(after).endswith("which all tables hold so")
+    orders = ledger.read(lake, after).filter(act=ledger.REBUILD)
+    assert orders.select("who", "why").rows() == [
+        ("lakehouse", "a replay of 2020-01-01 to 2020-01-03 found tables that hold 2 deliveries otherwise")
+    ]
 
 
 def test_a_range_of_past_days_is_asked_again_of_a_system_that_can_be(settings, source, station):
