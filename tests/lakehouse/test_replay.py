@@ -24,8 +24,10 @@ def busy(house: House) -> House:
     house.land(FIRST, "a,1,20.5\nb,1,21\nc,1,hot\nd,1,22\n")
     house.land(SECOND, "b,1,23\ne,1,24\n")
     house.land(THIRD, "d,1,25\nf,1,26\n")
-    house.land("B/thermometer_2020-01-04.csv", "no header\n", header="")
+    for path in ("A/thermometer_2020-01-03.csv", "B/thermometer_2020-01-04.csv"):
+        house.land(path, "no header\n", header="")
     house.run()
+    house.land("A/thermometer_2020-01-03.csv", "g,1,27\n")
     withdraw(house.lake, house.source, "A/thermometer_2020-01-04.csv", "a person", "a mistake")
     house.run()
     assert {layer for layer, rows in house.read().items() if rows.is_empty()} == set()
