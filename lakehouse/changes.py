@@ -18,6 +18,7 @@ read need not be read together with that again.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -28,6 +29,8 @@ _COMMIT = [_STARTS, "cdc_lsn"]
 _PLACE = [*_COMMIT, "cdc_seq"]
 _UNCHANGED = "cdc_unchanged"
 _NUMBER, _RESET, _HELD, _ENDED = "_number", "_reset", "_held", "_ended"
+# When a version ended of which no clock tells.
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 # What leaves a row behind; what does away with all rows there were.
 _ROWS, _RESETS = ("insert", "update", "snapshot"), ("truncate", "complete")
 # A text in JSON, with its quotes.
@@ -191,7 +194,8 @@ def onward(transform: Callable[[pl.LazyFrame], pl.LazyFrame], made: pl.LazyFrame
     both = [stands, came.select(taken)]
     if past is None:
         return transform(pl.concat(both, how="diagonal")).select(names)
-    both.append(past.rename({"valid_to": _ENDED}).drop(added, strict=False))
+    ended = pl.coalesce(pl.max_horizontal("valid_from", "valid_to"), pl.lit(_NEVER, pl.Datetime("us", "UTC")))
+    both.append(past.with_columns(ended.alias(_ENDED)).drop(added, strict=False))
     return pl.concat([past, transform(pl.concat(both, how="diagonal")).select(names)])
 
 

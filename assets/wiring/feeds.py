@@ -23,7 +23,7 @@ from resources.landing import LandingResource
 GROUP = "systems"
 LANDING = dg.AssetKey([GROUP, "landing_folder"])
 CHECK = "lag"
-# The tag of a run that asks even systems that are left alone because they failed.
+# The tag of a run that asks even systems that are left alone because they failed: `true`.
 NOW = "lakehouse/now"
 _WORDS = "Its system answers, and nothing has waited there for longer than the source allows."
 
@@ -68,7 +68,7 @@ def pull(
     url = landing.url(source)
     if source.feed is None or url is None:
         return Pulled()
-    days, now = asked or (), NOW in context.run.tags
+    days, now = asked or (), context.run.tags.get(NOW) == "true"
     pulled = pulling.pull(lake, source, landing.settings.landing, url, landing.clock, most_bytes, days, now=now)
     if pulled.extracts:
         context.log.info(

@@ -61,7 +61,8 @@ def shown(sources: Sequence[Source], found: dict[str, Lag | None]) -> pl.DataFra
         if source.feed:
             lag = found[source.name]
             told = lag or Lag()
-            waits = "at least this much waits" if told.more else "new data waits"
+            waits = "about this much waits" if told.about else "new data waits"
+            waits = "at least this much waits" if told.more else waits
             state = unset(source, found) or told.trouble or (waits if told.any else "nothing new")
             seconds = None if told.seconds is None else round(told.seconds, 1)
             rows.append((source.name, source.feed.system, source.feed.kind, told.events, told.bytes, seconds, state))

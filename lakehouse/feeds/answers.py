@@ -44,14 +44,19 @@ _ATTEMPTS = 5
 @dataclass(frozen=True)
 class Breaker:
     """Whether a system is to be left alone. failures: of pulls in a row, and of looks in a row, up to now; looks: those
-    of looks; until: when it may be asked again; said: whether it has said so itself.
+    of looks; until: when it may be asked again; own: until when it has asked itself to be left alone.
     """
 
     failures: int = 0
     looks: int = 0
     until: datetime | None = None
     why: str | None = None
-    said: bool = False
+    own: datetime | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether it is by its own word that it is left alone now."""
+        return self.own is not None and self.own > _now()
 
     def wait(self, now: datetime | None = None) -> timedelta | None:
         """For how much longer to leave the system alone; None when it may be asked."""
@@ -101,10 +106,9 @@ def _judged(failed: pl.DataFrame) -> Breaker:
     count, at = failed.height, cast("datetime", failed["at"].max())
     pause = min(_FIRST_WAIT * 2 ** min(count - _FAILURES, 16), _LONGEST_WAIT) if count >= _FAILURES else None
     looks = failed.filter(pl.col("outcome") == SILENT).height
-    until, said = at + pause if pause else None, cast("datetime | None", failed["until"][-1])
-    if said and (until is None or said > until):
-        return Breaker(count, looks, said, failed["why"][-1], said=True)
-    return Breaker(count, looks, until, failed["why"][-1])
+    own = cast("datetime | None", failed["until"][-1])
+    ends = [end for end in (at + pause if pause else None, own) if end]
+    return Breaker(count, looks, max(ends, default=None), failed["why"][-1], own)
 
 
 def keep(

@@ -14,8 +14,8 @@ from lakehouse.feeds.shape import Watch
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
-# For how long a look may decode the first transaction that waits: a million rows of it take two seconds or more.
-_LOOK = "2s"
+# For how long a look may decode the first transaction that waits, which may have a million rows.
+_LOOK = "1s"
 # So many messages, and changes among them, are counted.
 _MOST = 1000
 _CHANGES = {b"I", b"U", b"D", b"T"}
@@ -72,10 +72,9 @@ def waiting(connection: "Connection", slot: str, position: str) -> Waiting:
 
     PostgreSQL decodes all of a transaction before it tells when it was committed.
     """
-    messages = _first(connection, slot, _MOST)
-    if messages is None:
-        # It may be a later transaction that takes so long.
-        messages = _first(connection, slot, 1)
+    counted = _first(connection, slot, _MOST)
+    # It may be a later transaction that takes so long.
+    messages = _first(connection, slot, 1) if counted is None else counted
     if messages is None:
         return Waiting(None, more=True)
     events, begun, seconds = 0, False, None
@@ -90,6 +89,8 @@ def waiting(connection: "Connection", slot: str, position: str) -> Waiting:
                 seconds = max(0.0, datetime.now(UTC).timestamp() - 946_684_800 - when / 1e6)
         elif begun and kind in _CHANGES:
             events += 1
+    if counted is None:
+        return Waiting(None, more=True, seconds=seconds)
     return Waiting(events, len(messages) >= _MOST, seconds)
 
 

@@ -173,8 +173,10 @@ def pull(
                 say(pulled)
     except FeedError as error:
         pulled, until = Pulled(pulled.extracts, pulled.bytes, str(error)), answers.asked_until(error)
-    # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull.
-    if pulled.extracts or until or (not days and (pulled.trouble or state.failures or feed.reads_all)):
+    # Most looks find nothing, and there are many. That past days cannot be had says nothing of the next pull, nor is a
+    # system to be left alone for longer because a person has tried.
+    tells = pulled.trouble or state.failures or feed.reads_all
+    if pulled.extracts or until or (tells and not days and not (left and pulled.trouble)):
         ended = answers.UNCHANGED if feed.reads_all and not pulled.extracts else answers.BROUGHT
         outcome = answers.FAILED if pulled.trouble else ended
         told = {"extracts": pulled.extracts, "size": pulled.bytes}
@@ -225,8 +227,10 @@ def lag(lake: Lake, source: Source, landing: Path, url: str, *, now: bool = Fals
         with in_words(*_READING):
             found = source.feed.lag(url, source, reached(lake, source, landing))
     except FeedError as error:
-        found = Lag(trouble=str(error))
-        answers.keep(lake, source, answers.SILENT, why=str(error), until=answers.asked_until(error))
+        found, until = Lag(trouble=str(error)), answers.asked_until(error)
+        # A person's try is not to make the system be left alone for longer.
+        if until or not state.wait():
+            answers.keep(lake, source, answers.SILENT, why=str(error), until=until)
     else:
         if state.looks:
             answers.keep(lake, source, answers.ANSWERED)

@@ -153,27 +153,28 @@ class DatabaseTable(Feed):
         trouble: that rows wait for a transaction that is left open.
         """
         with session(url, self.system) as db:
-            self._columns(db, source)
+            columns = self._columns(db, source)
             if self.watermark is None:
                 return self.due(reached) if self.stream in reached.ends else Lag(due=True)
             position = _Position.of(reached.ends.get(self.stream))
             done, now, distance = self._horizon(db, position)
-            mark = quoted(self.watermark)
+            mark, taken = quoted(self.watermark), f"{distance} >= {now - done}"
             ages = [
-                f"extract(epoch from now() - min({mark}) filter (where {told} and isfinite({mark})))::float8"
-                for told in ("taken", "not taken")
+                f"extract(epoch from now() - min({mark}) filter (where {which} and isfinite({mark})))::float8"
+                for which in (f"({taken})", f"not ({taken})")
             ]
             # A date may be of any moment of its day.
             ages[1] += f" - case when pg_typeof(min({mark})) = 'date'::regtype then 86400 else 0 end"
-            events, size, held, seconds, since = db.row(
-                "select count(*) filter (where taken), coalesce(sum(size) filter (where taken), 0)::bigint, "
-                f"count(*) filter (where not taken), {', '.join(ages)} from "
-                f"(select {mark}, pg_column_size(here.*) as size, {distance} >= {now - done} as taken "
-                f"from {self._name} as here where {self._where(position, distance, now)}) as waiting"
+            # Column by column: a row as a whole is put together first, with all that is stored beside it.
+            size = " + ".join(f"coalesce(pg_column_size({quoted(name)}), 0)" for name in columns)
+            events, held, size_of_all, seconds, since = db.row(
+                f"select count(*) filter (where {taken}), count(*) filter (where not ({taken})), "
+                f"coalesce(sum({size}) filter (where {taken}), 0)::bigint, {', '.join(ages)} "
+                f"from {self._name} where {self._where(position, distance, now)}"
             )
             oldest = max(float(seconds), 0.0) if seconds is not None else None
             trouble = self._held_back(db, done + 1, int(held), float(since or 0)) if held else None
-            return Lag(events=int(events), bytes=int(size), seconds=oldest, trouble=trouble)
+            return Lag(events=int(events), bytes=int(size_of_all), seconds=oldest, trouble=trouble)
 
     def _held_back(self, db: Session, transaction: int, rows: int, since: float) -> str | None:
         """What is to be told of rows that wait for a transaction, which is open or prepared; None when it has not been

@@ -36,8 +36,11 @@ _STRING = msgspec.json.Decoder(str)
 _BETWEEN = b"\x1f"
 # Fewer alike are sooner read one by one.
 _FEW = 50
-# Together they are a few megabytes at most, as a rule.
-_AT_ONCE = 1000
+# So many texts are looked at together, if they are not large: it takes a copy of them, and four times that to see
+# that they are text.
+_AT_ONCE, _LARGE = 1000, 16 << 20
+# Where members come in another order than the struct's, each is looked for from its beginning.
+_MOST_FIELDS = 200
 _MARKED = re.compile(r'["\\/\x00-\x1f]')
 _LEVELS = bytes.maketrans(b"{}", b"[]")
 _NO_LEVELS = bytes(set(range(256)) - set(b'[]{}"'))
@@ -188,6 +191,10 @@ class _Found:
         """All of some texts. What is asked of a text one by one is asked of many at once first."""
         for begin in range(0, len(texts), _AT_ONCE):
             some = texts[begin : begin + _AT_ONCE]
+            if sum(map(len, some)) > _LARGE:
+                for number, text in enumerate(some, begin):
+                    self.add(number, text)
+                continue
             whole = _BETWEEN.join(some)
             marked = b"\n" in whole or (b"\\" in whole and b"\\u" in whole)
             if not marked and _is_text(whole):
@@ -204,9 +211,10 @@ class _Found:
                 kind.numbers.append(number)
                 kind.rows.append(row)
             else:
-                # Kinds that take turns would be tried in vain.
+                # Kinds that take turns would be tried in vain, and for a few records it is not worth to make a struct.
                 last, before = self.add(number, text), last
-                kind = last if last is before else None
+                worth = last is not None and len(last.rows) >= _FEW and len(last.names) <= _MOST_FIELDS
+                kind = last if worth and last is before else None
 
     def add(self, number: int, text: bytes) -> _Alike | None:
         """A text of which nothing is known; which others it is like, if any."""

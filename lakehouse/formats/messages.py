@@ -77,7 +77,10 @@ class Messages(Format):
 
     def table(self, data: bytes, asked: Collection[str] = ()) -> Table:
         """The messages of one file; raises RefusalError when it is no such file."""
-        return self.of(received(data), about(data), asked)
+        rows = received(data)
+        with undamaged(*_DAMAGED):
+            told = about(data)
+        return self.of(rows, told, asked)
 
     def of(self, these: pl.DataFrame, told: Mapping[str, str], asked: Collection[str] = ()) -> Table:
         """Messages with columns like `RECEIVED` as records. told: what the writer of their file says of it."""
@@ -107,8 +110,11 @@ def received(data: bytes) -> pl.DataFrame:
 def _read(data: bytes) -> pl.DataFrame:
     from pyarrow.parquet import ParquetFile
 
-    # By Arrow alone, which does not believe what a damaged page says of its size (see `parquet.read`).
-    return pl.DataFrame(ParquetFile(io.BytesIO(data)).read(use_threads=False))
+    # By Arrow alone, which does not believe what a damaged page says of its size (see `parquet.read`). That texts are
+    # texts it has to be asked, and Polars believes it.
+    found = ParquetFile(io.BytesIO(data)).read(use_threads=False)
+    found.validate(full=True)
+    return pl.DataFrame(found)
 
 
 def _own(received: pl.DataFrame, told: Mapping[str, str]) -> list[pl.Series]:

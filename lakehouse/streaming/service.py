@@ -43,6 +43,7 @@ _QUIET = 10
 _MOST_UNRECORDED = 50_000
 _LOOK_SECONDS = 60.0
 _LAST_SECONDS = 5.0
+_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class Service:
                 self._saving.result()
             if self._unsaved(log):
                 self._save(log, keeper).result()
+                # Nobody else can put on record what was found in a topic that is gone.
+                while another and self._failed and not stop.wait(_AGAIN_SECONDS):
+                    self._save(log, keeper).result()
+            if another and self._failed:
+                another = AnotherTopicError(f"{another}; alerts that were found last are not on record")
             if another is None:
                 log.look()
             # Behind those that were to be said before.

@@ -507,6 +507,20 @@ def test_a_look_does_not_decode_a_large_transaction_to_its_end(things: Puller, m
     assert (lag.events, lag.seconds, lag.trouble) == (None, None, None)
 
 
+def test_of_transactions_that_take_too_long_together_only_the_first_is_looked_at(
+    things: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    things.pull()
+    for number in (1, 2):
+        execute(things.url, f"insert into things values ({number})")
+    first = peek._first
+    monkeypatch.setattr(peek, "_first", lambda on, slot, most: None if most > 1 else first(on, slot, most))
+    lag = things.feed.lag(things.url, things.source, things.reached)
+    assert (lag.events, lag.more) == (None, True)
+    assert 0 <= (lag.seconds or 0) < 60
+    assert lag.seconds is not None
+
+
 LOST = {
     "slot is gone": ["select pg_drop_replication_slot('lakehouse_things')"],
     "ahead of what is on record": [

@@ -190,6 +190,23 @@ def test_a_system_that_keeps_failing_is_left_alone_for_longer_and_longer(fed: Ho
     assert answers.breaker(fed.lake, fed.source) == answers.Breaker()
 
 
+def test_tries_of_a_person_have_a_system_left_alone_for_no_longer(fed: House, station: Station, monkeypatch) -> None:
+    station.breaks.extend([0] * 7)
+    for _ in range(3):
+        pull(fed)
+    before = answers.breaker(fed.lake, fed.source)
+
+    def silent(*_: object) -> Lag:
+        raise FeedError("the station says nothing")
+
+    monkeypatch.setattr(Station, "lag", silent)
+    for _ in range(4):
+        assert pulling.pull(fed.lake, fed.source, fed.landing, URL, fed.clock, 100, now=True).trouble
+        assert "says nothing" in str(pulling.lag(fed.lake, fed.source, fed.landing, URL, now=True).trouble)
+    assert station.breaks == []
+    assert answers.breaker(fed.lake, fed.source) == before
+
+
 def test_a_system_that_answers_again_is_trusted_again(fed: House, station: Station) -> None:
     station.breaks.extend([0, 0])
     for _ in range(3):

@@ -89,3 +89,23 @@ def test_a_look_that_is_asked_to_wait_keeps_pulls_away_as_well(fed: House, lab: 
     # Of years, which may be a mistake, a day is kept to.
     clock.now += timedelta(hours=25)
     assert pull(fed, lab).trouble is None
+
+
+def test_its_own_word_holds_for_a_person_as_well_while_it_would_be_left_alone_for_longer(
+    fed: House, lab: Api, clock: Clock
+) -> None:
+    # So short that the pull itself does not wait, and the pause after so many failures is longer.
+    lab.laboratory.retry_after, lab.laboratory.always = "70", "503"
+    for _ in range(5):
+        assert "asks to be left alone for 70" in str(pull(fed, lab, now=True).trouble)
+        clock.now += timedelta(seconds=71)
+    assert "asks to be left alone for 70" in str(pull(fed, lab, now=True).trouble)
+    count = len(lab.laboratory.asked)
+    assert answers.breaker(fed.lake, fed.source).wait() > timedelta(seconds=70)
+    clock.now += timedelta(seconds=69)
+    assert pull(fed, lab, now=True).trouble
+    assert len(lab.laboratory.asked) == count
+    clock.now += timedelta(seconds=2)
+    lab.laboratory.always = None
+    assert pull(fed, lab).trouble
+    assert pull(fed, lab, now=True).trouble is None

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from lakehouse.formats.members import DEEPEST, MOST_NAMES, columns, deeper, members
+from lakehouse.formats.members import DEEPEST, MOST_NAMES, _Found, columns, deeper, members
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,32 @@ def test_among_records_that_are_alike_one_says_what_it_says_alone(sound: bytes, 
         assert rows.select(rest.columns)[before + 1 :].equals(rest[before:])
 
 
+def structs(texts: list[bytes]) -> int:
+    """How many kinds of records have a struct made for them."""
+    found = _Found()
+    found.take(texts)
+    assert sum(len(kind.rows) for kind in found.alike.values()) == len(texts)
+    return sum("row" in vars(kind) for kind in found.alike.values())
+
+
+def test_a_struct_is_made_where_it_saves_time() -> None:
+    assert structs([b'{"a":1}'] * 100) == 1
+    # A class takes as long as many records, and members in another order than its own as long as all of them squared.
+    pairs = [b'{"k%d":1}' % (number // 2) for number in range(2000)]
+    assert structs(pairs) == 0
+    wide = json.dumps({f"k{number}": 1 for number in range(201)}).encode()
+    assert structs([wide] * 100) == 0
+
+
+def test_large_records_are_not_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakehouse.formats.members._LARGE", 100)
+    texts = [json.dumps({"a": "é" * number, "b": number}, ensure_ascii=False).encode() for number in range(70)]
+    joined = []
+    monkeypatch.setattr("lakehouse.formats.members._is_text", joined.append)
+    assert columns(texts)[1]["a"].str.len_chars().to_list() == list(range(70))
+    assert joined == []
+
+
 def test_nul_is_told() -> None:
     texts = [rb'{"a":"x\u0000"}', rb'{"\u0000":1}', rb'{"a":"\\u0000"}', rb'{"a":{"b":"\u0000"}}']
     names, rows = columns(texts)
@@ -154,9 +180,9 @@ def test_how_deep_a_record_may_go_is_the_same_everywhere(opened: str, inside: st
 
 def test_how_deep_a_record_goes_is_not_made_up_for_by_others() -> None:
     shallow, deep = b'{"n":1,"a":2}', nested(DEEPEST + 1)
-    texts = [shallow, shallow, deep, *[b"1"] * DEEPEST]
+    texts = [*[shallow] * 60, deep, *[b"1"] * DEEPEST]
     assert b"".join(texts).count(b"{") == len(texts)
-    assert columns(texts)[1]["_problem"].to_list() == [None, None, *["record:json"] * (DEEPEST + 1)]
+    assert columns(texts)[1]["_problem"].to_list() == [*[None] * 60, *["record:json"] * (DEEPEST + 1)]
 
 
 def depth(value: object) -> int:

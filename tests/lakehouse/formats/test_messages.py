@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -157,6 +158,32 @@ def test_a_file_of_nothing_and_one_that_is_no_file_of_messages() -> None:
     for data in (b"", b"PAR1", file([b"{}"])[:-9], other.getvalue()):
         with pytest.raises(RefusalError):
             Messages().table(data)
+
+
+def test_a_file_of_messages_with_any_one_byte_damaged_is_read_or_refused() -> None:
+    count = 300
+    data = packed(
+        {
+            "topic": [f"tøpic😀{number % 3}" for number in range(count)],
+            "partition": [0] * count,
+            "offset": range(count),
+            "timestamp": [1_700_000_000_000 + number for number in range(count)],
+            "key": [b"k%d" % number for number in range(count)],
+            "value": [b'{"a":"\xc3\xa9%d"}' % number for number in range(count)],
+            "headers": ['[["h","v"]]'] * count,
+            "schema": [None] * count,
+        },
+        {"generation": "1"},
+    )
+    chance, refused = random.Random(5), 0
+    for _ in range(1500):
+        damaged = bytearray(data)
+        damaged[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            Messages().table(bytes(damaged))
+        except RefusalError:
+            refused += 1
+    assert 300 < refused < 1500
 
 
 def test_a_moment_that_no_calendar_has_stays_a_number() -> None:

@@ -428,6 +428,37 @@ def test_a_topic_that_is_deleted_at_work_is_told_and_a_new_one_of_its_name_is_re
     assert (len(webhook.got), on_record(lake).height) == (3, 3)
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_what_was_found_in_a_topic_that_is_gone_is_put_on_record_once_the_lake_is_back(
+    kafka: broker.Broker, lake: Lake, webhook: Receiver, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    stream, away, real = declared(topic(kafka)), [False], Record.save
+
+    def save(*asked: Any) -> None:
+        if away[0]:
+            raise UnavailableError("the lake is away")
+        real(*asked)
+
+    monkeypatch.setattr("lakehouse.streaming.service._AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(Record, "save", save)
+    service = Running(stream, lake, Addresses(url(kafka), webhook.url), 3600)
+    kafka.produce(stream.topic, highs(3))
+    until(lambda: len(webhook.got) == 3)
+    away[0] = True
+    kafka.drop(stream.topic)
+    until(lambda: "is gone" in service.service.told())
+    kafka.topic(1, stream.topic)
+    kafka.produce(stream.topic, highs(1, begin=50))
+    until(lambda: sum("the lake is away" in line for line in service.lines) > 2)
+    if comes_back:
+        away[0] = False
+        service.join()
+    with pytest.raises(AnotherTopicError, match="" if comes_back else "found last are not on record"):
+        service.end()
+    away[0] = False
+    assert on_record(lake).height == (3 if comes_back else 0)
+
+
 def stopped(one: broker.Broker) -> None:
     assert one.process is not None
     one.process.terminate()
