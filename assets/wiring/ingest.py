@@ -11,7 +11,7 @@ import polars as pl
 
 from assets.wiring import feeds
 from assets.wiring.describe import bars, contract_schema, plain_schema, source_lineage
-from assets.wiring.events import report_days, reported
+from assets.wiring.events import UNSEEN, report_days, reported
 from assets.wiring.failures import told_apart
 from assets.wiring.partitions import asked_days
 from lakehouse import account, manifest
@@ -130,6 +130,7 @@ def _report(
     if undated:
         context.log.warning(f"{source.name}: {undated} files have no valid day; lakehouse quarantine tells why")
     days = _by_day(deliveries)
+    version = source.contract_version
     if answered:
         table = f"account/{source.name}"
         known = lake.scan(table, versions.get(table), schema=account.SCHEMA).filter(
@@ -141,8 +142,8 @@ def _report(
     context.log.info(f"{source.name}: {told}")
     for layer, asset_key in keys(source).items() if days else ():
         newest = _newest(lake, source, layer, plans, deliveries, versions) if plans else {}
-        beside = [] if layer == "raw" else [keys(source)["raw"]]
-        report_days(context, asset_key, days, newest, source.contract_version, beside)
+        above = dict.fromkeys(feeds.upstream(source), UNSEEN) if layer == "raw" else {keys(source)["raw"]: version}
+        report_days(context, asset_key, days, newest, version, above)
 
 
 def _newest(

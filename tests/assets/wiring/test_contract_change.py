@@ -1,10 +1,12 @@
 """A changed contract shows in Dagster until a run has brought the tables up to date."""
 
+import io
 from dataclasses import replace
 from datetime import date, timedelta
 
 import dagster as dg
 import dataframely as dy
+import polars as pl
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.instance_for_test import instance_for_test
@@ -13,7 +15,10 @@ from house import House
 from thermometer import THERMOMETER, Reading
 
 from assets.wiring import ingest
+from lakehouse.feeds.tables import DatabaseTable
+from lakehouse.formats.parquet import Parquet
 from lakehouse.settings import Settings
+from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
 
@@ -58,12 +63,29 @@ def stale(house: House, dagster: dg.DagsterInstance) -> dict[str, list[str]]:
     return found
 
 
-def test_a_changed_contract_marks_every_layer_stale_and_a_run_clears_it(house: House, dagster) -> None:
+# Files that are brought, and a system that is pulled from; what it gave has landed.
+FED = replace(
+    THERMOMETER,
+    feed=DatabaseTable(system="station", table="public.readings", watermark="at"),
+    path="{site}/{name}/{day}_{part}.csv",
+    dialect=Parquet(),
+)
+
+
+@pytest.mark.parametrize("source", [THERMOMETER, FED], ids=["brought", "pulled"])
+def test_a_changed_contract_marks_every_layer_stale_and_a_run_clears_it(house: House, dagster, source: Source) -> None:
+    house.source = source
     for day in LANDED:
-        house.land(f"A/thermometer_{day}.csv", f"a,{day[-1]},50\n")
+        if source.feed:
+            body = io.BytesIO()
+            pl.DataFrame({"SENSOR": ["a"], "HOUR": [day[-1]], "CELSIUS": ["50"]}).write_parquet(body)
+            house.land(f"station/thermometer/{day}_all@{day}~{day}.csv", body.getvalue())
+        else:
+            house.land(f"A/thermometer_{day}.csv", f"a,{day[-1]},50\n")
     run(house, dagster)
+    assert house.table("processed").height == len(LANDED)
     assert not any(stale(house, dagster).values())
-    house.source = replace(THERMOMETER, contract=Stricter)
+    house.source = replace(source, contract=Stricter)
     marked = stale(house, dagster)
     assert {reason for causes in marked.values() for reason in causes} >= {"has a new code version"}
     assert all(marked.values())
