@@ -5,17 +5,20 @@ needs nobody. A table that holds something else, because it was damaged or becau
 found that way, and `ledger.rebuild` mends it.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
 from lakehouse import ledger, manifest
 from lakehouse.batch import Intake
+from lakehouse.clock import Clock
+from lakehouse.ingest import LAYERS, ingest, tables
 from lakehouse.lake import DELIVERY, RECORD, Lake
 from lakehouse.near import near
-from lakehouse.plan import CONTESTED, STANDING
+from lakehouse.plan import CONTESTED, STANDING, Plan
 from lakehouse.source import Source
 
 
@@ -42,20 +45,14 @@ def replay(lake: Lake, source: Source, days: Collection[date], most_bytes: int) 
     for some in _groups(rows, most_bytes // source.expands):
         judged = Intake(lake, source, {}).whole(some)
         count += judged.raw.height
-        there = {
-            layer: lake.scan(f"{layer}/{source.name}", versions[f"{layer}/{source.name}"])
-            .filter(near(some.select(DELIVERY)))
-            .join(some.lazy().select(DELIVERY), on=DELIVERY, how="semi")
-            .collect()
-            for layer in ("raw", "processed", "quarantine", "superseded", "account")
-        }
+        there = _held(lake, source, versions, some.select(DELIVERY))
         # What two sites contend for is judged by the tables, not by itself.
         rejected = there["quarantine"].filter(~pl.col("reasons").list.contains(CONTESTED))
         named = [*RECORD, "reasons"]
         standing = there["account"].filter(pl.col("state").is_in(STANDING))
-        gone = [frame.select(RECORD) for frame in there.values() if "_line" in frame.columns]
+        somewhere = pl.concat([there[layer].select(RECORD) for layer in ("processed", "quarantine", "superseded")])
         lost = pl.concat([judged.accepted.select(RECORD), judged.rejected.select(RECORD)])
-        lost = lost.join(standing, on=DELIVERY, how="semi").join(pl.concat(gone[1:]), on=RECORD, how="anti")
+        lost = lost.join(standing, on=DELIVERY, how="semi").join(somewhere, on=RECORD, how="anti")
         differing += [
             *_unlike(there["raw"], judged.raw),
             *_unlike(there["processed"], judged.accepted.join(there["processed"], on=RECORD, how="semi")),
@@ -63,6 +60,29 @@ def replay(lake: Lake, source: Source, days: Collection[date], most_bytes: int) 
             *lost["_file"],
         ]
     return Replayed(rows.height, count, tuple(sorted({*differing})))
+
+
+def mended(
+    lake: Lake, source: Source, landing: Path, days: Collection[date], clock: Clock, most_bytes: int
+) -> tuple[Replayed, list[Plan]]:
+    """Judge some days again, and make all of the source anew if a table holds something else; what each batch did."""
+    found = replay(lake, source, days, most_bytes)
+    if not found.differing:
+        return found, []
+    several = (
+        f"a replay of {min(days)} to {max(days)} found tables that hold {len(found.differing)} deliveries otherwise"
+    )
+    ledger.rebuild(lake, source, "lakehouse", several, most_bytes)
+    return found, ingest(lake, source, landing, [], clock, most_bytes)
+
+
+def _held(lake: Lake, source: Source, versions: Mapping[str, int], deliveries: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """What each layer holds of some deliveries."""
+    scans = [
+        lake.scan(name, versions[name]).filter(near(deliveries)).join(deliveries.lazy(), on=DELIVERY, how="semi")
+        for name in tables(source).values()
+    ]
+    return dict(zip(LAYERS, pl.collect_all(scans), strict=True))
 
 
 def _groups(rows: pl.DataFrame, most_bytes: int) -> Iterator[pl.DataFrame]:

@@ -9,13 +9,11 @@ from datetime import date
 import dagster as dg
 
 from assets.wiring import runs
-from lakehouse import ledger
 from lakehouse.feeds import Lag, pulling
 from lakehouse.feeds.pulling import Pulled
-from lakehouse.ingest import ingest
 from lakehouse.lake import Lake
 from lakehouse.plan import Plan
-from lakehouse.replay import replay
+from lakehouse.replay import mended
 from lakehouse.source import Source
 from resources.lake import LakeResource
 from resources.landing import LandingResource
@@ -94,14 +92,10 @@ def again(
     """
     if not asked or not (why := pulling.unasked(source, asked, landing.clock)):
         return None, []
-    found, plans = replay(lake, source, asked, most_bytes), list[Plan]()
+    found, plans = mended(lake, source, landing.settings.landing, asked, landing.clock, most_bytes)
     told = f"{why}; {found.deliveries:,} deliveries with {found.records:,} records"
     if found.differing:
         some = ", ".join(found.differing[:3])
-        first, last = min(asked), max(asked)
-        order = f"a replay of {first} to {last} found tables that hold {len(found.differing)} deliveries otherwise"
-        ledger.rebuild(lake, source, "lakehouse", order, most_bytes)
-        plans = ingest(lake, source, landing.settings.landing, [], landing.clock, most_bytes)
         told += f", {len(found.differing)} of which tables held otherwise ({some}): all was made anew"
         context.log.warning(f"{source.name}: {told}")
     else:

@@ -14,10 +14,10 @@ from lakehouse.feeds.shape import Watch
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
-# For how long a look may decode the first transaction that waits, which may have a million rows.
-_LOOK = "1s"
-# So many messages, and changes among them, are counted.
-_MOST = 1000
+# For how long a look may decode the first transaction that waits: a million rows of it take two seconds or more.
+_LOOK = "2s"
+# So many messages, and changes among them, are counted; for so long, for the server has other work.
+_MOST, _COUNT = 1000, "250ms"
 _CHANGES = {b"I", b"U", b"D", b"T"}
 
 
@@ -72,14 +72,13 @@ def waiting(connection: "Connection", slot: str, position: str) -> Waiting:
 
     PostgreSQL decodes all of a transaction before it tells when it was committed.
     """
-    counted = _first(connection, slot, _MOST)
-    # It may be a later transaction that takes so long.
-    messages = _first(connection, slot, 1) if counted is None else counted
-    if messages is None:
+    first = _first(connection, slot, 1, _LOOK)
+    if first is None:
         return Waiting(None, more=True)
+    counted = _first(connection, slot, _MOST, _COUNT) if first else first
     events, begun, seconds = 0, False, None
     after = position.partition("@")[2]
-    for message in messages:
+    for message in counted or first:
         kind = message[:1]
         if kind == b"B":
             # A Begin: where its transaction commits, and when, in microseconds since 2000.
@@ -91,17 +90,17 @@ def waiting(connection: "Connection", slot: str, position: str) -> Waiting:
             events += 1
     if counted is None:
         return Waiting(None, more=True, seconds=seconds)
-    return Waiting(events, len(messages) >= _MOST, seconds)
+    return Waiting(events, len(counted) >= _MOST, seconds)
 
 
-def _first(connection: "Connection", slot: str, most: int) -> list[bytes] | None:
-    """The beginnings of the first messages in the log, so many at most; None when that takes too long."""
+def _first(connection: "Connection", slot: str, most: int, patience: str) -> list[bytes] | None:
+    """The beginnings of the first messages in the log, so many at most; None when that takes longer than `patience`."""
     from adbc_driver_manager import Error
 
     from lakehouse.feeds.slots import CANCELED
 
     with connection.cursor() as cursor:
-        cursor.execute(f"set statement_timeout = {literal(_LOOK)}")
+        cursor.execute(f"set statement_timeout = {literal(patience)}")
         try:
             cursor.execute(f"select substring(data for 17) from {_peek(slot, 'null', most)} limit {most}")
             return [data for (data,) in cursor.fetchall()]

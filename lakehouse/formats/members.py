@@ -150,11 +150,6 @@ class _Alike:
     rows: list[bytes] = field(default_factory=list)
 
     @cached_property
-    def size(self) -> int:
-        """What the names and marks take in a text without blanks."""
-        return 2 + sum(len(name.encode()) + 3 for name in self.names)
-
-    @cached_property
     def row(self) -> Callable[[bytes], bytes | None]:
         """A text's line of raw values; None when that is for others to tell. Twice as quick as to ask for any names.
 
@@ -166,7 +161,9 @@ class _Alike:
         except ValueError:
             # A name with marks that msgspec does not take.
             return lambda _text: None
-        decode, join, size, room = msgspec.json.Decoder(kind).decode, _BETWEEN.join, self.size, _room(self.names)
+        decode, join, room = msgspec.json.Decoder(kind).decode, _BETWEEN.join, _room(self.names)
+        # What the names and marks take in a text without blanks.
+        size = 2 + sum(len(name.encode()) + 3 for name in self.names)
 
         def row(text: bytes) -> bytes | None:
             try:

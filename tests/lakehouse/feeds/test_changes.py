@@ -524,7 +524,7 @@ def test_of_transactions_that_take_too_long_together_only_the_first_is_looked_at
     for number in (1, 2):
         execute(things.url, f"insert into things values ({number})")
     first = peek._first
-    monkeypatch.setattr(peek, "_first", lambda on, slot, most: None if most > 1 else first(on, slot, most))
+    monkeypatch.setattr(peek, "_first", lambda on, slot, most, within: None if most > 1 else first(on, slot, 1, within))
     lag = things.feed.lag(things.url, things.source, things.reached)
     assert (lag.events, lag.more) == (None, True)
     assert 0 <= (lag.seconds or 0) < 60
