@@ -522,3 +522,17 @@ def test_past_days_that_cannot_be_had_say_nothing_of_the_next_pull(fed: House, s
     for _ in range(3):
         assert pull(fed, [DAY]).trouble
     assert pull(fed).extracts == 3
+
+
+@pytest.mark.parametrize(
+    ("lag", "state"),
+    [
+        (Lag(events=7), "new data waits"),
+        (Lag(events=7, bytes=70, about=True), "about this much waits"),
+        (Lag(events=7, bytes=70, more=True), "at least this much waits"),
+        (Lag(events=0, bytes=0, about=True), "nothing new"),
+        (Lag(events=7, trouble="it is full"), "it is full"),
+    ],
+)
+def test_status_says_how_well_it_is_known_what_waits(fed: House, lag: Lag, state: str) -> None:
+    assert systems.shown([fed.source], {"thermometer": lag})["state"].to_list() == [state]
