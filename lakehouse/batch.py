@@ -30,6 +30,8 @@ from lakehouse.source import Source
 PARTS = 1 << 20
 # Of a large delivery so many pieces are in memory at once, which together are a batch.
 _PIECES = 2
+# Chunks of text that are unpacked while a piece is put together and kept.
+_AHEAD = 4
 _Row = dict[str, object]
 
 
@@ -168,7 +170,8 @@ class Intake:
         with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
-                data, skipped = pieces.next(step.size // _PIECES)
+                skipped = pieces.lines - pieces.head_lines
+                data = pieces.take(step.size // _PIECES)
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)
                 if len(cuts) > most:
@@ -180,7 +183,9 @@ class Intake:
                 data = os.pread(text.fileno(), size, begin)
                 # Linux reads no more than two gigabytes at a time.
                 assert len(data) == size, f"{size - len(data)} bytes of a piece were not read"
-                delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
+                delivery = replace(
+                    self._delivery(row, pieces.head + data), decoded=True, skipped=skipped, piece=True, names=names
+                )
                 return judge(self._source, [delivery])
 
             text.flush()
@@ -279,7 +284,7 @@ class Intake:
         dialect = cut(self._source.dialect_of(str(row["_site"])))
         assert dialect is not None
         text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
-        return Pieces(ahead(text), dialect)
+        return Pieces(ahead(text, _AHEAD), dialect)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
         checksum = str(row["_checksum"])

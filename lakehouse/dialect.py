@@ -38,6 +38,7 @@ _MARKS = {
 # Which byte order is not said by their names, so the mark must say it.
 _NEED_MARK = ("utf-16", "utf-32")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_BLOCK = 1 << 21
 
 # A number with at most one comma, as a whole; and a point that may be a decimal point or part thousands.
 _WITH_COMMA = r"^[+-]?(?:[0-9]+,[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -200,12 +201,15 @@ class Dialect:
 
 def line_ends(text: bytes) -> int:
     """How many lines end in `text`, by any of the three line ends."""
-    return line_feeds(text) + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
+    return occurrences(text, b"\n") + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
 
 
-def line_feeds(text: bytes) -> int:
-    """How many there are in `text`, six times as quickly as `bytes.count` finds them, and while other threads go on."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+def occurrences(text: bytes, byte: bytes) -> int:
+    """How often a byte is in `text`, several times as quickly as `bytes.count`, and while other threads go on."""
+    values, code = np.frombuffer(text, np.uint8), ord(byte)
+    # What is compared stays in the processor's cache.
+    blocks = (values[begin : begin + _BLOCK] for begin in range(0, len(values), _BLOCK))
+    return sum(int(np.count_nonzero(block == code)) for block in blocks)
 
 
 # RFC 4180 in UTF-8.

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -26,7 +27,9 @@ class Pieces:
     def __init__(self, chunks: Iterable[bytes], dialect: Dialect = PLAIN) -> None:
         self._chunks, self._format = iter(chunks), csv_format(dialect)
         self._quote = (dialect.quote or "").encode()
-        self._buffer = bytearray()
+        # What was read and not given out: from a place in the first chunk on, so many bytes. They are copied once.
+        self._held: deque[bytes] = deque()
+        self._from = self._size = 0
         self.done = False
         self.head = self._cut(1) if dialect.header is None else b""
         self.offset = 0
@@ -35,10 +38,8 @@ class Pieces:
     def skip(self, offset: int, lines: int) -> None:
         """Go on where a reader had got to."""
         left = offset
-        while left and self._more(left):
-            gone = min(left, len(self._buffer))
-            del self._buffer[:gone]
-            left -= gone
+        while left and self._more(1):
+            left -= len(self._give(min(left, self._size)))
         self.offset, self.lines = offset, lines
 
     def next(self, size: int) -> tuple[bytes, int]:
@@ -60,22 +61,38 @@ class Pieces:
         """The fewest whole records that are `size` bytes or more."""
         want = size
         while (cut := self._end(size, ended=not self._more(want))) is None:
-            want = 2 * len(self._buffer) + _CHUNK
-        with memoryview(self._buffer) as view:
-            piece = bytes(view[:cut])
-        del self._buffer[:cut]
-        return piece
+            want = 2 * self._size + _CHUNK
+        return self._give(cut)
+
+    def _give(self, size: int) -> bytes:
+        """The next `size` bytes of those that are held."""
+        self._size -= size
+        given = []
+        while size:
+            given.append(memoryview(self._held[0])[self._from : self._from + size])
+            size -= len(given[-1])
+            self._from += len(given[-1])
+            if self._from == len(self._held[0]):
+                self._held.popleft()
+                self._from = 0
+        return b"".join(given)
 
     def _end(self, size: int, *, ended: bool) -> int | None:
-        """Where a record ends in the buffer, at `size` or after; None when more has to be read to tell."""
-        last = len(self._buffer)
-        line = _LINE_END.search(self._buffer, max(min(size, last) - 1, 0))
+        """Where a record ends in what is held, at `size` or after; None when more has to be read to tell."""
+        last, quoted = self._size, False
+        # Only where it may end lines are looked for: mostly in a single chunk. `begin` is where that begins.
+        tail, begin = deque(self._held), -self._from
+        while len(tail) > 1 and begin + len(tail[0]) < size:
+            quoted = quoted or self._has_quote(tail[0], max(-begin, 0))
+            begin += len(tail.popleft())
+        text = b"".join(tail)
+        line = _LINE_END.search(text, max(min(size, last) - 1, 0) - begin)
         # What touches the end of what was read may go on: a record in quotes, or a line end of two characters.
-        end = line.end() if line and (ended or line.end() < last) else last
-        if not self._quote or self._buffer.find(self._quote, 0, end) < 0:
+        end = line.end() + begin if line and (ended or line.end() + begin < last) else last
+        if not (quoted or self._has_quote(text, max(-begin, 0), end - begin)):
             return end if ended or end < last else None
         # With quotes, records end where the reader of records says.
-        lines = io.StringIO(self._buffer.decode(), newline="").readlines()
+        lines = io.StringIO(b"".join(self._held)[self._from :].decode(), newline="").readlines()
         reader = csv.reader(lines, strict=True, **self._format)
         done = read = 0
         while read < len(lines):
@@ -91,9 +108,14 @@ class Pieces:
 
     def _more(self, size: int) -> bool:
         """Read on until `size` bytes are there; whether they are."""
-        while len(self._buffer) < size:
+        while self._size < size:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return False
-            self._buffer += chunk
+            if chunk:
+                self._held.append(chunk)
+                self._size += len(chunk)
         return True
+
+    def _has_quote(self, text: bytes, begin: int, end: int | None = None) -> bool:
+        return bool(self._quote) and text.find(self._quote, begin, end) >= 0

@@ -22,7 +22,7 @@ import polars as pl
 
 from lakehouse import header
 from lakehouse.contract import PROVENANCE
-from lakehouse.dialect import PLAIN, Dialect, line_feeds
+from lakehouse.dialect import PLAIN, Dialect, occurrences
 from lakehouse.errors import RefusalError
 from lakehouse.formats import Format, Table
 
@@ -224,19 +224,13 @@ def _fast(
     if not body:
         return pl.DataFrame(), []
     first = 1 if dialect.header else 2
-    counts = np.array([line_feeds(body) for _, body in members])
-    owners = np.repeat([index for index, _ in members], counts)
-    starts = np.repeat(np.cumsum(counts) - counts, counts)
-    numbers = np.arange(len(owners)) - starts + first
-    lines = pl.DataFrame(
-        {
-            "_index": pl.Series(owners, dtype=pl.Int64),
-            "_text": _lines(body),
-            "_line": pl.Series(numbers, dtype=pl.Int64),
-        }
-    )
-    text, spanning, width = pl.col("_text"), [], pl.col("_text")
     quoting = quote is not None and quote.encode() in body
+    lines = _numbered(members, first).with_columns(_lines(body))
+    values = None if quoting else _even(body, names, delimiter, lines.height)
+    if values is not None:
+        lines = lines.with_columns(_problem=pl.lit(None, pl.String))
+        return pl.concat([lines, _known_and_extra(values, known, values.height)], how="horizontal"), []
+    text, spanning, width, whole = pl.col("_text"), [], pl.col("_text"), lines.height
     if quoting:
         well_formed, quoted = _patterns(delimiter, str(quote))
         broken = lines.filter(text.str.contains(str(quote), literal=True) & ~text.str.contains(well_formed))
@@ -255,16 +249,9 @@ def _fast(
     count = int(sound.sum())
     if not count:
         return lines, spanning
-    if count < len(owners):
+    if count < whole:
         body = "\n".join([*lines["_text"].filter(sound), ""]).encode()
-    values = pl.read_csv(
-        _marked(body),
-        has_header=False,
-        separator=delimiter,
-        schema=dict.fromkeys(names, pl.String()),
-        null_values=[""],
-        quote_char=quote if quoting else None,
-    )
+    values = _values(body, names, delimiter, quote if quoting else None)
     if values.height != count:
         raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
     values = _known_and_extra(values, known, values.height)
@@ -274,10 +261,44 @@ def _fast(
     return pl.concat([lines, values], how="horizontal"), spanning
 
 
+def _numbered(members: Sequence[tuple[int, bytes]], first: int) -> pl.DataFrame:
+    """`_index` and `_line` of the lines of plain files. first: the number of a file's first line here."""
+    counts = np.array([occurrences(body, b"\n") for _, body in members])
+    owners = np.repeat([index for index, _ in members], counts)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = np.arange(len(owners)) - starts + first
+    return pl.DataFrame({"_index": pl.Series(owners, dtype=pl.Int64), "_line": pl.Series(numbers, dtype=pl.Int64)})
+
+
+def _even(body: bytes, names: list[str], delimiter: str, count: int) -> pl.DataFrame | None:
+    """The values of `count` lines without quotes, when each has as many fields as the header; None when one has not.
+
+    There are as many delimiters as there should be, and Polars refuses a line with too many: so none has too few.
+    """
+    # A blank line is no record; among lines of one field it could not be told from an empty one.
+    enough = len(names) > 1 and len(set(names)) == len(names)
+    if not enough or occurrences(body, delimiter.encode()) != count * (len(names) - 1):
+        return None
+    try:
+        return _values(body, names, delimiter, None)
+    except pl.exceptions.PolarsError:
+        return None
+
+
+def _values(body: bytes, names: list[str], delimiter: str, quote: str | None) -> pl.DataFrame:
+    """The fields of lines as text, null where they are empty."""
+    schema = dict.fromkeys(names, pl.String())
+    # Without quotes every empty field is null by itself, and is not compared.
+    nulls = [""] if quote else None
+    return pl.read_csv(
+        _marked(body), has_header=False, separator=delimiter, schema=schema, null_values=nulls, quote_char=quote
+    )
+
+
 def _lines(body: bytes) -> pl.Series:
-    """The lines of text that ends with a line end, each without its own."""
+    """`_text`: the lines of text that ends with a line end, each without its own."""
     if _NEVER.encode() in body:
-        return pl.Series([body[:-1].decode()]).str.split("\n").explode()
+        return pl.Series("_text", [body[:-1].decode()]).str.split("\n").explode()
     # Three times as quick, and half the memory.
     lines = pl.read_csv(
         _marked(body), has_header=False, separator=_NEVER, schema={"_text": pl.String()}, quote_char=None
@@ -360,10 +381,14 @@ def _with_provenance(
         schema={name: kind for name, kind in PROVENANCE.items() if name != "_line"},
     ).with_columns(_skipped=pl.Series([delivery.skipped for delivery in deliveries], dtype=pl.Int64))
     whole = schema(known)
-    empty = pl.DataFrame(
-        schema={**{name: kind for name, kind in whole.items() if name not in origin}, "_index": pl.Int64}
-    )
-    rows = pl.concat([empty, *frames], how="diagonal")
+    lacking = {name: kind for name, kind in whole.items() if name not in origin} | {"_index": pl.Int64()}
+    if len(frames) == 1 and frames[0].width:
+        # Nothing is copied to learn what it lacks.
+        rows = frames[0].with_columns(
+            pl.lit(None, kind).alias(name) for name, kind in lacking.items() if name not in frames[0].columns
+        )
+    else:
+        rows = pl.concat([pl.DataFrame(schema=lacking), *frames], how="diagonal")
     if len(frames) > 1:
         # Each is in order.
         rows = rows.sort("_index", "_line")

@@ -1,4 +1,4 @@
-"""What comes next is made meanwhile: in order, no further than the next, and failures come where they happened."""
+"""What comes next is made meanwhile: in order, no further than asked for, and failures come where they happened."""
 
 import threading
 from collections.abc import Iterator
@@ -25,12 +25,22 @@ def test_the_next_is_made_while_one_is_used() -> None:
     assert made == [0, 1, 2, 3, 4]
 
 
-def test_who_stops_early_leaves_no_more_than_one_unused() -> None:
-    made = []
-    found = ahead(made.append(number) or number for number in range(1, 100))  # type: ignore[func-returns-value]
-    assert next(found) == 1
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_more_are_made_than_asked_for(most: int) -> None:
+    made, last = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            if number == most:
+                last.set()
+            yield number
+
+    found = ahead(items(), most)
+    assert next(found) == 0
+    assert last.wait(10)
     found.close()
-    assert made in ([1], [1, 2])
+    assert made == [*range(most + 1)]
 
 
 def test_a_failure_comes_after_what_was_made_before() -> None:

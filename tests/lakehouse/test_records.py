@@ -253,3 +253,16 @@ def test_both_readers_agree_on_text_that_no_csv_writer_wrote(body: str) -> None:
     columns = ["_line", "_problem", "_text", *COLUMNS]
     alone = pl.concat([pl.DataFrame(schema=found.rows.schema), careful], how="diagonal").select(columns)
     assert found.rows.select(columns).rows() == alone.rows()
+
+
+@pytest.mark.parametrize("apart", [1, 60_000])
+def test_a_field_too_many_does_not_make_up_for_one_too_few(apart: int) -> None:
+    # As many commas as there should be, in a text that Polars reads with several threads.
+    lines = ["1,2"] * 120_000
+    lines[30_000], lines[30_000 + apart] = "1,2,3", "1"
+    text = "\n".join(["A,B", *lines, ""])
+    found = parse([delivery(text.encode())], COLUMNS, ()).rows.drop_nulls("_problem")
+    assert found.select("_line", "_problem", "_text").rows() == [
+        (30_002, "record:long", "1,2,3"),
+        (30_002 + apart, "record:short", "1"),
+    ]
