@@ -3,6 +3,10 @@
 from datetime import timedelta
 from pathlib import Path
 
+# First, as `lakehouse run` and Dagster's processes have it: it says how Polars is to hold memory.
+import lakehouse  # noqa: F401
+
+# isort: split
 import dagster as dg
 import measured
 import polars as pl
