@@ -11,6 +11,7 @@ import os
 # Python does after every 700 new ones, was a quarter of the time that a run takes to start.
 gc.set_threshold(10_000)
 
-# Polars gives memory back to the system after half a second, and for each processor has four heaps that it is missing
-# from: a twelfth of a large delivery's time went into getting it again. It reads this when it is loaded, after us.
+# What Polars frees goes back to the system after half a second, and until then can be used by one of its heaps only, of
+# which there are four a processor: a twelfth of a large delivery's time went into getting memory again. So it has one a
+# processor, and a second. It reads this when it is loaded, which is after us.
 os.environ.setdefault("_RJEM_MALLOC_CONF", f"narenas:{os.cpu_count()},dirty_decay_ms:1000,muzzy_decay_ms:-1")

@@ -251,9 +251,7 @@ def _fast(
         return lines, spanning
     if count < whole:
         body = "\n".join([*lines["_text"].filter(sound), ""]).encode()
-    values = _values(body, names, delimiter, quote if quoting else None)
-    if values.height != count:
-        raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
+    values = _values(body, names, delimiter, quote if quoting else None, count)
     values = _known_and_extra(values, known, values.height)
     if count < lines.height:
         # A line that is no record has no values, in its place.
@@ -280,19 +278,22 @@ def _even(body: bytes, names: list[str], delimiter: str, count: int) -> pl.DataF
     if not enough or occurrences(body, delimiter.encode()) != count * (len(names) - 1):
         return None
     try:
-        return _values(body, names, delimiter, None)
+        return _values(body, names, delimiter, None, count)
     except pl.exceptions.PolarsError:
         return None
 
 
-def _values(body: bytes, names: list[str], delimiter: str, quote: str | None) -> pl.DataFrame:
-    """The fields of lines as text, null where they are empty."""
+def _values(body: bytes, names: list[str], delimiter: str, quote: str | None, count: int) -> pl.DataFrame:
+    """The fields of `count` records as text, null where they are empty."""
     schema = dict.fromkeys(names, pl.String())
     # Without quotes every empty field is null by itself, and is not compared.
     nulls = [""] if quote else None
-    return pl.read_csv(
+    values = pl.read_csv(
         _marked(body), has_header=False, separator=delimiter, schema=schema, null_values=nulls, quote_char=quote
     )
+    if values.height != count:
+        raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
+    return values
 
 
 def _lines(body: bytes) -> pl.Series:
