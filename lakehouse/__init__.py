@@ -14,4 +14,4 @@ gc.set_threshold(10_000)
 # What Polars frees goes back to the system after half a second, and until then can be used by one of its heaps only, of
 # which there are four a processor: a twelfth of a large delivery's time went into getting memory again. So it has one a
 # processor, and a second. It reads this when it is loaded, which is after us.
-os.environ.setdefault("_RJEM_MALLOC_CONF", f"narenas:{os.cpu_count()},dirty_decay_ms:1000,muzzy_decay_ms:-1")
+os.environ.setdefault("_RJEM_MALLOC_CONF", f"narenas:{os.cpu_count() or 1},dirty_decay_ms:1000,muzzy_decay_ms:-1")

@@ -13,9 +13,12 @@ def ahead(items: Iterable[Item], most: int = 1) -> Generator[Item]:
 
     Worth it where items take a while to make, in code that lets other threads run: reading, hashing, unpacking.
     """
-    each = iter(items)
-    with ThreadPoolExecutor(1) as beside:
+    each, beside = iter(items), ThreadPoolExecutor(1)
+    try:
         coming = deque(beside.submit(next, each, None) for _ in range(most))
         while (item := coming.popleft().result()) is not None:
             coming.append(beside.submit(next, each, None))
             yield item
+    finally:
+        # Who stops early waits for no more than the one that is being made.
+        beside.shutdown(cancel_futures=True)

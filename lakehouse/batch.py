@@ -180,12 +180,10 @@ class Intake:
             names = self._found(row, step.size)
 
             def judged(begin: int, size: int, skipped: int) -> Judged:
-                data = os.pread(text.fileno(), size, begin)
+                data = pieces.head + os.pread(text.fileno(), size, begin)
                 # Linux reads no more than two gigabytes at a time.
-                assert len(data) == size, f"{size - len(data)} bytes of a piece were not read"
-                delivery = replace(
-                    self._delivery(row, pieces.head + data), decoded=True, skipped=skipped, piece=True, names=names
-                )
+                assert len(data) == len(pieces.head) + size, "all of a piece is read at once"
+                delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
                 return judge(self._source, [delivery])
 
             text.flush()

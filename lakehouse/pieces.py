@@ -18,7 +18,7 @@ _LONGEST_RECORD = 1 << 28
 
 
 class Pieces:
-    """Cuts a stream of CSV text (UTF-8) between records.
+    """Cuts a stream of CSV text (UTF-8), of which each chunk has whole characters, between records.
 
     head: the header line, with its line end. offset: bytes given out after it. lines: lines given out, the header's
     included. done: whether the last piece was given out.
@@ -79,20 +79,16 @@ class Pieces:
 
     def _end(self, size: int, *, ended: bool) -> int | None:
         """Where a record ends in what is held, at `size` or after; None when more has to be read to tell."""
-        last, quoted = self._size, False
-        # Only where it may end lines are looked for: mostly in a single chunk. `begin` is where that begins.
-        tail, begin = deque(self._held), -self._from
-        while len(tail) > 1 and begin + len(tail[0]) < size:
-            quoted = quoted or self._has_quote(tail[0], max(-begin, 0))
-            begin += len(tail.popleft())
-        text = b"".join(tail)
-        line = _LINE_END.search(text, max(min(size, last) - 1, 0) - begin)
+        last = self._size
+        line = self._line_end(max(min(size, last) - 1, 0))
         # What touches the end of what was read may go on: a record in quotes, or a line end of two characters.
-        end = line.end() + begin if line and (ended or line.end() + begin < last) else last
-        if not (quoted or self._has_quote(text, max(-begin, 0), end - begin)):
+        end = line if line is not None and (ended or line < last) else last
+        if not self._has_quote(end):
             return end if ended or end < last else None
         # With quotes, records end where the reader of records says.
-        lines = io.StringIO(b"".join(self._held)[self._from :].decode(), newline="").readlines()
+        first, *others = self._held
+        text = b"".join([memoryview(first)[self._from :], *others])
+        lines = io.StringIO(text.decode(), newline="").readlines()
         reader = csv.reader(lines, strict=True, **self._format)
         done = read = 0
         while read < len(lines):
@@ -117,5 +113,22 @@ class Pieces:
                 self._size += len(chunk)
         return True
 
-    def _has_quote(self, text: bytes, begin: int, end: int | None = None) -> bool:
-        return bool(self._quote) and text.find(self._quote, begin, end) >= 0
+    def _line_end(self, at: int) -> int | None:
+        """Where the first line end that has a byte at `at` or after ends, as far as it is held."""
+        begin = -self._from
+        for number, chunk in enumerate(self._held):
+            if begin + len(chunk) > at and (found := _LINE_END.search(chunk, max(at - begin, 0))):
+                cut = found.group() == b"\r" and found.end() == len(chunk)
+                goes_on = cut and number + 1 < len(self._held) and self._held[number + 1].startswith(b"\n")
+                return begin + found.end() + goes_on
+            begin += len(chunk)
+        return None
+
+    def _has_quote(self, end: int) -> bool:
+        """Whether there is a quote before `end`."""
+        begin = -self._from
+        for chunk in self._held:
+            if self._quote and chunk.find(self._quote, max(-begin, 0), max(end - begin, 0)) >= 0:
+                return True
+            begin += len(chunk)
+        return False

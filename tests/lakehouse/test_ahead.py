@@ -52,3 +52,19 @@ def test_a_failure_comes_after_what_was_made_before() -> None:
     assert next(found) == 1
     with pytest.raises(ValueError, match="no more"):
         next(found)
+
+
+def test_who_stops_early_waits_for_no_more_than_is_begun() -> None:
+    made, go_on = [], threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            yield number
+            go_on.wait(10)
+
+    found = ahead(items(), 4)
+    assert next(found) == 0
+    threading.Timer(0.2, go_on.set).start()
+    found.close()
+    assert made == [0, 1]

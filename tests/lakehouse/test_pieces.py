@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,31 @@ def test_pieces_are_the_whole_and_end_where_records_do(text: bytes, chunk: int, 
     assert whole == read(text)
     for piece in [part for part in (pieces.head, *found) if part][:-1]:
         assert piece.endswith((b"\n", b"\r"))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+@pytest.mark.parametrize("size", [1, 6, 100])
+def test_a_quote_may_be_a_character_of_several_bytes(chunk: int, size: int) -> None:
+    text = "a,b\n1,2\n«3\n3»«,«\n\n4«\n5,6\n"
+    pieces = Pieces((text[at : at + chunk].encode() for at in range(0, len(text), chunk)), Dialect(quote="«"))
+    found = []
+    while not pieces.done:
+        found.append(pieces.take(size).decode())
+    records = ["1,2\n", "«3\n3»«,«\n\n4«\n", "5,6\n"]
+    assert "".join(found) == "".join(records)
+    ends = ["".join(records[: number + 1]) for number in range(3)]
+    assert {"".join(found[: number + 1]) for number in range(len(found))} <= {*ends}
+
+
+def test_what_is_held_is_not_copied_for_a_small_piece() -> None:
+    # As much is held after a long record as it took to see where that ends.
+    pieces = Pieces([b"a,b\n", b"x" * 2_000_000, b"\n", *[b"1,2\n" * 250] * 4000])
+    assert len(pieces.take(1)) == 2_000_001
+    tracemalloc.start()
+    assert pieces.take(1) == b"1,2\n"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000
 
 
 def lines(random_: random.Random, site: str, count: int) -> str:
