@@ -170,7 +170,7 @@ class Intake:
         with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
             pieces, cuts = self._pieces(row), []
             while not pieces.done:
-                skipped = pieces.lines - pieces.head_lines
+                skipped = pieces.skipped
                 data = pieces.take(step.size // _PIECES)
                 cuts.append((text.tell(), len(data), skipped))
                 text.write(data)

@@ -207,7 +207,7 @@ def line_ends(text: bytes) -> int:
 def occurrences(text: bytes, byte: bytes) -> int:
     """How often a byte is in `text`, several times as quickly as `bytes.count`, and while other threads go on."""
     values, code = np.frombuffer(text, np.uint8), ord(byte)
-    # What is compared stays in the processor's cache.
+    # Not all at once: comparing takes as much memory again as what is compared.
     blocks = (values[begin : begin + _BLOCK] for begin in range(0, len(values), _BLOCK))
     return sum(int(np.count_nonzero(block == code)) for block in blocks)
 

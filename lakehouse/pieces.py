@@ -42,9 +42,14 @@ class Pieces:
             left -= len(self._give(min(left, self._size)))
         self.offset, self.lines = offset, lines
 
+    @property
+    def skipped(self) -> int:
+        """How many lines between the header line and the next record were given out."""
+        return self.lines - self.head_lines
+
     def next(self, size: int) -> tuple[bytes, int]:
         """The next whole records below the header line, and how many lines between the two were given out before."""
-        before = self.lines - self.head_lines
+        before = self.skipped
         return self.head + self.take(size), before
 
     def take(self, size: int) -> bytes:

@@ -225,7 +225,7 @@ def _fast(
         return pl.DataFrame(), []
     first = 1 if dialect.header else 2
     quoting = quote is not None and quote.encode() in body
-    lines = _numbered(members, first).with_columns(_lines(body))
+    lines = _numbered(members, first).hstack([_lines(body)])
     values = None if quoting else _even(body, names, delimiter, lines.height)
     if values is not None:
         lines = lines.with_columns(_problem=pl.lit(None, pl.String))
