@@ -1,6 +1,7 @@
 """Versions of code: a name for what some modules do, which comments and layout do not change."""
 
 import ast
+import gc
 import hashlib
 import inspect
 import sys
@@ -8,12 +9,15 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 
 from lakehouse.reference import Reference
 
 # Raise it when the engine comes to judge the same bytes by the same contract in another way: tables are made anew.
 JUDGEMENT = 5
+
+_PARSING = Lock()
 
 
 def fingerprint(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
@@ -40,8 +44,22 @@ def fingerprint(modules: Iterable[str], files: Iterable[Path] = ()) -> str:
 @cache
 def _read(module: ModuleType) -> tuple[str, tuple[str, ...]]:
     """A module's code without comments and layout, and the names it imports. What a process has imported stays."""
-    tree = ast.parse(_source(module))
+    tree = _parsed(_source(module))
     return ast.dump(tree), tuple(_imported(tree, module.__package__ or ""))
+
+
+def _parsed(text: str) -> ast.Module:
+    """A text's tree. Python before 3.11.8 counts its depth in one place for all: a text parsed meanwhile, as when the
+    collector's finalizers print tracebacks, makes it raise SystemError. Nothing comes in between without a collector.
+    """
+    with _PARSING:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return ast.parse(text)
+        finally:
+            if collecting:
+                gc.enable()
 
 
 def _references(module: ModuleType) -> list[str]:

@@ -55,16 +55,18 @@ def test_a_failure_comes_after_what_was_made_before() -> None:
 
 
 def test_who_stops_early_waits_for_no_more_than_is_begun() -> None:
-    made, go_on = [], threading.Event()
+    made, begun, go_on = [], threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         for number in range(100):
             made.append(number)
             yield number
+            begun.set()
             go_on.wait(10)
 
     found = ahead(items(), 4)
     assert next(found) == 0
+    assert begun.wait(10)
     threading.Timer(0.2, go_on.set).start()
     found.close()
     assert made == [0, 1]

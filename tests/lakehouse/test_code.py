@@ -1,5 +1,7 @@
 """What changes the name of some code, and what does not."""
 
+import ast
+import gc
 import importlib
 import itertools
 import sys
@@ -51,6 +53,24 @@ def test_what_a_module_imports_is_part_of_it_however_it_is_named(made: Made, lin
     changed = "other" if "other" in line and "beside" not in line else "inner__beside"
     assert made(**same) != made(**{**same, changed: "value = 2"})
     assert made(**same) == made(**{**same, changed: "value  =  1  # the same"})
+
+
+def test_what_is_parsed_meanwhile_does_not_disturb(made: Made) -> None:
+    def parse(_: str, __: dict[str, int], depth: int = 5) -> None:
+        if depth:
+            parse(_, __, depth - 1)
+        else:
+            ast.parse("value")
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(parse)
+    gc.set_threshold(1, 10**6)
+    try:
+        assert len(made(inner__top="value = 1 + 2\n" * 10)) == 12
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(parse)
 
 
 def test_files_are_part_of_it(tmp_path: Path) -> None:
