@@ -7,11 +7,11 @@ because all tables are made anew.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 import polars as pl
 
@@ -33,6 +33,7 @@ _PIECES = 2
 # Chunks of text that are unpacked while a piece is put together and kept.
 _AHEAD = 4
 _Row = dict[str, object]
+Found = TypeVar("Found")
 
 
 class Refused(TypedDict, total=False):
@@ -158,10 +159,13 @@ class Intake:
         """Whether a step may bring all of a delivery that is read in pieces."""
         return step.straight and self._in_pieces(step.rows.row(0, named=True), step.size or 0)
 
-    def backwards(self, step: Step, most: int) -> Iterator[Judged]:
-        """What becomes of a large delivery's records, a piece at a time, the last first; nothing of more than `most`.
+    def backwards(self, step: Step, most: int, then: Callable[[Judged], Found]) -> Generator[Found]:
+        """What `then` makes of a large delivery's records, a piece at a time, the last first; nothing of more than
+        `most` pieces.
 
-        Raises RefusalError when it is not text, OSError when there is no room for it.
+        then: is called in threads, for some pieces at once. It and what it makes are not to hold all of a piece: one
+        more than are judged waits for the caller.
+        Raises RefusalError when it is not text, OSError when there is no room for it, and what `then` raises.
         """
         row = step.rows.row(0, named=True)
         assert step.size is not None
@@ -179,18 +183,18 @@ class Intake:
 
             names = self._found(row, step.size)
 
-            def judged(begin: int, size: int, skipped: int) -> Judged:
+            def made(begin: int, size: int, skipped: int) -> Found:
                 data = pieces.head + os.pread(text.fileno(), size, begin)
                 # Linux reads no more than two gigabytes at a time.
                 assert len(data) == len(pieces.head) + size, "all of a piece is read at once"
                 delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
-                return judge(self._source, [delivery])
+                return then(judge(self._source, [delivery]))
 
             text.flush()
-            coming: deque[Future[Judged]] = deque()
+            coming: deque[Future[Found]] = deque()
             for cut in reversed(cuts):
-                coming.append(beside.submit(judged, *cut))
-                if len(coming) >= _PIECES:
+                coming.append(beside.submit(made, *cut))
+                if len(coming) > _PIECES:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
@@ -281,7 +285,8 @@ class Intake:
     def _pieces(self, row: _Row) -> Pieces:
         dialect = cut(self._source.dialect_of(str(row["_site"])))
         assert dialect is not None
-        text = dialect.decode_chunks(self._lake.kept_chunks(str(row["_checksum"])))
+        # Unpacked in one thread, read as text in another, cut in the caller's.
+        text = dialect.decode_chunks(ahead(self._lake.kept_chunks(str(row["_checksum"])), _AHEAD))
         return Pieces(ahead(text, _AHEAD), dialect)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:

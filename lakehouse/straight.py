@@ -9,6 +9,7 @@ piece, as `batch` says.
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import polars as pl
 from deltalake.transaction import AddAction
@@ -16,6 +17,7 @@ from deltalake.transaction import AddAction
 from lakehouse import account, files
 from lakehouse.batch import Intake, Step
 from lakehouse.errors import RefusalError
+from lakehouse.evaluate import Judged
 from lakehouse.lake import DELIVERY, RECORD, Change
 from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, warned_of
 from lakehouse.prints import Prints
@@ -43,16 +45,22 @@ class Written:
         self._newest = pl.DataFrame(schema=base.schemas["processed"])
         self.files: dict[str, list[AddAction]] = {layer: [] for layer in LAYERS_OF_RECORDS}
 
+    def raw(self, rows: pl.DataFrame) -> None:
+        """Write rows of raw. Others may be written meanwhile: raw is the same in whatever order."""
+        if not rows.is_empty():
+            self.files["raw"].append(self._write("raw", rows))
+
     def put(self, rows: Mapping[str, pl.DataFrame]) -> None:
         """Write rows by layer, while the caller goes on; those given before are written first."""
         self.wait()
         self._newest = rows["processed"]
-        lake, name = self._base.lake, self._base.source.name
-        told = {*ORIGIN, *self._base.source.key}
         for layer, frame in rows.items():
             if not frame.is_empty():
-                table, layout = f"{layer}/{name}", self._base.schemas[layer]
-                self._under_way.append((layer, self._pool.submit(files.write, lake, table, layout, frame, told)))
+                self._under_way.append((layer, self._pool.submit(self._write, layer, frame)))
+
+    def _write(self, layer: str, rows: pl.DataFrame) -> AddAction:
+        lake, source = self._base.lake, self._base.source
+        return files.write(lake, f"{layer}/{source.name}", self._base.schemas[layer], rows, {*ORIGIN, *source.key})
 
     def processed(self, file: int, keys: pl.DataFrame) -> pl.DataFrame:
         """Key and provenance of the rows put into a file of processed, numbered from 0, that have one of some keys."""
@@ -149,17 +157,26 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
     seen = _Seen(base, written, int(row["bytes"].item()))
     counts: Counter[str] = Counter()
     rules, warned = [], []
+
+    def without_raw(judged: Judged) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        # Most of what a piece holds, and all that is the same whatever else there is.
+        said = judged.deliveries.row(0, named=True)
+        if said["reason"] is not None:
+            raise NotPlainError
+        written.raw(judged.raw)
+        return judged.accepted, judged.rejected, judged.raw.height
+
     try:
-        for judged in intake.backwards(step, MOST_PIECES):
-            said = judged.deliveries.row(0, named=True)
-            if said["reason"] is not None or _meets(base, judged.accepted, nothing):
-                raise NotPlainError
-            won, lost = seen.settle(judged.accepted)
-            rows = dict(zip(LAYERS_OF_RECORDS, (judged.raw, won, judged.rejected, lost), strict=True))
-            written.put(rows)
-            counts.update({name: frame.height for name, frame in zip(_COUNTED, rows.values(), strict=True)})
-            rules.append(rules_broken(judged.rejected))
-            warned.append(warned_of(won))
+        with closing(intake.backwards(step, MOST_PIECES, without_raw)) as pieces:
+            for accepted, rejected, records in pieces:
+                if _meets(base, accepted, nothing):
+                    raise NotPlainError
+                won, lost = seen.settle(accepted)
+                written.put({"processed": won, "quarantine": rejected, "superseded": lost})
+                numbers = (records, won.height, rejected.height, lost.height)
+                counts.update(dict(zip(_COUNTED, numbers, strict=True)))
+                rules.append(rules_broken(rejected))
+                warned.append(warned_of(won))
         written.close()
     except (RefusalError, OSError):
         # It is no text, or there is no room to have all of it uncompressed at once.
