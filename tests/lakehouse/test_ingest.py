@@ -217,9 +217,6 @@ class Histories(RuleBasedStateMachine):
         self.compare(lambda path: _day(path[-14:-4]) in days)
 
     def run_twice_at_once(self) -> None:
-        # Worked out here: in two threads at once Python 3.11 may fail to parse.
-        assert self.house.source.contract_version
-
         def attempt() -> None:
             with suppress(SupersededError):
                 self.house.run()
