@@ -20,7 +20,7 @@ from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged
 from lakehouse.lake import DELIVERY, RECORD, Change
 from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, warned_of
-from lakehouse.prints import Prints
+from lakehouse.prints import Prints, repeated
 from lakehouse.winners import ENDED, WINNER, settle
 
 # No more: what is remembered of keys takes 8 bytes a record.
@@ -62,12 +62,14 @@ class Written:
         lake, source = self._base.lake, self._base.source
         return files.write(lake, f"{layer}/{source.name}", self._base.schemas[layer], rows, {*ORIGIN, *source.key})
 
-    def processed(self, file: int, keys: pl.DataFrame) -> pl.DataFrame:
-        """Key and provenance of the rows put into a file of processed, numbered from 0, that have one of some keys."""
-        columns = [*keys.columns, *ORIGIN]
-        written = self.files["processed"]
+    def processed(self, file: int, prints: pl.Series) -> pl.DataFrame:
+        """Key and provenance of the rows put into a file of processed, numbered from 0, whose key has one of these
+        prints.
+        """
+        key = list(self._base.source.key)
+        columns, written = [*key, *ORIGIN], self.files["processed"]
         rows = self._newest if file == len(written) else self._read(written[file], columns)
-        return rows.select(columns).join(keys, on=keys.columns, how="semi", nulls_equal=True)
+        return rows.select(columns).filter(_among(rows.select(key).hash_rows(), prints))
 
     def _read(self, file: AddAction, columns: list[str]) -> pl.DataFrame:
         return files.read(self._base.lake, f"processed/{self._base.source.name}", file.path, columns)
@@ -106,11 +108,13 @@ class _Seen:
         """The records of an earlier piece that win, and the others with what beats them, as superseded has it."""
         light = [*self._key, *ORIGIN]
         prints = fresh.select(self._key).hash_rows()
-        later = self._later(fresh.select(self._key), prints, light)
         # Most keys are new and come once; hashes tell which may not be.
-        both = pl.concat([prints, later.select(self._key).hash_rows()])
-        doubtful = fresh.filter(both.is_duplicated().head(fresh.height))
-        settled = settle(pl.concat([doubtful.select(light), later]), self._base.source.key)
+        held = self._prints.holding(prints)
+        some = fresh.select(light).filter(_among(prints, pl.concat([repeated(prints), *held.values()])))
+        found = (self._written.processed(file, which) for file, which in held.items())
+        # Without those whose keys only look alike.
+        later = pl.concat([some.clear(), *found]).join(some, on=self._key, how="semi", nulls_equal=True)
+        settled = settle(pl.concat([some, later]), self._base.source.key)
         settled = settled.join(later, on=RECORD, how="anti")
         lost = settled.filter(pl.col("_standing") != "wins")
         if not lost.is_empty():
@@ -122,11 +126,10 @@ class _Seen:
         never = [pl.lit(None, kind).alias(name) for name, kind in ENDED.items()]
         return fresh, lost.select(*light, pl.col("_standing").alias("_kind"), *WINNER, *never)
 
-    def _later(self, keys: pl.DataFrame, prints: pl.Series, columns: list[str]) -> pl.DataFrame:
-        """The rows already written that have one of these keys."""
-        nothing = pl.DataFrame(schema=self._base.schemas["processed"]).select(columns)
-        found = (self._written.processed(file, keys).select(columns) for file in self._prints.holding(prints))
-        return pl.concat([nothing, *found])
+
+def _among(values: pl.Series, some: pl.Series) -> pl.Series:
+    """Which values are among some."""
+    return values.is_in(some.implode())
 
 
 def _meets(base: Base, accepted: pl.DataFrame, nothing: pl.DataFrame) -> bool:

@@ -5,7 +5,7 @@ import random
 import polars as pl
 import pytest
 
-from lakehouse.prints import Prints
+from lakehouse.prints import Prints, repeated
 
 
 def prints(numbers: list[int]) -> pl.Series:
@@ -21,14 +21,24 @@ def test_the_files_are_those_that_have_one(size: int) -> None:
         # Numbers that differ only above, or only below, have one of their two bits in common.
         new = {random_.getrandbits(64) for _ in range(30)} | {random_.getrandbits(10) << 32, random_.getrandbits(10)}
         asked = [*random_.sample(known, min(3, len(known))), random_.getrandbits(64), random_.getrandbits(10)]
-        expected = [number for number, file in enumerate(files) if file & set(asked)]
-        assert found.holding(prints(asked)) == expected
+        expected = {number: file & set(asked) for number, file in enumerate(files) if file & set(asked)}
+        assert {number: set(which) for number, which in found.holding(prints(asked)).items()} == expected
         files.append(new - set(known))
         found.add(prints(sorted(files[-1], key=lambda number: number % 7)))
 
 
 def test_nothing_is_in_no_file() -> None:
     found = Prints(100)
-    assert found.holding(prints([1])) == []
+    assert found.holding(prints([1])) == {}
     found.add(prints([1]))
-    assert found.holding(prints([])) == []
+    assert found.holding(prints([])) == {}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "twice"),
+    [([], set()), ([1], set()), ([2**63, 1], set()), ([1, 5, 1, 2**63, 5, 1, 2**63], {1, 5, 2**63})],
+)
+def test_those_that_come_again_are_told(numbers: list[int], twice: set[int]) -> None:
+    found = repeated(prints(numbers))
+    assert set(found) == twice
+    assert found.dtype == pl.UInt64
