@@ -17,6 +17,7 @@ from assets.cdisc import (
     number_or_nan,
     written,
 )
+from lakehouse.lookup import look_up
 from lakehouse.source import Source
 
 NO_UNITS = "NO UNITS"
@@ -163,10 +164,9 @@ def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
     )
     beyond = pl.col("lborres").str.extract(BEYOND) + written(_standard(pl.col("lborres").str.extract(BEYOND, 2)))
     words = pl.when(pl.col("lbtestcd").is_in(IN_WORDS)).then("lborres")
+    rows = raw.rename(str.lower).with_columns(_unit=pl.col("lborresu").fill_null(NO_UNITS))
     return (
-        raw.rename(str.lower)
-        .with_columns(_unit=pl.col("lborresu").fill_null(NO_UNITS))
-        .join(units, on=["lbtestcd", "_unit"], how="left", maintain_order="left")
+        look_up(rows, units, ["lbtestcd", "_unit"])
         .with_columns(
             lbstresn=_standard(pl.col("lborres")),
             lbstresu="_standard",

@@ -16,6 +16,7 @@ from assets.cdisc import (
     number_or_nan,
     written,
 )
+from lakehouse.lookup import look_up
 from lakehouse.source import Source
 
 
@@ -175,8 +176,7 @@ def tidy(raw: pl.LazyFrame) -> pl.LazyFrame:
     converted = pl.when((pl.col("factor") == 1) & (pl.col("zero") == 0)).then(value)
     result = converted.otherwise(((value - pl.col("zero")) * pl.col("factor")).round(2))
     return (
-        raw.rename(str.lower)
-        .join(units, on=["vstestcd", "vsorresu"], how="left", maintain_order="left")
+        look_up(raw.rename(str.lower), units, ["vstestcd", "vsorresu"])
         .with_columns(
             vsstresn=pl.when(pl.col("factor").is_not_null()).then(result),
             vsstresu=pl.when(pl.col("vsorres").is_not_null()).then("standard"),

@@ -17,6 +17,7 @@ from units import HIGH, LOW, TO_STANDARD
 
 from assets.pilot.land import EXPORTS, collected
 from lakehouse.contract import Contract
+from lakehouse.lookup import look_up
 from lakehouse.source import Source
 
 FIRST = date(2017, 1, 1)
@@ -26,7 +27,6 @@ SHAPES = {"one": 1, "daily": 365}
 # A record is about 100 bytes: what says again what another column says is left out.
 COLUMNS = tuple(name for name in EXPORTS["vitals"].columns if name not in ("VSTEST", "VSELTM", "VSTPTREF"))
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
-_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 # The rule that each defect breaks, and what a record with it says. Every thousandth record has each of them.
 DEFECTS: dict[str, dict[str, str]] = {
     "subject_named": {"USUBJID": "subject 12"},
@@ -118,8 +118,7 @@ def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
     """The rows of `raw` with numbers, dates and standard results."""
     units = pl.LazyFrame(list(TO_STANDARD), schema=["VSTESTCD", "VSORRESU", "_zero", "_factor"], orient="row")
     result = pl.col("VSORRES").cast(pl.Float64, strict=False)
-    joined = raw.join(units, on=["VSTESTCD", "VSORRESU"], how="left", maintain_order="left")
-    return joined.select(
+    return look_up(raw, units, ["VSTESTCD", "VSORRESU"]).select(
         pl.col("^_.*$").exclude("_extra", "_zero", "_factor"),
         usubjid="USUBJID",
         site=pl.col("USUBJID").str.extract(r"^01-([0-9]{3})-[0-9]+$"),
@@ -132,7 +131,7 @@ def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
         visitnum=pl.col("VISITNUM").cast(pl.Float64, strict=False),
         visit="VISIT",
         vsdtc="VSDTC",
-        vsdt=pl.when(pl.col("VSDTC").str.contains(_DAY)).then("VSDTC").str.to_date("%Y-%m-%d", strict=False),
+        vsdt=pl.col("VSDTC").str.to_date("%Y-%m-%d", strict=False),
         vstpt="VSTPT",
         vstptnum=pl.col("VSTPTNUM").cast(pl.Float64, strict=False),
     )
