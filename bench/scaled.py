@@ -82,10 +82,9 @@ class Vital(Contract):
 
     @dy.rule()
     def unit_known(cls) -> pl.Expr:
-        """VSORRESU is a unit of the test."""
-        known = [f"{test} {unit}" for test, unit, *_ in TO_STANDARD]
-        given = pl.concat_str("vstestcd", "vsorresu", separator=" ", ignore_nulls=True)
-        return pl.col("vsorres").is_null() | ~pl.col("vstestcd").is_in(list(LOW)) | given.is_in(known)
+        """VSORRESU is a unit of the test: a number then has a result in the standard unit."""
+        unjudged = ~pl.col("vsorres").str.contains(_NUMBER) | ~pl.col("vstestcd").is_in(list(LOW))
+        return pl.col("vsorres").is_null() | unjudged | pl.col("vsstresn").is_not_null()
 
     @dy.rule()
     def value_possible(cls) -> pl.Expr:

@@ -367,7 +367,7 @@ def _known_and_extra(values: pl.DataFrame, known: Sequence[str], height: int) ->
     wanted = set(known)
     extra = [name for name in values.columns if name not in wanted]
     # By position: among names, `*` and `^x$` stand for others.
-    packed = pl.Series("_extra", [None] * height, pl.String)
+    packed = pl.repeat(None, height, dtype=pl.String(), eager=True)
     if extra:
         packed = pl.DataFrame({name: values[name] for name in extra}).to_struct("_extra").struct.json_encode()
     return pl.DataFrame([*(values[name] for name in values.columns if name in wanted), packed.alias("_extra")])
