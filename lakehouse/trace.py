@@ -53,7 +53,7 @@ def declared(dbt_project: Path) -> dict[str, Through]:
     """What dbt models say of themselves in `config.meta.trace`: the table their rows are made of, and which rows."""
     found = {}
     for file in sorted(dbt_project.glob("models/*/*.yml")):
-        for model in (yaml.safe_load(file.read_text()) or {}).get("models", []):
+        for model in (yaml.load(file.read_text(), Loader=yaml.CSafeLoader) or {}).get("models", []):
             if told := model.get("config", {}).get("meta", {}).get("trace"):
                 more = tuple(Through(**other) for other in told.get("more", []))
                 found[f"{file.parent.name}.{model['name']}"] = Through(told["table"], told["on"], more)
@@ -114,7 +114,11 @@ def trace(
 
 def _columns(lake: Lake, table: str, versions: Mapping[str, int]) -> list[str] | None:
     """The columns of a table of the lake, None when it is not there."""
-    return query.sql(lake, f"select * from {_quoted(table)} limit 0").columns if table in versions else None
+    if table not in versions:
+        return None
+    delta = lake.open(table.replace(".", "/", 1), versions[table])
+    assert delta is not None
+    return [field.name for field in delta.schema().fields]
 
 
 def _hops(name: str, columns: Callable[[str], list[str] | None], through: Mapping[str, Through]) -> list[Through]:

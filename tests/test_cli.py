@@ -46,8 +46,8 @@ def test_help_teaches_every_command(call):
 @pytest.mark.parametrize(
     "words", [("sql",), ("run", "--from", "2014-01-01"), ("run", "--from", "yesterday"), ("nonsense",)]
 )
-def test_wrong_usage_is_exit_code_2(call, words, home):
-    assert call(*words, home=home / "state").returncode == 2
+def test_wrong_usage_is_exit_code_2(ask, words, home):
+    assert ask(*words, home=home / "state").exit_code == 2
 
 
 def test_an_unknown_source_is_told_with_the_choices(call, home):
@@ -93,8 +93,8 @@ def test_a_warehouse_that_is_down_is_told_without_its_password_and_nothing_is_lo
     assert "Traceback" not in done.stderr
 
 
-def test_status_counts_what_arrived(call, trial):
-    done = call("status", "--json", **of(trial))
+def test_status_counts_what_arrived(ask, call, trial):
+    done = ask("status", "--json", **of(trial))
     vitals = next(row for row in json.loads(done.stdout) if row["source"] == "vitals")
     assert vitals["records"] == vitals["accepted"] + vitals["quarantined"] + vitals["superseded"]
     assert vitals["newest_day"] == "2015-03-05"
@@ -127,10 +127,10 @@ def test_status_as_json_tells_what_waits_in_the_systems(ask, home):
     assert "hunter2" not in done.output
 
 
-def test_a_run_for_a_source_whose_system_is_not_connected_says_what_to_set(call, trial):
-    done = call("run", "--source", "central_lab", **of(trial))
+def test_a_run_for_a_source_whose_system_is_not_connected_says_what_to_set(ask, trial):
+    done = ask("run", "--source", "central_lab", **of(trial))
     assert "central_lab: not connected: set LAKEHOUSE_SYSTEM_CENTRAL_LAB" in done.stderr
-    assert (done.returncode, done.stdout) == (0, "Everything is up to date.\n")
+    assert (done.exit_code, done.stdout) == (0, "Everything is up to date.\n")
 
 
 def test_a_run_that_cannot_ask_a_system_is_exit_code_1(call, trial, home):
@@ -160,13 +160,13 @@ def test_landed_files_that_no_source_takes_are_told_by_a_run(call, trial, home):
     assert "1 landed files belong to no source: 701/vitals.csv" in call("run", **own).stdout
 
 
-def test_sql_answers_in_every_format(call, trial):
+def test_sql_answers_in_every_format(ask, trial):
     statement = "select vstestcd, count(*) n from processed.vitals where _site <> '999' group by 1 order by 1 limit 1"
-    assert call("sql", statement, "--format", "csv", **of(trial)).stdout == "vstestcd,n\nDIABP,8207\n"
-    assert json.loads(call("sql", statement, "--format", "json", **of(trial)).stdout) == [
+    assert ask("sql", statement, "--format", "csv", **of(trial)).stdout == "vstestcd,n\nDIABP,8207\n"
+    assert json.loads(ask("sql", statement, "--format", "json", **of(trial)).stdout) == [
         {"vstestcd": "DIABP", "n": 8207}
     ]
-    assert "DIABP" in call("sql", statement, **of(trial)).stdout
+    assert "DIABP" in ask("sql", statement, **of(trial)).stdout
 
 
 def test_sql_that_cannot_run_is_told_with_the_tables(call, trial):
@@ -176,51 +176,50 @@ def test_sql_that_cannot_run_is_told_with_the_tables(call, trial):
     assert 'psql "$(lakehouse warehouse-url)"' in call("sql", "select * from marts.dim_site", **of(trial)).stderr
 
 
-def test_quarantine_lists_reasons_by_source_and_site(call, trial):
-    done = call("quarantine", "--source", "vitals", "--site", "999", "--format", "json", **of(trial))
+def test_quarantine_lists_reasons_by_source_and_site(ask, trial):
+    done = ask("quarantine", "--source", "vitals", "--site", "999", "--format", "json", **of(trial))
     rows = json.loads(done.stdout)
     assert {row["_site"] for row in rows} == {"999"}
     assert any("record:short" in row["reasons"] for row in rows)
-    assert json.loads(call("quarantine", "--site", "701", "--format", "json", **of(trial)).stdout) == []
+    assert json.loads(ask("quarantine", "--site", "701", "--format", "json", **of(trial)).stdout) == []
 
 
-def test_quarantine_is_counted_exported_for_the_site_and_told_when_mended(call, trial, tmp_path):
-    counted = json.loads(call("quarantine", "--by", "site", "--format", "json", **of(trial)).stdout)
+def test_quarantine_is_counted_exported_for_the_site_and_told_when_mended(ask, trial, tmp_path):
+    counted = json.loads(ask("quarantine", "--by", "site", "--format", "json", **of(trial)).stdout)
     assert {row["site"] for row in counted} == {"999"}
-    done = call("quarantine", "export", "--site", "999", "--to", str(tmp_path / "to-999"), **of(trial))
-    assert done.returncode == 0
+    done = ask("quarantine", "export", "--site", "999", "--to", str(tmp_path / "to-999"), **of(trial))
+    assert done.exit_code == 0
     files = {str(path.relative_to(tmp_path / "to-999")) for path in (tmp_path / "to-999").glob("999/*")}
-    waiting = json.loads(call("quarantine", "--by", "file", "--format", "json", **of(trial)).stdout)
+    waiting = json.loads(ask("quarantine", "--by", "file", "--format", "json", **of(trial)).stdout)
     assert files == {row["file"] for row in waiting}
-    assert json.loads(call("quarantine", "--resolved", "--format", "json", **of(trial)).stdout) == []
+    assert json.loads(ask("quarantine", "--resolved", "--format", "json", **of(trial)).stdout) == []
     assert (
-        "Nothing of site 701"
-        in call("quarantine", "export", "--site", "701", "--to", str(tmp_path), **of(trial)).stdout
+        "Nothing of site 701" in ask("quarantine", "export", "--site", "701", "--to", str(tmp_path), **of(trial)).stdout
     )
 
 
-def test_an_export_does_not_go_into_the_landing_folder(call, trial):
+def test_an_export_does_not_go_into_the_landing_folder(ask, trial):
     to = trial.settings.landing / "to-999"
-    done = call("quarantine", "export", "--site", "999", "--to", str(to), **of(trial))
-    assert done.returncode == 2
+    done = ask("quarantine", "export", "--site", "999", "--to", str(to), **of(trial))
+    assert done.exit_code == 2
     assert not to.exists()
 
 
-def test_questions_to_a_site_are_listed_and_sent_on_record(call, trial, home):
+def test_questions_to_a_site_are_listed_and_sent_on_record(ask, call, trial, home):
     # Of a lake of its own: what is sent stays on record.
     shutil.copytree(trial.settings.home / "lake", home / "state" / "lake")
     own = {"home": home / "state", "landing": trial.settings.landing, "as_of": trial.settings.as_of}
-    listed = json.loads(call("queries", "--site", "999", "--format", "json", **own).stdout)
+    listed = json.loads(ask("queries", "--site", "999", "--format", "json", **own).stdout)
     assert {row["kind"] for row in listed} == {"same_results", "unit_mixup"}
     assert {(row["siteid"], row["status"], row["sent_at"]) for row in listed} == {("999", "open", None)}
     assert "which does not fit" in call("queries", "--site", "999", **own).stdout
-    assert "no closed question to site 999" in call("queries", "--site", "999", "--status", "closed", **own).stdout
+    assert "no closed question to site 999" in ask("queries", "--site", "999", "--status", "closed", **own).stdout
 
-    refused = call("queries", "--csv", str(trial.settings.landing / "999.csv"), **own)
-    assert refused.returncode == 2
+    refused = ask("queries", "--csv", str(trial.settings.landing / "999.csv"), **own)
+    assert refused.exit_code == 2
     assert not (trial.settings.landing / "999.csv").exists()
     for fresh in (2, 0):
-        done = call("queries", "--site", "999", "--csv", str(home / "out" / "999.csv"), **own)
+        done = ask("queries", "--site", "999", "--csv", str(home / "out" / "999.csv"), **own)
         assert f"2 questions written to {home / 'out' / '999.csv'}" in done.stdout.replace("\n", "")
         assert pl.read_csv(home / "out" / "999.csv")["query"].to_list() == [row["query"] for row in listed]
         lake = Lake(str(home / "state" / "lake"))
@@ -230,8 +229,8 @@ def test_questions_to_a_site_are_listed_and_sent_on_record(call, trial, home):
             )
             curate(lake, catalog.curated(), catalog.sources(), Clock(trial.settings.as_of))
         # The second time nothing is new.
-        assert f"{fresh} of them for the first time" in done.stdout.replace("\n", " ")
-    sent_by = {row["sent_by"] for row in json.loads(call("queries", "--site", "999", "--format", "json", **own).stdout)}
+        assert f"{fresh} of them for the first time" in " ".join(done.stdout.split())
+    sent_by = {row["sent_by"] for row in json.loads(ask("queries", "--site", "999", "--format", "json", **own).stdout)}
     assert sent_by == {getuser()}
 
 
@@ -239,7 +238,7 @@ def test_warehouse_url_reaches_the_server(call, trial):
     assert call("warehouse-url", **of(trial)).stdout.strip() == trial.url
 
 
-def test_land_pilot_writes_until_a_day(call, tmp_path):
-    done = call("land-pilot", str(tmp_path), "--until", "2012-07-31")
-    assert done.returncode == 0
+def test_land_pilot_writes_until_a_day(ask, tmp_path):
+    done = ask("land-pilot", str(tmp_path), "--until", "2012-07-31")
+    assert done.exit_code == 0
     assert {path.name[-14:-7] for path in tmp_path.rglob("*.csv")} <= {"2012-06", "2012-07"}
