@@ -28,9 +28,9 @@ from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
-# Of a large delivery so many pieces are in memory at once, which together are a batch.
+# Of a large delivery so many pieces are judged at once, which together are a batch.
 _PIECES = 2
-# Chunks of text that are unpacked while a piece is put together and kept.
+# Chunks that are unpacked, and of these chunks that are read as text, while a piece is put together and kept.
 _AHEAD = 4
 _Row = dict[str, object]
 Found = TypeVar("Found")
@@ -183,12 +183,16 @@ class Intake:
 
             names = self._found(row, step.size)
 
-            def made(begin: int, size: int, skipped: int) -> Found:
+            def judged(begin: int, size: int, skipped: int) -> Judged:
                 data = pieces.head + os.pread(text.fileno(), size, begin)
                 # Linux reads no more than two gigabytes at a time.
                 assert len(data) == len(pieces.head) + size, "all of a piece is read at once"
                 delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
-                return then(judge(self._source, [delivery]))
+                return judge(self._source, [delivery])
+
+            def made(*cut: int) -> Found:
+                # Its bytes are not held any longer.
+                return then(judged(*cut))
 
             text.flush()
             coming: deque[Future[Found]] = deque()

@@ -75,7 +75,7 @@ class Written:
         return files.read(self._base.lake, f"processed/{self._base.source.name}", file.path, columns)
 
     def wait(self) -> None:
-        """Until all is written."""
+        """Until all is written that was put."""
         while self._under_way:
             layer, writing = self._under_way[0]
             self.files[layer].append(writing.result())
@@ -87,7 +87,7 @@ class Written:
         self._pool.shutdown()
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove what was written. Nobody may write raw any more."""
         self._pool.shutdown(cancel_futures=True)
         for layer, writing in self._under_way:
             if not writing.cancelled() and writing.exception() is None:
@@ -162,18 +162,17 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
     rules, warned = [], []
 
     def without_raw(judged: Judged) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-        # Most of what a piece holds, and all that is the same whatever else there is.
+        # Most of what a piece holds, and the same whatever other pieces hold.
         said = judged.deliveries.row(0, named=True)
-        if said["reason"] is not None:
+        if said["reason"] is not None or _meets(base, judged.accepted, nothing):
             raise NotPlainError
         written.raw(judged.raw)
         return judged.accepted, judged.rejected, judged.raw.height
 
     try:
+        # Closed before anything is discarded: then no piece is at work any more.
         with closing(intake.backwards(step, MOST_PIECES, without_raw)) as pieces:
             for accepted, rejected, records in pieces:
-                if _meets(base, accepted, nothing):
-                    raise NotPlainError
                 won, lost = seen.settle(accepted)
                 written.put({"processed": won, "quarantine": rejected, "superseded": lost})
                 numbers = (records, won.height, rejected.height, lost.height)

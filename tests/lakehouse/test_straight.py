@@ -1,12 +1,15 @@
 """A large delivery that is new in every respect: one commit for each table, and the same tables as any other way."""
 
 import errno
+import itertools
 import json
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,7 +17,7 @@ from house import House
 
 from lakehouse import batch, files, ingest, ledger, straight
 from lakehouse.dialect import Dialect
-from lakehouse.errors import DefinitionError, SupersededError
+from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
 from lakehouse.lake import Change, Lake
 from lakehouse.near import near
 
@@ -137,6 +140,45 @@ def test_a_key_that_is_known_does_not_go_straight(house: House, tmp_path: Path, 
     house.land(LARGE, lines(1, 80))
     house.run()
     assert went == [False]
+    self_check(house, tmp_path)
+
+
+def test_nothing_is_written_of_a_correction_before_it_is_known_for_one(
+    house: House, went: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.land("A/thermometer_2020-01-01.csv", "s1,1,20\n")
+    house.run()
+    house.land(LARGE, "s1,1,21\n" * 300)
+    monkeypatch.setattr(straight.Written, "raw", lambda *_: pytest.fail("raw is written"))
+    house.run()
+    assert went == [False]
+
+
+@pytest.mark.parametrize("error", [UnavailableError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("layer", ["raw", "processed"])
+def test_what_cannot_be_written_leaves_nothing(
+    house: House,
+    tmp_path: Path,
+    went: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    layer: str,
+) -> None:
+    house.land(LARGE, lines(1, 80))
+    write, count = files.write, itertools.count(1)
+
+    def fails(lake: Lake, table: str, *words: Any) -> object:
+        if table == f"{layer}/thermometer" and next(count) == 3:
+            raise error
+        return write(lake, table, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write", fails)
+        # What may be for want of room is done the other way.
+        with nullcontext() if error is OSError else pytest.raises(error):
+            house.run()
+    assert went == [False]
+    house.run()
     self_check(house, tmp_path)
 
 
