@@ -80,8 +80,8 @@ class Shape:
         known = self.files.keys() & before.files.keys()
         anew = any(self.files[number] != before.files[number] for number in known)
         names = {column.name for column in before.columns.values()}
-        ours, known = {*map(int, self.columns)}, max(map(int, before.columns), default=0)
-        if known and {*range(known + 1, max(ours, default=0))} - ours:
+        numbers, last = {*map(int, self.columns)}, max(map(int, before.columns), default=0)
+        if last and {*range(last + 1, max(numbers, default=0))} - numbers:
             # The log may have told its values by the name that a later one has now.
             return "a column came and went before another came"
         for number, column in self.columns.items():
