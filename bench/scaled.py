@@ -27,6 +27,7 @@ SHAPES = {"one": 1, "daily": 365}
 # A record is about 100 bytes: what says again what another column says is left out.
 COLUMNS = tuple(name for name in EXPORTS["vitals"].columns if name not in ("VSTEST", "VSELTM", "VSTPTREF"))
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
+_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 # The rule that each defect breaks, and what a record with it says. Every thousandth record has each of them.
 DEFECTS: dict[str, dict[str, str]] = {
     "subject_named": {"USUBJID": "subject 12"},
@@ -82,9 +83,10 @@ class Vital(Contract):
 
     @dy.rule()
     def unit_known(cls) -> pl.Expr:
-        """VSORRESU is a unit of the test: a number then has a result in the standard unit."""
-        unjudged = ~pl.col("vsorres").str.contains(_NUMBER) | ~pl.col("vstestcd").is_in(list(LOW))
-        return pl.col("vsorres").is_null() | unjudged | pl.col("vsstresn").is_not_null()
+        """VSORRESU is a unit of the test."""
+        known = [f"{test} {unit}" for test, unit, *_ in TO_STANDARD]
+        given = pl.concat_str("vstestcd", "vsorresu", separator=" ", ignore_nulls=True)
+        return pl.col("vsorres").is_null() | ~pl.col("vstestcd").is_in(list(LOW)) | given.is_in(known)
 
     @dy.rule()
     def value_possible(cls) -> pl.Expr:
@@ -130,7 +132,7 @@ def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
         visitnum=pl.col("VISITNUM").cast(pl.Float64, strict=False),
         visit="VISIT",
         vsdtc="VSDTC",
-        vsdt=pl.col("VSDTC").str.to_date("%Y-%m-%d", strict=False),
+        vsdt=pl.when(pl.col("VSDTC").str.contains(_DAY)).then("VSDTC").str.to_date("%Y-%m-%d", strict=False),
         vstpt="VSTPT",
         vstptnum=pl.col("VSTPTNUM").cast(pl.Float64, strict=False),
     )

@@ -46,8 +46,8 @@ def test_help_teaches_every_command(call):
 @pytest.mark.parametrize(
     "words", [("sql",), ("run", "--from", "2014-01-01"), ("run", "--from", "yesterday"), ("nonsense",)]
 )
-def test_wrong_usage_is_exit_code_2(ask, words, home):
-    assert ask(*words, home=home / "state").exit_code == 2
+def test_wrong_usage_is_exit_code_2(call, words, home):
+    assert call(*words, home=home / "state").returncode == 2
 
 
 def test_an_unknown_source_is_told_with_the_choices(call, home):
