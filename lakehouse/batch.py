@@ -7,10 +7,10 @@ because all tables are made anew.
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from tempfile import TemporaryFile
 from typing import TypedDict, TypeVar, Unpack
 
 import polars as pl
@@ -169,24 +169,30 @@ class Intake:
         """
         row = step.rows.row(0, named=True)
         assert step.size is not None
-        # Its text, uncompressed, where the lake is if that is a folder: what is for passing use may be kept in memory.
-        place = None if self._lake.remote else self._lake.root
-        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
-            pieces, cuts = self._pieces(row), []
-            while not pieces.done:
-                skipped = pieces.skipped
-                data = pieces.take(step.size // _PIECES)
-                cuts.append((text.tell(), len(data), skipped))
-                text.write(data)
-                if len(cuts) > most:
-                    return
+        # Its text, uncompressed, each piece with the header line before it.
+        with self._lake.scratch() as text, ThreadPoolExecutor(_PIECES) as beside:
+            pieces, cuts, size = self._pieces(row), [], step.size // _PIECES
+
+            def taken() -> Iterator[tuple[int, bytes]]:
+                while not pieces.done:
+                    yield pieces.skipped, pieces.take(size)
+
+            # Cut in a thread, written in this one.
+            with closing(ahead(taken())) as every:
+                for skipped, data in every:
+                    begin = text.tell()
+                    text.write(pieces.head)
+                    text.write(data)
+                    cuts.append((begin, len(pieces.head) + len(data), skipped))
+                    if len(cuts) > most:
+                        return
 
             names = self._found(row, step.size)
 
             def judged(begin: int, size: int, skipped: int) -> Judged:
-                data = pieces.head + os.pread(text.fileno(), size, begin)
+                data = os.pread(text.fileno(), size, begin)
                 # Linux reads no more than two gigabytes at a time.
-                assert len(data) == len(pieces.head) + size, "all of a piece is read at once"
+                assert len(data) == size, "all of a piece is read at once"
                 delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
                 return judge(self._source, [delivery])
 

@@ -79,7 +79,9 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
         explanation=pl.coalesce("_words", problem),
     )
-    sound = rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null()).drop("_problem", *_LABELS)
+    # All of them, mostly, which need not be copied then.
+    sound = rows if refused.is_empty() else rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null())
+    sound = sound.drop("_problem", *_LABELS)
     sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, ambiguous, broken)]

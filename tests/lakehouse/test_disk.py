@@ -79,6 +79,24 @@ def test_a_full_disk_that_grows(small: House, disk: Path) -> None:
     assert small.idle()
 
 
+def test_a_full_disk_and_a_large_delivery(small: House, disk: Path) -> None:
+    small.batch_bytes = 100_000
+    # It does not pack well.
+    small.land("A/thermometer_2020-01-02.csv", "".join(f"{os.urandom(16).hex()},1,1\n" for _ in range(20_000)))
+    before = small.tables()
+    for leave in (0, 4096, 65_536, 262_144):
+        fill(disk, leave)
+        with pytest.raises(UnavailableError, match="the disk is full: free some space and run again"):
+            small.run()
+        assert small.tables() == before
+    (disk / "fill").unlink()
+    mount("-o", "remount,size=16m", str(disk))
+    small.run()
+    assert small.table("processed").height == 20_001
+    assert small.unbalanced().is_empty()
+    assert small.idle()
+
+
 def test_a_disk_that_may_only_be_read(small: House, disk: Path) -> None:
     before = small.tables()
     mount("-o", "remount,ro", str(disk))
