@@ -48,9 +48,8 @@ def recount(
 ) -> pl.DataFrame:
     """Deliveries whose account does not balance, counted anew from the tables themselves.
 
-    deliveries: account rows to verify, one or more. Only data files of their delivery days are read. Returns
-    `DELIVERY`, `records` (rows in raw), the three counts, and `told`, what the account says was received; no rows when
-    all balance.
+    deliveries: account rows to verify. Only data files of their delivery days are read. Returns `DELIVERY`, `records`
+    (rows in raw), the three counts, and `told`, what the account says was received; no rows when all balance.
     """
     days = deliveries["_delivered"].unique().to_list()
     undated = None in days
@@ -62,7 +61,7 @@ def recount(
         rows = lake.scan(table, versions[table]).filter(wanted)
         rows = rows if which is None else rows.filter(which)
         counted = pl.len().cast(pl.Int64).alias(column)
-        if deliveries.height > 1:
+        if deliveries.height != 1:
             return rows.group_by(DELIVERY).agg(counted)
         # To compare is several times as quick as to group.
         one = {part: pl.lit(deliveries[part].item(), deliveries.schema[part]) for part in DELIVERY}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 from typing import TypedDict, TypeVar, Unpack
 
 import polars as pl
@@ -169,8 +170,10 @@ class Intake:
         """
         row = step.rows.row(0, named=True)
         assert step.size is not None
-        # Its text, uncompressed, each piece with the header line before it.
-        with self._lake.scratch() as text, ThreadPoolExecutor(_PIECES) as beside:
+        # Its text, uncompressed, each piece with the header line before it; where the lake is if that is a folder: what
+        # is for passing use may be kept in memory.
+        place = None if self._lake.remote else self._lake.root
+        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
             pieces, cuts, size = self._pieces(row), [], step.size // _PIECES
 
             def taken() -> Iterator[tuple[int, bytes]]:

@@ -10,11 +10,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Literal, cast
 from urllib.parse import unquote
 
@@ -27,7 +25,6 @@ from deltalake.transaction import AddAction, RemoveAction
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from lakehouse.ahead import ahead
 from lakehouse.errors import DefinitionError, SupersededError, UnavailableError, unavailable
 from lakehouse.joined import Joined
 from lakehouse.storable import storable
@@ -284,36 +281,45 @@ class Lake:
         if not self.remote and not renew and self._has(checksum):
             return
         mode: Literal["create", "overwrite"] = "create" if self.remote and not renew else "overwrite"
-        with _keeping(), suppress(AlreadyExistsError):
+        try:
             obstore.put(self.store, _key(checksum), zstandard.compress(data, 3), mode=mode)
+        except AlreadyExistsError:
+            return
+        except Exception as error:
+            raise unavailable(error, "delivered bytes cannot be kept") from error
 
-    def keep_file(self, file: Path, *, renew: bool = False) -> str | None:
-        """Keep a file's bytes like `keep`, without holding them. Their checksum, or None if it changes meanwhile.
+    def keep_file(self, file: Path, checksum: str, *, renew: bool = False) -> bool:
+        """Keep a file's bytes like `keep`, without holding them; False when they are no longer those of `checksum`.
 
-        Raises OSError when it cannot be read, UnavailableError when the lake cannot be written.
+        Raises OSError when the file cannot be read, UnavailableError when the lake cannot be written.
         """
-        digest, packer, size = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj(), 0
-        # What cannot be written may be told as late as when the file for passing use is closed.
-        with file.open("rb") as source, _keeping(), self.scratch() as packed, ThreadPoolExecutor(1) as beside:
-            before = os.fstat(source.fileno())
-            for chunk in ahead(_chunks(source)):
-                hashed = beside.submit(digest.update, chunk)
-                packed.write(packer.compress(chunk))
-                hashed.result()
-                size += len(chunk)
-            after, checksum = os.fstat(source.fileno()), digest.hexdigest()
-            if (size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                return None
-            packed.write(packer.flush())
-            packed.seek(0)
-            if renew or not self._has(checksum):
-                obstore.put(self.store, _key(checksum), packed)
-        return checksum
+        digest, packer = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj()
+        changed = False
 
-    def scratch(self) -> IO[bytes]:
-        """A file for passing use, which is gone when it is closed. Raises OSError when there can be none."""
-        # Where the lake is, if that is a folder: what is for passing use elsewhere may be kept in memory.
-        return TemporaryFile(dir=self.store.prefix if isinstance(self.store, LocalStore) else None)
+        def packed() -> Iterator[bytes]:
+            nonlocal changed
+            try:
+                with file.open("rb") as source, ThreadPoolExecutor(1) as beside:
+                    while chunk := source.read(_CHUNK):
+                        hashed = beside.submit(digest.update, chunk)
+                        yield packer.compress(chunk)
+                        hashed.result()
+            except OSError:
+                changed = True
+                raise
+            if changed := digest.hexdigest() != checksum:
+                # Cuts the upload short: nothing of it stays.
+                raise _ChangedError
+            yield packer.flush()
+
+        try:
+            if renew or not self._has(checksum):
+                obstore.put(self.store, _key(checksum), filter(None, packed()))
+        except Exception as error:
+            if changed:
+                return False
+            raise unavailable(error, "delivered bytes cannot be kept") from error
+        return True
 
     def _has(self, checksum: str) -> bool:
         if not self.remote:
@@ -350,25 +356,8 @@ class Lake:
         raise UnavailableError(f"the kept bytes of {checksum} are gone or damaged; restore objects/ from a backup")
 
 
-class _UnreadableError(OSError):
-    """A file cannot be read, so it is not the lake that failed."""
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    try:
-        yield from iter(partial(file.read, _CHUNK), b"")
-    except OSError as error:
-        raise _UnreadableError(*error.args) from error
-
-
-@contextmanager
-def _keeping() -> Iterator[None]:
-    try:
-        yield
-    except _UnreadableError:
-        raise
-    except Exception as error:
-        raise unavailable(error, "delivered bytes cannot be kept") from error
+class _ChangedError(Exception):
+    """A file is not the one it was when its checksum was taken."""
 
 
 def made_by(delta: DeltaTable, app: str, by: str) -> bool:

@@ -263,13 +263,14 @@ def _path(landing: Path, file: Landed) -> str:
 
 def _keep(lake: Lake, path: str, whole: bool, *, renew: bool) -> tuple[str | None, bytes | None]:
     """Keep a file's bytes. Their checksum, None if they change meanwhile; and they themselves, if `whole` is read."""
-    if not whole:
-        return lake.keep_file(Path(path), renew=renew), None
     with open(path, "rb") as stream:  # noqa: PTH123
-        data = stream.read()
-    checksum = hashlib.sha256(data).hexdigest()
-    lake.keep(data, checksum, renew=renew)
-    return checksum, data
+        if whole:
+            data = stream.read()
+            checksum = hashlib.sha256(data).hexdigest()
+            lake.keep(data, checksum, renew=renew)
+            return checksum, data
+        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    return (checksum if lake.keep_file(Path(path), checksum, renew=renew) else None), None
 
 
 def _as_listed(landing: Path, file: Landed) -> bool:
