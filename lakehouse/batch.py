@@ -7,9 +7,8 @@ because all tables are made anew.
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 from typing import TypedDict, TypeVar, Unpack
@@ -174,21 +173,15 @@ class Intake:
         # is for passing use may be kept in memory.
         place = None if self._lake.remote else self._lake.root
         with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
-            pieces, cuts, size = self._pieces(row), [], step.size // _PIECES
-
-            def taken() -> Iterator[tuple[int, bytes]]:
-                while not pieces.done:
-                    yield pieces.skipped, pieces.take(size)
-
-            # Cut in a thread, written in this one.
-            with closing(ahead(taken())) as every:
-                for skipped, data in every:
-                    begin = text.tell()
-                    text.write(pieces.head)
-                    text.write(data)
-                    cuts.append((begin, len(pieces.head) + len(data), skipped))
-                    if len(cuts) > most:
-                        return
+            pieces, cuts = self._pieces(row), []
+            while not pieces.done:
+                skipped = pieces.skipped
+                begin, data = text.tell(), pieces.take(step.size // _PIECES)
+                text.write(pieces.head)
+                text.write(data)
+                cuts.append((begin, len(pieces.head) + len(data), skipped))
+                if len(cuts) > most:
+                    return
 
             names = self._found(row, step.size)
 
