@@ -26,22 +26,27 @@ class Prints:
         self._files: list[_Hashes] = []
 
     def add(self, prints: pl.Series) -> None:
-        """Remember as the next file's some, one or more, of those that were asked for."""
-        self._files.append(np.sort(prints.to_numpy()))
+        """Remember those of the next file, one or more."""
+        hashes = np.sort(prints.to_numpy())
+        word, bits = self._places(hashes)
+        # Those of one word follow one another.
+        first = np.flatnonzero(np.diff(word, prepend=-1))
+        self._marks[word[first]] |= np.bitwise_or.reduceat(bits, first)
+        self._files.append(hashes)
 
     def holding(self, prints: pl.Series) -> dict[int, pl.Series]:
         """The files, numbered from 0, that have some of these; and which."""
         # In order, so do their words follow one another in memory.
         hashes = np.sort(prints.to_numpy())
-        word = (hashes >> self._shift).view(np.intp)
-        bits = self._bits.take((hashes & np.uint64((1 << _LOW) - 1)).view(np.intp))
-        marks = self._marks.take(word)
-        wanted = hashes[marks & bits == bits]
-        # Also of those that will not be remembered: one with the same key is.
-        first = np.flatnonzero(np.diff(word, prepend=-1))
-        self._marks[word[first]] = marks[first] | np.bitwise_or.reduceat(bits, first)
+        word, bits = self._places(hashes)
+        wanted = hashes[self._marks.take(word) & bits == bits]
         common = ((number, _common(file, wanted)) for number, file in enumerate(self._files))
         return {number: pl.Series(found) for number, found in common if len(found)}
+
+    def _places(self, hashes: _Hashes) -> tuple[npt.NDArray[np.intp], _Hashes]:
+        """Where the bits of each hash are: the word, and the bits in it."""
+        low = hashes & np.uint64((1 << _LOW) - 1)
+        return (hashes >> self._shift).view(np.intp), self._bits.take(low.view(np.intp))
 
 
 def repeated(prints: pl.Series) -> pl.Series:
