@@ -5,12 +5,13 @@ after n batches on the way to `seq` that readers do not see yet, because a deliv
 because all tables are made anew.
 """
 
-import os
+import hashlib
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from tempfile import TemporaryFile
+from io import BufferedReader
 from typing import TypedDict, TypeVar, Unpack
 
 import polars as pl
@@ -18,20 +19,25 @@ import polars as pl
 from lakehouse import ledger
 from lakehouse.ahead import ahead
 from lakehouse.contract import PROVENANCE
+from lakehouse.dialect import Dialect
 from lakehouse.errors import RefusalError
 from lakehouse.evaluate import Judged, Tally, judge, verdict
 from lakehouse.formats import Format, cut
 from lakehouse.lake import RECORD, Lake
+from lakehouse.landing import Landed
 from lakehouse.manifest import State
-from lakehouse.pieces import Pieces
+from lakehouse.pieces import Aside, Pieces
 from lakehouse.records import EMPTY, Delivery
 from lakehouse.source import Source
 
 PARTS = 1 << 20
+# A delivery of more is not read backwards: what is remembered of keys takes 8 bytes a record.
+MOST_PIECES = 256
 # Of a large delivery so many pieces are judged at once, which together are a batch.
 _PIECES = 2
 # Chunks that are unpacked, and of these chunks that are read as text, while a piece is put together and kept.
 _AHEAD = 4
+_CHUNK = 1 << 21
 _Row = dict[str, object]
 Found = TypeVar("Found")
 
@@ -107,8 +113,11 @@ def next_step(on_record: pl.DataFrame, reached: State, batch_bytes: int, gate: i
 class Intake:
     """Reads and judges deliveries of one source. held: bytes by checksum that need not be read again."""
 
-    def __init__(self, lake: Lake, source: Source, held: dict[str, bytes]) -> None:
-        self._lake, self._source, self._held = lake, source, held
+    def __init__(self, lake: Lake, source: Source) -> None:
+        self._lake, self._source = lake, source
+        self.held: dict[str, bytes] = {}
+        # Of a large delivery the text of this checksum, in pieces of this size.
+        self._laid: tuple[tuple[str, int], Aside] | None = None
         self._open: tuple[int, Pieces, Callable[[Judged], Judged], Refused] | None = None
         # Of the large delivery that was read last.
         self._names: tuple[str, tuple[str, ...]] = ("", ())
@@ -159,9 +168,38 @@ class Intake:
         """Whether a step may bring all of a delivery that is read in pieces."""
         return step.straight and self._in_pieces(step.rows.row(0, named=True), step.size or 0)
 
-    def backwards(self, step: Step, most: int, then: Callable[[Judged], Found]) -> Generator[Found]:
+    def checksum(self, file: Landed, stream: BufferedReader, size: int) -> str:
+        """The checksum of a large file; on the way its text is laid aside for `backwards`, where that can go straight.
+
+        size: as the step that brings it will have it. What is laid aside are the bytes the checksum is of.
+        """
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                yield chunk
+
+        self.close()
+        chunks, dialect = hashed(), cut(self._source.dialect_of(file.site))
+        if dialect is not None and self._source.judges_alone:
+            # No text, or no room for it: whoever reads what is kept sees to it.
+            with suppress(RefusalError, OSError):
+                aside = self._put_aside(chunks, dialect, size)
+                self._laid = (digest.hexdigest(), size), aside
+        for _ in chunks:
+            pass
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """What is laid aside is not needed."""
+        if self._laid:
+            self._laid[1].close()
+            self._laid = None
+
+    def backwards(self, step: Step, then: Callable[[Judged], Found]) -> Generator[Found]:
         """What `then` makes of a large delivery's records, a piece at a time, the last first; nothing of more than
-        `most` pieces.
+        MOST_PIECES.
 
         then: is called in threads, for some pieces at once. It and what it makes are not to hold all of a piece: one
         more than are judged waits for the caller.
@@ -169,37 +207,23 @@ class Intake:
         """
         row = step.rows.row(0, named=True)
         assert step.size is not None
-        # Its text, uncompressed, each piece with the header line before it; where the lake is if that is a folder: what
-        # is for passing use may be kept in memory.
-        place = None if self._lake.remote else self._lake.root
-        with TemporaryFile(dir=place) as text, ThreadPoolExecutor(_PIECES) as beside:
-            pieces, cuts = self._pieces(row), []
-            while not pieces.done:
-                skipped = pieces.skipped
-                begin, data = text.tell(), pieces.take(step.size // _PIECES)
-                text.write(pieces.head)
-                text.write(data)
-                cuts.append((begin, len(pieces.head) + len(data), skipped))
-                if len(cuts) > most:
-                    return
-
+        with closing(self._aside(row, step.size)) as text, ThreadPoolExecutor(_PIECES) as beside:
+            if not text.complete:
+                return
             names = self._found(row, step.size)
 
-            def judged(begin: int, size: int, skipped: int) -> Judged:
-                data = os.pread(text.fileno(), size, begin)
-                # Linux reads no more than two gigabytes at a time.
-                assert len(data) == size, "all of a piece is read at once"
+            def judged(number: int) -> Judged:
+                data, skipped = text.piece(number)
                 delivery = replace(self._delivery(row, data), decoded=True, skipped=skipped, piece=True, names=names)
                 return judge(self._source, [delivery])
 
-            def made(*cut: int) -> Found:
+            def made(number: int) -> Found:
                 # Its bytes are not held any longer.
-                return then(judged(*cut))
+                return then(judged(number))
 
-            text.flush()
             coming: deque[Future[Found]] = deque()
-            for cut in reversed(cuts):
-                coming.append(beside.submit(made, *cut))
+            for number in reversed(range(len(text))):
+                coming.append(beside.submit(made, number))
                 if len(coming) > _PIECES:
                     yield coming.popleft().result()
             while coming:
@@ -288,23 +312,43 @@ class Intake:
         """Whether a delivery is read in pieces; a compressed one is not, and never unpacks to more than a bound."""
         return _large(row, size) and cut(self._source.dialect_of(str(row["_site"]))) is not None
 
+    def _aside(self, row: _Row, size: int) -> Aside:
+        """All pieces of a large delivery."""
+        wanted = str(row["_checksum"]), size
+        if self._laid and self._laid[0] == wanted:
+            (_, aside), self._laid = self._laid, None
+            return aside
+        dialect = cut(self._source.dialect_of(str(row["_site"])))
+        assert dialect is not None
+        return self._put_aside(self._lake.kept_chunks(wanted[0]), dialect, size)
+
+    def _put_aside(self, chunks: Iterable[bytes], dialect: Dialect, size: int) -> Aside:
+        # Where the lake is if that is a folder: what is for passing use may be kept in memory.
+        place = None if self._lake.remote else self._lake.root
+        with closing(_text(chunks, dialect)) as text:
+            return Aside(Pieces(text, dialect), size // _PIECES, MOST_PIECES, place)
+
     def _pieces(self, row: _Row) -> Pieces:
         dialect = cut(self._source.dialect_of(str(row["_site"])))
         assert dialect is not None
-        # Unpacked in one thread, read as text in another, cut in the caller's.
-        text = dialect.decode_chunks(ahead(self._lake.kept_chunks(str(row["_checksum"])), _AHEAD))
-        return Pieces(ahead(text, _AHEAD), dialect)
+        return Pieces(_text(self._lake.kept_chunks(str(row["_checksum"])), dialect), dialect)
 
     def _delivery(self, row: _Row, data: bytes | None = None) -> Delivery:
         checksum = str(row["_checksum"])
         if data is None:
-            data = self._held.get(checksum)
+            data = self.held.get(checksum)
         refusal = row["refusal"]
         return Delivery(
             {name: row[name] for name in PROVENANCE if name != "_line"},
             self._lake.kept(checksum) if data is None else data,
             str(refusal) if refusal is not None else None,
         )
+
+
+def _text(chunks: Iterable[bytes], dialect: Dialect) -> Generator[bytes]:
+    """Chunks that are made in one thread, as text that is made in another, for the caller to cut."""
+    with closing(ahead(chunks, _AHEAD)) as made, closing(ahead(dialect.decode_chunks(made), _AHEAD)) as text:
+        yield from text
 
 
 def _large(row: _Row, size: int) -> bool:

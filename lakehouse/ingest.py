@@ -10,7 +10,7 @@ and readers see none of it before the last. A delivery too large for one batch g
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -104,12 +104,15 @@ def ingest(
     if _outdated(lake, source, begun):
         ledger.register(lake, source, landing, files, clock, batch_bytes, progress)
         ledger.rebuild(lake, source, "lakehouse", _WHY.format(source.contract_version), batch_bytes)
-        return list(_catch_up(lake, source, begun, {}, batch_bytes))
+        return list(_catch_up(lake, source, begun, Intake(lake, source), batch_bytes))
     done: list[Plan] = []
     # A batch at a time, so that what was read to be kept need not be read again.
     for some in list(ledger.groups(files, batch_bytes)) or [[]]:
-        fresh = ledger.register(lake, source, landing, some, clock, batch_bytes, progress)
-        done += _catch_up(lake, source, begun, fresh, batch_bytes)
+        with closing(Intake(lake, source)) as intake:
+            intake.held = ledger.register(
+                lake, source, landing, some, clock, batch_bytes, progress, checksum=intake.checksum
+            )
+            done += _catch_up(lake, source, begun, intake, batch_bytes)
     return done
 
 
@@ -137,12 +140,9 @@ def _waiting(lake: Lake, source: Source, reached: manifest.State) -> pl.DataFram
     return ledger.read(lake, source) if (later["act"] == ledger.REBUILD).any() else later
 
 
-def _catch_up(
-    lake: Lake, source: Source, since: manifest.State, held: dict[str, bytes], batch_bytes: int
-) -> Iterator[Plan]:
+def _catch_up(lake: Lake, source: Source, since: manifest.State, intake: Intake, batch_bytes: int) -> Iterator[Plan]:
     """Batches until the tables are where the ledger is. since: where they were some time ago."""
     on_record = _waiting(lake, source, since)
-    intake = Intake(lake, source, held)
     while True:
         reached = _reached(lake, source)
         gate = lake.open(tables(source)["raw"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
@@ -131,10 +132,12 @@ def register(
     part_bytes: int,
     progress: Callable[[int], None] | None = None,
     *,
+    checksum: Callable[[Landed, BufferedReader, int], str] = lambda _file, stream, _size: _digest(stream),
     renew: bool = False,
 ) -> dict[str, bytes]:
     """Keep the bytes of `files` and put them on record; the first `part_bytes` of them by checksum, to be read next.
 
+    checksum: reads a file of more than `part_bytes`, which it is told, to the end for its checksum.
     renew: write the kept bytes even if they are there, in case they are damaged.
 
     A file that is gone, not readable or changed by now is left for the next run. Raises UnavailableError when the lake
@@ -146,19 +149,26 @@ def register(
 
     def keep(file: Landed) -> tuple[str | None, bytes | None]:
         try:
-            return _keep(lake, _path(landing, file), file.size <= part_bytes, renew=renew)
+            with open(_path(landing, file), "rb") as stream:  # noqa: PTH123
+                if file.size <= part_bytes:
+                    data = stream.read()
+                    name = hashlib.sha256(data).hexdigest()
+                    lake.keep(data, name, renew=renew)
+                    return name, data
+                name = checksum(file, stream, part_bytes)
+            return (name if lake.keep_file(landing / file.path, name, renew=renew) else None), None
         except OSError:
             return None, None
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         each = pool.map if lake.remote else map
         for some in groups(files, part_bytes):
-            for file, (checksum, data) in zip(some, each(keep, some), strict=True):
-                if checksum is None:
+            for file, (name, data) in zip(some, each(keep, some), strict=True):
+                if name is None:
                     continue
                 if data is not None and (hold := hold - len(data)) >= 0:
-                    held[checksum] = data
-                found.append((file, checksum, file.size if data is None else len(data)))
+                    held[name] = data
+                found.append((file, name, file.size if data is None else len(data)))
                 if progress:
                     progress(1)
 
@@ -261,16 +271,8 @@ def _path(landing: Path, file: Landed) -> str:
     return f"{landing}/{file.path}"
 
 
-def _keep(lake: Lake, path: str, whole: bool, *, renew: bool) -> tuple[str | None, bytes | None]:
-    """Keep a file's bytes. Their checksum, None if they change meanwhile; and they themselves, if `whole` is read."""
-    with open(path, "rb") as stream:  # noqa: PTH123
-        if whole:
-            data = stream.read()
-            checksum = hashlib.sha256(data).hexdigest()
-            lake.keep(data, checksum, renew=renew)
-            return checksum, data
-        checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-    return (checksum if lake.keep_file(Path(path), checksum, renew=renew) else None), None
+def _digest(stream: BufferedReader) -> str:
+    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _as_listed(landing: Path, file: Landed) -> bool:

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import os
 import re
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from tempfile import TemporaryFile
 
 from lakehouse.dialect import PLAIN, Dialect, line_ends
 from lakehouse.records import csv_format
@@ -137,3 +139,44 @@ class Pieces:
                 return True
             begin += len(chunk)
         return False
+
+
+class Aside:
+    """All pieces of a delivery, each with the header line before it, in a file for passing use: to be had in any order.
+
+    size: of a piece. folder: where the file is; it has no name there. most: with more pieces it is not `complete`, and
+    has no use. Raises what the pieces raise, and OSError when there is no room.
+    """
+
+    def __init__(self, pieces: Pieces, size: int, most: int, folder: str | None) -> None:
+        self._cuts: list[tuple[int, int, int]] = []
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115
+        try:
+            begin = 0
+            while not pieces.done and len(self._cuts) < most:
+                skipped, data = pieces.skipped, pieces.take(size)
+                self._file.write(pieces.head)
+                self._file.write(data)
+                self._cuts.append((begin, len(pieces.head) + len(data), skipped))
+                begin += self._cuts[-1][1]
+            self._file.flush()
+        except BaseException:
+            self.close()
+            raise
+        self.complete = pieces.done
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def piece(self, number: int) -> tuple[bytes, int]:
+        """A piece, numbered from 0, and how many lines between the header line and it are in those before."""
+        begin, size, skipped = self._cuts[number]
+        data = os.pread(self._file.fileno(), size, begin)
+        # Linux reads no more than two gigabytes at a time.
+        assert len(data) == size, "all of a piece is read at once"
+        return data, skipped
+
+    def close(self) -> None:
+        """There is no room lost to it any longer."""
+        with suppress(OSError):
+            self._file.close()

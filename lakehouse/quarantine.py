@@ -182,7 +182,7 @@ def _rejected(lake: Lake, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     said: what tells the record from others: its fields, or its text where they cannot be told. exported: the same, as
     an export has it.
     """
-    judged = Intake(lake, source, {}).whole(rows)
+    judged = Intake(lake, source).whole(rows)
     known = judged.raw.select(*RECORD, said=pl.struct(*source.header, "_text").struct.json_encode(), split="_text")
     lines = judged.rejected.filter(pl.col("_line") > 0).join(known, on=RECORD)
     told = lines.select("explanation", "_site").iter_rows()

@@ -43,7 +43,7 @@ def replay(lake: Lake, source: Source, days: Collection[date], most_bytes: int) 
         return Replayed()
     count, differing = 0, list[str]()
     for some in _groups(rows, most_bytes // source.expands):
-        judged = Intake(lake, source, {}).whole(some)
+        judged = Intake(lake, source).whole(some)
         count += judged.raw.height
         there = _held(lake, source, versions, some.select(DELIVERY))
         # What two sites contend for is judged by the tables, not by itself.

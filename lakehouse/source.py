@@ -186,6 +186,11 @@ class Source:
         """Whether the records of a file can have all of it refused."""
         return self.file_limit is not None or bool(self.rules("file"))
 
+    @property
+    def judges_alone(self) -> bool:
+        """Whether what becomes of a record does not hang on what others its file has."""
+        return self.mode == "rows" and not self.judges_files
+
     @cached_property
     def row(self) -> type[Contract]:
         """What a row of processed is: the contract's columns, and `_warnings` where a rule only warns."""

@@ -23,8 +23,6 @@ from lakehouse.plan import ORIGIN, STANDING, Base, Plan, rivals, rules_broken, w
 from lakehouse.prints import Prints, repeated
 from lakehouse.winners import ENDED, WINNER, settle
 
-# No more: what is remembered of keys takes 8 bytes a record.
-MOST_PIECES = 256
 LAYERS_OF_RECORDS = ("raw", "processed", "quarantine", "superseded")
 # What their rows are called in the account.
 _COUNTED = ("records", *account.COUNTS)
@@ -154,7 +152,7 @@ def straight(base: Base, step: Step, intake: Intake) -> tuple[dict[str, Change],
 def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[dict[str, Change], Plan]:
     row = step.rows
     standing = base.scan("account").filter(pl.col("_file") == row["_file"].item(), pl.col("state").is_in(STANDING))
-    if base.source.mode != "rows" or base.source.judges_files or not standing.head(1).collect().is_empty():
+    if not base.source.judges_alone or not standing.head(1).collect().is_empty():
         raise NotPlainError
     nothing = row.select(*DELIVERY, "_delivered", "_site").clear()
     seen = _Seen(base, written, int(row["bytes"].item()))
@@ -171,7 +169,7 @@ def _write(base: Base, step: Step, intake: Intake, written: Written) -> tuple[di
 
     try:
         # Closed before anything is discarded: then no piece is at work any more.
-        with closing(intake.backwards(step, MOST_PIECES, without_raw)) as pieces:
+        with closing(intake.backwards(step, without_raw)) as pieces:
             for accepted, rejected, records in pieces:
                 won, lost = seen.settle(accepted)
                 written.put({"processed": won, "quarantine": rejected, "superseded": lost})

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from house import House
 
-from lakehouse import batch, files, ingest, ledger, straight
+from lakehouse import batch, files, ingest, ledger, pieces, straight
 from lakehouse.dialect import Dialect
 from lakehouse.errors import DefinitionError, SupersededError, UnavailableError
 from lakehouse.lake import Change, Lake
@@ -62,7 +62,7 @@ def other_ways(house: House, folder: Path) -> Iterator[House]:
     for name, batch_bytes, most in (("at once", 10**8, 0), ("pieces", house.batch_bytes, 0)):
         other = replace(house, lake=Lake(str(folder / name)), batch_bytes=batch_bytes)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(straight, "MOST_PIECES", most)
+            patch.setattr(batch, "MOST_PIECES", most)
             other.run()
         yield other
 
@@ -235,7 +235,7 @@ def test_it_goes_in_pieces_when_there_is_no_room_for_its_text(
 
     house.land(LARGE, lines(1, 80))
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "TemporaryFile", full)
+        patch.setattr(pieces, "TemporaryFile", full)
         house.run()
     assert went == [False]
     self_check(house, tmp_path)
@@ -244,7 +244,7 @@ def test_it_goes_in_pieces_when_there_is_no_room_for_its_text(
 def test_no_more_pieces_are_cut_than_will_be_read(house: House, tmp_path: Path, went: list[bool]) -> None:
     house.land(LARGE, lines(1, 80))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(straight, "MOST_PIECES", 3)
+        patch.setattr(batch, "MOST_PIECES", 3)
         house.run()
     assert went == [False]
     self_check(house, tmp_path)
