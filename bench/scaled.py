@@ -122,7 +122,8 @@ def typed(raw: pl.LazyFrame) -> pl.LazyFrame:
     return look_up(raw, units, ["VSTESTCD", "VSORRESU"]).select(
         pl.col("^_.*$").exclude("_extra", "_zero", "_factor"),
         usubjid="USUBJID",
-        site=pl.col("USUBJID").str.extract(r"^01-([0-9]{3})-[0-9]+$"),
+        # In half the time of extracting it.
+        site=pl.when(pl.col("USUBJID").str.contains(r"^01-[0-9]{3}-[0-9]+$")).then(pl.col("USUBJID").str.slice(3, 3)),
         vstestcd="VSTESTCD",
         vspos="VSPOS",
         vsorres="VSORRES",

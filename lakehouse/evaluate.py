@@ -70,18 +70,22 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         orient="row",
     )
     files = pl.concat([origin, labels], how="horizontal")
-    if words:
-        rows = rows.join(files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left")
-    else:
-        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in _LABELS)
-    problem = pl.col("_problem").replace_strict(PROBLEMS, default=None)
-    refused = rows.filter(pl.col("_rule").is_not_null() | pl.col("_problem").is_not_null()).with_columns(
-        reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
-        explanation=pl.coalesce("_words", problem),
+    problem = pl.col("_problem").is_not_null()
+    # Where no file is refused whole, the rows without a problem, which are many, need no label.
+    labelled = (rows if words else rows.filter(problem)).join(
+        files.select(*DELIVERY, *_LABELS), on=DELIVERY, how="left", maintain_order="left"
     )
-    # All of them, mostly, which need not be copied then.
-    sound = rows if refused.is_empty() else rows.filter(pl.col("_rule").is_null() & pl.col("_problem").is_null())
-    sound = sound.drop("_problem", *_LABELS)
+    out = problem | pl.col("_rule").is_not_null()
+    refused = labelled.filter(out).with_columns(
+        reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
+        explanation=pl.coalesce("_words", pl.col("_problem").replace_strict(PROBLEMS, default=None)),
+    )
+    if words:
+        sound = labelled.filter(~out).drop(_LABELS)
+    else:
+        # Nothing is copied to leave none out.
+        sound = rows if refused.is_empty() else rows.filter(~problem)
+    sound = sound.drop("_problem")
     sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, ambiguous, broken)]
@@ -108,7 +112,7 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
     )
     nothing_good = (pl.col("records") > 0) & (pl.col("accepted") == 0)
     return Judged(
-        raw=rows.drop(_LABELS).with_columns(_text=pl.when(pl.col("_problem").is_not_null()).then("_text")),
+        raw=rows.with_columns(_text=pl.when(pl.col("_problem").is_not_null()).then("_text")),
         accepted=accepted,
         rejected=rejected,
         texts=rows.select(*RECORD, "_text"),
@@ -296,4 +300,6 @@ def _texts(sound: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
 def _broken(rules: Sequence[str]) -> pl.Expr:
     """Of `rules`, those that a row of dataframely's details breaks, as a list."""
     names = [pl.when(pl.col(rule) == "invalid").then(pl.lit(rule)) for rule in rules]
-    return pl.concat_list(names).list.drop_nulls() if names else pl.lit([], pl.List(pl.String))
+    # Several times as quick as a list with nulls that are dropped.
+    text = pl.concat_str(names, separator="\n", ignore_nulls=True) if names else pl.lit("")
+    return text.str.extract_all(r"[^\n]+")

@@ -31,8 +31,9 @@ def work(files: list[Path], out: Path) -> dict:
     summary = (
         table["processed"]
         .drop_nulls("vsstresn")
-        .group_by("site", "vstestcd", pl.col("vsdt").dt.strftime("%Y-%m").alias("month"))
+        .group_by("site", "vstestcd", month=pl.col("vsdt").dt.month_start())
         .agg(pl.len().alias("results"), pl.col("vsstresn").mean().alias("mean"))
+        .with_columns(pl.col("month").dt.strftime("%Y-%m"))
     )
     summary.collect(engine="streaming").write_csv(out / "summary.csv")
     by_rule = table["quarantine"].select(pl.col("reasons").explode().value_counts()).unnest("reasons")
