@@ -80,12 +80,9 @@ def judge(source: Source, deliveries: Sequence[Delivery]) -> Judged:
         reasons=pl.concat_list(pl.coalesce("_rule", "_problem")),
         explanation=pl.coalesce("_words", pl.col("_problem").replace_strict(PROBLEMS, default=None)),
     )
-    if words:
-        sound = labelled.filter(~out).drop(_LABELS)
-    else:
-        # Nothing is copied to leave none out.
-        sound = rows if refused.is_empty() else rows.filter(~problem)
-    sound = sound.drop("_problem")
+    # Nothing is copied to leave none out.
+    sound = rows if refused.is_empty() else rows.filter(~problem)
+    sound = (labelled.filter(~out).drop(_LABELS) if words else sound).drop("_problem")
     sound, ambiguous = _read(source, sound)
     accepted, broken = _filter(source, sound)
     alone = [frame.select(list(QUARANTINE)) for frame in (refused, ambiguous, broken)]

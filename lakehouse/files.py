@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import obstore
@@ -20,12 +20,16 @@ from deltalake.transaction import AddAction, RemoveAction
 from lakehouse.errors import unavailable
 from lakehouse.lake import Lake, same_types
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData
+
 # A longer text is not worth its place in the log.
 _LONGEST = 256
 # The first and last of Python's days, counted from 1970-01-01.
 _EPOCH = date(1970, 1, 1).toordinal()
 _CALENDAR = tuple(day.toordinal() - _EPOCH for day in (date.min, date.max))
-_PLAIN = (pl.String, pl.Boolean, pl.Date, pl.Int64, pl.Int32, pl.Float64)
+_IN_FOOTER = (pl.String, pl.Boolean, pl.Date, pl.Int64, pl.Int32)
+_PLAIN = (*_IN_FOOTER, pl.Float64)
 
 
 def write(
@@ -39,7 +43,7 @@ def write(
     same_types(table, layout, rows.schema)
     buffer = io.BytesIO()
     rows.write_parquet(buffer, compression="zstd", compression_level=1)
-    return _put(lake, table, buffer, _statistics(rows.lazy(), told))
+    return _put(lake, table, buffer, _statistics(buffer, rows.lazy(), told))
 
 
 def pour(
@@ -49,7 +53,7 @@ def pour(
     same_types(table, layout, rows.collect_schema())
     buffer = io.BytesIO()
     rows.sink_parquet(buffer, compression="zstd", compression_level=1, engine="streaming")
-    statistics = _statistics(pl.scan_parquet(buffer.getvalue()), told)
+    statistics = _statistics(buffer, pl.scan_parquet(buffer.getvalue()), told)
     return [_put(lake, table, buffer, statistics)] if statistics["numRecords"] else []
 
 
@@ -83,20 +87,47 @@ def discard(lake: Lake, table: str, files: Sequence[AddAction | RemoveAction]) -
         obstore.delete(lake.store, [f"{table}/{file.path}" for file in written])
 
 
-def _statistics(rows: pl.LazyFrame, told: Collection[str]) -> dict[str, object]:
-    """A file's statistics as Delta's protocol has them, of those columns whose values can be told in JSON."""
+def _statistics(written: io.BytesIO, rows: pl.LazyFrame, told: Collection[str]) -> dict[str, object]:
+    """The statistics of a file, as Delta's protocol has them, of those columns whose values can be told in JSON.
+
+    written: the file; rows: what is in it.
+    """
+    import pyarrow.parquet as pq
+
     # Of a struct it would be a count for each of its fields; a single number spoils the commit.
     kinds = {name: kind for name, kind in rows.collect_schema().items() if name in told and kind != pl.Struct}
-    found = rows.select(pl.len(), *(_ends(name, kind).alias(name) for name, kind in kinds.items())).collect()
-    count, *columns = found.row(0)
-    seen = dict(zip(kinds, columns, strict=True))
-    told_of = {name: ends for name, kind in kinds.items() if (ends := _tellable(kind, seen[name]))}
+    footer = pq.read_metadata(written)
+    known = {name: ends for name, kind in kinds.items() if (ends := _in_footer(footer, name, kind))}
+    # The rows themselves are looked at for the rest.
+    rest = [_ends(name, kind).alias(name) for name, kind in kinds.items() if name not in known]
+    seen = known | (rows.select(rest).collect().row(0, named=True) if rest else {})
+    told_of = {name: pair for name, kind in kinds.items() if (pair := _tellable(kind, seen[name]))}
     return {
-        "numRecords": count,
+        "numRecords": footer.num_rows,
         "minValues": {name: least for name, (least, _) in told_of.items()},
         "maxValues": {name: greatest for name, (_, greatest) in told_of.items()},
-        "nullCount": {name: values["nulls"] for name, values in seen.items()},
+        "nullCount": {name: seen[name]["nulls"] for name in kinds},
     }
+
+
+def _in_footer(footer: "FileMetaData", name: str, kind: pl.DataType) -> dict[str, Any] | None:
+    """Like what `_ends` finds, where the file's footer has it: of a long text the beginning, of the greatest such that
+    none is greater, as Delta's readers expect.
+    """
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(footer.num_columns)]
+    parts = [column.statistics for column in columns if column.path_in_schema == name]
+    # Of numbers with a point it passes over NaN. A struct's field may have the name of a column with a point in it.
+    if kind not in _IN_FOOTER or len(parts) != len(groups) or not all(parts):
+        return None
+    nulls = sum(part.null_count for part in parts)
+    ends = [(part.min_raw, part.max_raw) for part in parts if part.has_min_max]
+    if nulls + sum(part.num_values for part in parts if part.has_min_max) != footer.num_rows:
+        return None
+    least, greatest = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (None, None)
+    if isinstance(least, bytes) and isinstance(greatest, bytes):
+        least, greatest = least.decode(), greatest.decode()
+    return {"nulls": nulls, "least": least, "greatest": greatest, "finite": True}
 
 
 def _ends(name: str, kind: pl.DataType) -> pl.Expr:
