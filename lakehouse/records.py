@@ -293,7 +293,8 @@ def _values(body: bytes, names: list[str], delimiter: str, quote: str | None, co
     )
     if values.height != count:
         raise AssertionError(f"{count} records became {values.height} rows: the two readers disagree")
-    return values
+    # Read in parts, which whatever is made of them would have to cut others to.
+    return values.rechunk()
 
 
 def _lines(body: bytes) -> pl.Series:
@@ -304,7 +305,7 @@ def _lines(body: bytes) -> pl.Series:
     lines = pl.read_csv(
         _marked(body), has_header=False, separator=_NEVER, schema={"_text": pl.String()}, quote_char=None
     )
-    return lines["_text"].fill_null("")
+    return lines["_text"].rechunk().fill_null("")
 
 
 def _marked(body: bytes) -> bytes:
